@@ -1,0 +1,1 @@
+"""spaCy components: the protocol of spaCy and nothing else."""

@@ -1,0 +1,56 @@
+"""The only writer of `doc.ents`, `doc.spans` and scores."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from spacy.tokens import Doc, Span, SpanGroup
+
+from ..decoding.spans import flat_beside
+from ..errors import warn
+from ..types import Candidate
+
+SCORES = "scores"
+ORIGIN = "openner"
+
+
+def annotate(
+    doc: Doc,
+    candidates: Sequence[Candidate],
+    *,
+    name: str,
+    spans_key: str,
+    annotate_ents: bool,
+    overwrite_ents: bool,
+) -> None:
+    """Write what a component found.
+
+    doc (Doc): Gets `doc.spans[spans_key]` with all candidates, `attrs["scores"]` in step with them, and the
+        best flat set of them in `doc.ents`.
+    candidates (Sequence[Candidate]): In text order.
+    name (str): The component, for messages.
+    spans_key (str): Key of the span group. What the group held is replaced.
+    annotate_ents (bool): Whether `doc.ents` is written too.
+    overwrite_ents (bool): Whether candidates replace entities that they touch; those are kept otherwise. An
+        entity that no candidate touches stays either way.
+    """
+    old = doc.spans.get(spans_key)
+    if old is not None and len(old) and ORIGIN not in old.attrs:
+        warn("W004", key=spans_key, n=len(old), name=name)
+    attrs = {SCORES: np.array([c.score for c in candidates], dtype="float32"), ORIGIN: name}
+    spans = [Span(doc, c.start, c.end, label=c.label) for c in candidates]
+    doc.spans[spans_key] = SpanGroup(doc, name=spans_key, attrs=attrs, spans=spans)
+    if annotate_ents:
+        _annotate_ents(doc, candidates, overwrite_ents)
+
+
+def _annotate_ents(doc: Doc, candidates: Sequence[Candidate], overwrite: bool) -> None:
+    old = list(doc.ents)
+    # Tokens that an earlier component ruled out as entities (entity_ruler and ner honour them as well).
+    blocked = [(token.i, token.i + 1) for token in doc if token.ent_iob == 3 and not token.ent_type]
+    taken = blocked if overwrite else [*blocked, *((ent.start, ent.end) for ent in old)]
+    chosen = flat_beside(candidates, taken)
+    if overwrite:
+        covered = {token for c in chosen for token in range(c.start, c.end)}
+        old = [ent for ent in old if covered.isdisjoint(range(ent.start, ent.end))]
+    new = [Span(doc, c.start, c.end, label=c.label) for c in chosen]
+    doc.set_ents([*old, *new], blocked=[doc[start:end] for start, end in blocked], default="outside")

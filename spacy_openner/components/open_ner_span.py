@@ -1,0 +1,392 @@
+"""`open_ner_span`: entities of types named at run time, by scoring spans (GLiNER)."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import srsly
+from spacy.language import Language
+from spacy.pipeline import Pipe
+from spacy.tokens import Doc, Span
+from spacy.training import Example
+from spacy.util import SimpleFrozenList, from_bytes, from_disk, minibatch, to_bytes, to_disk
+from spacy.vocab import Vocab
+from thinc.api import Config, Model
+
+from ..decoding.spans import OVERLAPS, choose, merge_adjacent
+from ..errors import error, warn
+from ..models import matching
+from ..models.matching import Question
+from ..models.words import doc_words
+from ..types import Candidate
+from . import labels as doc_labels
+from .annotate import annotate
+
+DEFAULT_CONFIG = """
+[model]
+@architectures = "spacy-openner.SpanMatcher.v1"
+name = ""
+revision = null
+words = "spacy"
+precision = "auto"
+backend = "torch"
+window = null
+overlap = 32
+max_types = null
+"""
+SETTINGS = (
+    "threshold",
+    "label_thresholds",
+    "overlap",
+    "use_descriptions",
+    "spans_key",
+    "annotate_ents",
+    "overwrite_ents",
+    "batch_tokens",
+)
+DEFAULT_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
+
+
+@Language.factory(
+    "open_ner_span",
+    assigns=["doc.ents", "doc.spans", "token.ent_iob", "token.ent_type"],
+    default_config={
+        "model": DEFAULT_MODEL,
+        "labels": [],
+        "threshold": 0.5,
+        "label_thresholds": {},
+        "overlap": "flat",
+        "use_descriptions": False,
+        "spans_key": "openner",
+        "annotate_ents": True,
+        "overwrite_ents": False,
+        "batch_tokens": 4096,
+        "scorer": {"@scorers": "spacy-openner.entity_scorer.v1"},
+    },
+    default_score_weights={
+        "openner_f": 1.0,
+        "openner_p": 0.0,
+        "openner_r": 0.0,
+        "openner_macro_f": None,
+        "openner_per_type": None,
+        "openner_errors": None,
+        "openner_unaligned": None,
+        "openner_skipped": None,
+    },
+)
+def make_open_ner_span(
+    nlp: Language,
+    name: str,
+    model: Model,
+    labels: list[str] | dict[str, str],
+    threshold: float,
+    label_thresholds: dict[str, float],
+    overlap: str,
+    use_descriptions: bool,
+    spans_key: str,
+    annotate_ents: bool,
+    overwrite_ents: bool,
+    batch_tokens: int,
+    scorer: Callable | None,
+) -> "OpenNerSpan":
+    """Build the component; see `OpenNerSpan` for the settings."""
+    return OpenNerSpan(
+        nlp.vocab,
+        model,
+        name,
+        labels=labels,
+        threshold=threshold,
+        label_thresholds=label_thresholds,
+        overlap=overlap,
+        use_descriptions=use_descriptions,
+        spans_key=spans_key,
+        annotate_ents=annotate_ents,
+        overwrite_ents=overwrite_ents,
+        batch_tokens=batch_tokens,
+        scorer=scorer,
+    )
+
+
+class OpenNerSpan(Pipe):
+    """Find entities of types that are named at run time.
+
+    vocab (Vocab): The pipeline's vocabulary.
+    model (Model): A span matcher; its weights are loaded at `initialize` or at first use.
+    name (str): The component's name.
+    labels (Sequence[str] | Mapping[str, str]): Types, or types with descriptions. Can be set at any time.
+        A doc that has types of its own in `doc._.openner_labels` is asked for those instead.
+    threshold (float): A span's probability must be greater.
+    label_thresholds (Mapping[str, float]): Thresholds of single types.
+    overlap (str): "flat", "nested" or "all"; see `decoding.spans.choose`.
+    use_descriptions (bool): Put descriptions into prompts instead of names.
+    spans_key (str): Where in `doc.spans` all candidates go, with `attrs["scores"]` in step.
+    annotate_ents (bool): Write the best flat set to `doc.ents`.
+    overwrite_ents (bool): Replace entities that are touched; they are kept otherwise.
+    batch_tokens (int): The most subwords in a batch, padding included.
+    scorer (Callable | None): Scores examples, for `nlp.evaluate`.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model,
+        name: str = "open_ner_span",
+        *,
+        labels: Sequence[str] | Mapping[str, str] = (),
+        threshold: float = 0.5,
+        label_thresholds: Mapping[str, float] | None = None,
+        overlap: str = "flat",
+        use_descriptions: bool = False,
+        spans_key: str = "openner",
+        annotate_ents: bool = True,
+        overwrite_ents: bool = False,
+        batch_tokens: int = 4096,
+        scorer: Callable | None = None,
+    ) -> None:
+        doc_labels.register()
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self.spans_key = spans_key
+        self.annotate_ents = annotate_ents
+        self.overwrite_ents = overwrite_ents
+        self.use_descriptions = use_descriptions
+        self.scorer = scorer
+        self.labels = labels
+        self.threshold = threshold
+        self.label_thresholds = label_thresholds or {}
+        self.overlap = overlap
+        self.batch_tokens = batch_tokens
+        self._warned = False
+        self._given = self._settings()
+
+    # Settings
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The types that are looked for. Setting them loads nothing: they are no weights."""
+        return self._labels.names
+
+    @labels.setter
+    def labels(self, labels: Sequence[str] | Mapping[str, str]) -> None:
+        self._labels = doc_labels.parse(labels)
+        for label in self._labels.names:
+            self.vocab.strings.add(label)
+
+    @property
+    def descriptions(self) -> dict[str, str]:
+        """Each type's description; its name where none was given."""
+        return dict(zip(self._labels.names, self._labels.descriptions, strict=True))
+
+    @property
+    def threshold(self) -> float:
+        """The probability that a span must pass."""
+        return self._threshold
+
+    @threshold.setter
+    def threshold(self, value: float) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise error("O001", name="threshold", value=value, allowed="a number from 0 to 1")
+        self._threshold = float(value)
+
+    @property
+    def label_thresholds(self) -> dict[str, float]:
+        """Thresholds of single types."""
+        return self._label_thresholds
+
+    @label_thresholds.setter
+    def label_thresholds(self, values: Mapping[str, float]) -> None:
+        for label, value in values.items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise error("O005", label=label, value=value)
+        unknown = [label for label in values if label not in self.labels]
+        if unknown and self.labels:
+            warn("W005", labels=unknown)
+        self._label_thresholds = dict(values)
+
+    @property
+    def overlap(self) -> str:
+        """Which spans may stand together: "flat", "nested" or "all"."""
+        return self._overlap
+
+    @overlap.setter
+    def overlap(self, value: str) -> None:
+        if value not in OVERLAPS:
+            raise error("O001", name="overlap", value=value, allowed=", ".join(OVERLAPS))
+        self._overlap = value
+
+    @property
+    def batch_tokens(self) -> int:
+        """The most subwords in a batch."""
+        return self._batch_tokens
+
+    @batch_tokens.setter
+    def batch_tokens(self, value: int) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise error("O001", name="batch_tokens", value=value, allowed="a whole number from 1")
+        self._batch_tokens = value
+
+    # Prediction
+
+    def __call__(self, doc: Doc) -> Doc:
+        """Annotate one doc."""
+        return next(self.pipe([doc], batch_size=1))
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """Annotate a stream of docs.
+
+        batch_size (int): How many docs are taken together; `batch_tokens` bounds what the model sees at once.
+        """
+        handle = self.get_error_handler()
+        for docs in minibatch(stream, size=batch_size):
+            try:
+                self.set_annotations(docs, self.predict(docs))
+            except Exception as problem:
+                handle(self.name, self, docs, problem)
+            else:
+                yield from docs
+
+    def predict(self, docs: Sequence[Doc]) -> list[list[Candidate]]:
+        """Find candidates; the docs are not changed. Safe to call from several threads.
+
+        docs (Sequence[Doc]): Any docs.
+        RETURNS (list[list[Candidate]]): For each doc what passed the thresholds and may stand together.
+        """
+        asked = [doc_labels.read(doc, self._labels) for doc in docs]
+        if not self._warned and any(len(doc) and not len(labels) for doc, labels in zip(docs, asked, strict=True)):
+            self._warned = True
+            warn("W001", name=self.name)
+        questions = [self._question(doc, labels) for doc, labels in zip(docs, asked, strict=True)]
+        if not any(len(question.words) and question.types for question in questions):
+            return [[] for _ in docs]
+        answers = matching.find(self.model, questions, self.batch_tokens)
+        return [self._candidates(*each) for each in zip(questions, asked, answers, strict=True)]
+
+    def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[Sequence[Candidate]]) -> None:
+        """Write candidates to docs."""
+        for doc, candidates in zip(docs, predictions, strict=True):
+            annotate(
+                doc,
+                candidates,
+                name=self.name,
+                spans_key=self.spans_key,
+                annotate_ents=self.annotate_ents,
+                overwrite_ents=self.overwrite_ents,
+            )
+
+    def span_scores(self, doc: Doc, spans: Sequence[Span], labels: Any = None) -> np.ndarray:
+        """Probabilities of given spans for given types, whatever the thresholds and however wide the spans.
+
+        doc (Doc): The doc that the spans belong to.
+        spans (Sequence[Span]): Any spans of it; overlaps are fine.
+        labels (Sequence[str] | Mapping[str, str] | None): Types; those that `predict` would use if None.
+        RETURNS (np.ndarray): 0 for spans of white space. *Shape:* (spans, labels), float32.
+        RAISES (TextError): For a span of another doc, or one that is longer than the model's window.
+        """
+        for span in spans:
+            if span.doc is not doc:
+                raise error("O202", text=span.text)
+        asked = doc_labels.read(doc, self._labels) if labels is None else doc_labels.parse(labels)
+        words = doc_words(doc, self.model.attrs["words"])
+        ranges = [words.of_span(span) for span in spans]
+        return matching.score(self.model, words, asked.prompt_texts(self.use_descriptions), ranges)
+
+    def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
+        """Score predictions against gold annotation, with the component's scorer."""
+        if self.scorer is None:
+            return {}
+        return self.scorer(examples, **kwargs)
+
+    def _question(self, doc: Doc, labels: doc_labels.Labels) -> Question:
+        thresholds = [self._label_thresholds.get(label, self._threshold) for label in labels.names]
+        texts = labels.prompt_texts(self.use_descriptions)
+        words = doc_words(doc, self.model.attrs["words"])
+        return Question(words, texts, np.array(thresholds, dtype=np.float32))
+
+    def _candidates(
+        self, question: Question, labels: doc_labels.Labels, answers: list[matching.Answer]
+    ) -> list[Candidate]:
+        """From words to tokens. Two spans of words may become one of tokens: it has the better score."""
+        best: dict[tuple[int, int, str], float] = {}
+        for first, last, label, score in answers:
+            key = (int(question.words.starts[first]), int(question.words.ends[last - 1]), labels.names[label])
+            best[key] = max(score, best.get(key, 0.0))
+        candidates = [Candidate(*key, score) for key, score in best.items()]
+        if matching.max_width(self.model) == 1:
+            candidates = merge_adjacent(candidates)
+        return choose(candidates, self._overlap)  # type: ignore[arg-type]
+
+    # Weights
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+        labels: Sequence[str] | Mapping[str, str] | None = None,
+    ) -> None:
+        """Load the weights, if they are not there yet. Weights that are there are left alone.
+
+        labels (Sequence[str] | Mapping[str, str] | None): Types to look for from now on; unchanged if None.
+        """
+        if labels is not None:
+            self.labels = labels
+        _ = matching.shim_of(self.model).checkpoint
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()) -> None:
+        """Write all that loading needs: weights, tokenizer, exported encoders, settings changed since.
+
+        exclude (Iterable[str]): Of "vocab", "cfg", "model".
+        """
+        parts = {
+            "vocab": lambda p: self.vocab.to_disk(p, exclude=exclude),
+            "cfg": lambda p: srsly.write_json(p, self._changes()),
+            "model": lambda p: matching.shim_of(self.model).save(p),
+        }
+        to_disk(Path(path), parts, exclude)
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()) -> "OpenNerSpan":
+        """Read what `to_disk` wrote."""
+        parts = {
+            "vocab": lambda p: self.vocab.from_disk(p, exclude=exclude),
+            "cfg": lambda p: self._apply(srsly.read_json(p)),
+            "model": lambda p: matching.shim_of(self.model).load(p),
+        }
+        from_disk(Path(path), parts, exclude)
+        return self
+
+    def to_bytes(self, *, exclude: Iterable[str] = SimpleFrozenList()) -> bytes:
+        """As `to_disk`, in one object. Weights over 4 GB do not fit: `to_disk` has no limit."""
+        parts = {
+            "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
+            "cfg": lambda: srsly.json_dumps(self._changes()),
+            "model": lambda: matching.shim_of(self.model).to_bytes(),
+        }
+        return to_bytes(parts, exclude)
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = SimpleFrozenList()) -> "OpenNerSpan":
+        """Read what `to_bytes` wrote."""
+        parts = {
+            "vocab": lambda b: self.vocab.from_bytes(b, exclude=exclude),
+            "cfg": lambda b: self._apply(srsly.json_loads(b)),
+            "model": lambda b: matching.shim_of(self.model).from_bytes(b),
+        }
+        from_bytes(bytes_data, parts, exclude)
+        return self
+
+    def _settings(self) -> dict[str, Any]:
+        has_descriptions = self._labels.names != self._labels.descriptions
+        given = self.descriptions if has_descriptions else list(self.labels)
+        return {"labels": given, **{name: getattr(self, name) for name in SETTINGS}}
+
+    def _changes(self) -> dict[str, Any]:
+        """Settings that were changed after the config set them, each with its value then and now."""
+        now = self._settings()
+        return {key: [self._given[key], now[key]] for key in now if now[key] != self._given[key]}
+
+    def _apply(self, changes: dict[str, Any]) -> None:
+        """Apply saved changes, but not over a config that was given another value at load."""
+        for key, (before, after) in changes.items():
+            if self._given[key] == before:
+                setattr(self, key, after)

@@ -1,0 +1,1 @@
+"""From scored candidates or generated text to the set that is kept."""

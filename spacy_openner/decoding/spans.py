@@ -1,0 +1,86 @@
+"""Choose among scored spans that overlap (GLiNER paper, section 2.3)."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from ..types import Candidate
+
+Overlap = Literal["flat", "nested", "all"]
+OVERLAPS: tuple[str, ...] = ("flat", "nested", "all")
+
+
+def choose(candidates: Iterable[Candidate], overlap: Overlap) -> list[Candidate]:
+    """Keep the best candidates that may stand together.
+
+    candidates (Iterable[Candidate]): At most one for each span and label.
+    overlap (str): "flat" for spans that share no token; "nested" for spans that may contain one another but
+        never cross, with one label each; "all" for every candidate, several labels on one span included.
+    RETURNS (list[Candidate]): In text order; of equal starts the longer first, of equal spans the better.
+    """
+    ranked = sorted(candidates, key=lambda c: -c.score)
+    if overlap == "flat":
+        ranked = _flat(ranked)
+    elif overlap == "nested":
+        ranked = _nested(ranked)
+    return sorted(ranked, key=lambda c: (c.start, -c.end, -c.score))
+
+
+def flat_beside(candidates: Iterable[Candidate], taken: Iterable[tuple[int, int]]) -> list[Candidate]:
+    """The best flat set among tokens that are still free.
+
+    candidates (Iterable[Candidate]): Any candidates.
+    taken (Iterable[tuple[int, int]]): Token ranges that may not be touched.
+    RETURNS (list[Candidate]): In text order.
+    """
+    occupied = {token for start, end in taken for token in range(start, end)}
+    ranked = sorted(candidates, key=lambda c: -c.score)
+    return sorted(_flat(ranked, occupied), key=lambda c: c.start)
+
+
+def merge_adjacent(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Join neighbours of one label, for models that only score single words (`max_width` 1).
+
+    RETURNS (list[Candidate]): A joined span has the least of its parts' scores.
+    """
+    merged: list[Candidate] = []
+    for candidate in sorted(candidates, key=lambda c: (c.label, c.start)):
+        last = merged[-1] if merged else None
+        if last is not None and last.label == candidate.label and candidate.start <= last.end:
+            score = min(last.score, candidate.score)
+            merged[-1] = Candidate(last.start, max(last.end, candidate.end), last.label, score)
+        else:
+            merged.append(candidate)
+    return merged
+
+
+def _flat(ranked: Iterable[Candidate], occupied: set[int] | None = None) -> list[Candidate]:
+    occupied = set() if occupied is None else occupied
+    kept = []
+    for candidate in ranked:
+        tokens = range(candidate.start, candidate.end)
+        if occupied.isdisjoint(tokens):
+            occupied.update(tokens)
+            kept.append(candidate)
+    return kept
+
+
+def _nested(ranked: Iterable[Candidate]) -> list[Candidate]:
+    # A span that crosses [start, end) covers its first token or its last one: only those need a look, which
+    # keeps the cost linear in the number of candidates.
+    covering: dict[int, list[Candidate]] = {}
+    kept = []
+    for candidate in ranked:
+        rivals = covering.get(candidate.start, []) + covering.get(candidate.end - 1, [])
+        if not any(_clash(candidate, rival) for rival in rivals):
+            kept.append(candidate)
+            for token in range(candidate.start, candidate.end):
+                covering.setdefault(token, []).append(candidate)
+    return kept
+
+
+def _clash(a: Candidate, b: Candidate) -> bool:
+    """Whether two overlapping spans are equal or cross."""
+    if (a.start, a.end) == (b.start, b.end):
+        return True
+    contains = (a.start <= b.start and b.end <= a.end) or (b.start <= a.start and a.end <= b.end)
+    return not contains and a.start < b.end and b.start < a.end

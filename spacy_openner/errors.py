@@ -1,0 +1,149 @@
+"""Every error and warning of the package: a code, the value that was wrong, and what to do.
+
+Exception tree::
+
+    OpenNerError(ValueError)
+    ├── SettingError      a setting or an argument has a value that is not allowed
+    ├── CheckpointError   a checkpoint cannot be found, read, or is of an unsupported kind
+    ├── TextError         a text cannot be processed as asked
+    └── MissingExtra      an optional dependency is not installed
+"""
+
+import warnings
+from typing import Any
+
+
+class OpenNerError(ValueError):
+    """Base of all errors that this package raises on purpose."""
+
+
+class SettingError(OpenNerError):
+    """A setting or an argument has a value that is not allowed."""
+
+
+class CheckpointError(OpenNerError):
+    """A checkpoint cannot be found, read, or is of an unsupported kind."""
+
+
+class TextError(OpenNerError):
+    """A text cannot be processed as asked."""
+
+
+class MissingExtra(OpenNerError):
+    """An optional dependency is not installed."""
+
+
+class OpenNerWarning(UserWarning):
+    """Something works, but perhaps not as meant."""
+
+
+_MESSAGES: dict[str, tuple[type[Exception], str]] = {
+    # Settings
+    "O001": (SettingError, "`{name}` is {value!r}; allowed: {allowed}."),
+    "O002": (
+        SettingError,
+        "`labels` must be a list of names or a mapping from name to description, not {kind} ({value!r}). "
+        'For one type write ["person"].',
+    ),
+    "O003": (SettingError, "A label must be a non-empty string, not {value!r}. Remove or name it."),
+    "O004": (SettingError, "The description of label {label!r} must be a non-empty string, not {value!r}."),
+    "O005": (
+        SettingError,
+        "`label_thresholds` has a value for {label!r} that is {value!r}; allowed: a number from 0 to 1.",
+    ),
+    "O006": (
+        SettingError,
+        "The label {label!r} takes {pieces} pieces in the prompt; the model has room for {room}. "
+        "Shorten its name or description.",
+    ),
+    "O007": (
+        SettingError,
+        "precision {value!r} is for GPUs only, and the model is on the CPU. "
+        "Use 'auto', 'float32' or 'bfloat16', or call spacy.require_gpu() first.",
+    ),
+    "O008": (SettingError, "precision 'int8' runs on the CPU only, and the model is on {device}."),
+    # Checkpoints
+    "O101": (
+        CheckpointError,
+        "No checkpoint at {path!r}: it is neither a directory with a gliner_config.json nor the name of a "
+        "repository that could be loaded ({reason}). Check the path; offline, give a local directory.",
+    ),
+    "O102": (
+        CheckpointError,
+        "{path!r} is a pickled v0 checkpoint, and pickles can run code. Convert it once where you trust it: "
+        "load it with the `gliner` package (0.2) and call save_pretrained(DIR, safe_serialization=True).",
+    ),
+    "O103": (
+        CheckpointError,
+        "{path!r} is a checkpoint of an unsupported kind: {reason}. "
+        "Supported: uni-encoder span (markerV0, marker), uni-encoder token-level, bi-encoder span.",
+    ),
+    "O104": (
+        CheckpointError,
+        "The weights in {path!r} do not fit the architecture: missing {missing}; unknown {unknown}.",
+    ),
+    "O105": (
+        CheckpointError,
+        "Cannot read {path!r}: {reason}. The file is damaged or incomplete; get it again.",
+    ),
+    "O106": (
+        CheckpointError,
+        "Cannot tell the marker ids of {path!r}: the tokenizer knows {known} tokens without {marker!r}, and the "
+        "embedding has {rows} rows (2 or 3 more were expected). Put the original tokenizer files beside it.",
+    ),
+    "O107": (
+        CheckpointError,
+        "The tokenizer of {path!r} is not a fast one ({kind}), and only fast ones report word positions. "
+        "Save it with a tokenizer.json.",
+    ),
+    "O108": (
+        CheckpointError,
+        "The default weights are not in this installation (looked in {places}). Reinstall the package, or name "
+        'a checkpoint: config={{"model": {{"name": "DIRECTORY_OR_HUB_NAME"}}}}.',
+    ),
+    "O109": (
+        CheckpointError,
+        "The weights are larger than 4 GB, and msgpack holds no such object. Use to_disk() instead of to_bytes().",
+    ),
+    "O110": (
+        CheckpointError,
+        "{path!r} was saved by this package, but {reason}. Copy the whole directory that to_disk() wrote.",
+    ),
+    # Texts
+    "O201": (
+        TextError,
+        "The span {text!r} takes {pieces} pieces; the model sees at most {room} at once. Score shorter spans.",
+    ),
+    "O202": (TextError, "A span of another doc was given ({text!r}): all spans must belong to the doc."),
+    # Extras
+    "O301": (MissingExtra, "{what} needs the package {package!r}: pip install 'spacy-openner[{extra}]'."),
+}
+
+_WARNINGS: dict[str, str] = {
+    "W001": "{name!r} has no labels, and the doc names none: nothing is looked for. "
+    "Set `labels`, or doc._.openner_labels.",
+    "W002": "{repo!r} is loaded without a revision: what the hub serves may change. Pin one with `revision`.",
+    "W003": "The word {word!r}... takes {pieces} pieces; only its first {room} fit the model and were read.",
+    "W004": "doc.spans[{key!r}] held {n} spans of another origin; {name!r} replaces them. Use another `spans_key`.",
+    "W005": "`label_thresholds` names {labels}, which are not among the labels; these thresholds have no effect.",
+}
+
+
+def error(code: str, **values: Any) -> Exception:
+    """Build the error of a code.
+
+    code (str): A key of the error table, such as "O001".
+    **values (Any): What the message's fields stand for.
+    RETURNS (Exception): To be raised by the caller.
+    """
+    kind, message = _MESSAGES[code]
+    return kind(f"[{code}] {message.format(**values)}")
+
+
+def warn(code: str, **values: Any) -> None:
+    """Issue the warning of a code.
+
+    code (str): A key of the warning table, such as "W001".
+    **values (Any): What the message's fields stand for.
+    """
+    warnings.warn(f"[{code}] {_WARNINGS[code].format(**values)}", OpenNerWarning, stacklevel=3)

@@ -1,0 +1,1 @@
+"""Networks, their inputs, and the checkpoints that they come from."""

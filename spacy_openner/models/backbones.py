@@ -1,0 +1,90 @@
+"""Hugging Face encoders and tokenizers: built from a config, loaded by name, asked for their limits."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import error
+
+# Backbones that number positions from the padding index on, so that two rows of their table are never used.
+OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "longformer", "mpnet", "xlm-roberta-xl"}
+# Backbones without a table of positions: they read any length, and this is far enough to be worth its cost.
+RELATIVE_LIMIT = 1024
+T5_FAMILY = ("t5", "mt5", "umt5")
+
+
+def build_encoder(path: Path, config: dict[str, Any], key: str, name_key: str, rows: int) -> nn.Module:
+    """Build a backbone with random values from the checkpoint's own config, or from its name's.
+
+    key (str): Where `config` holds the backbone's config.
+    name_key (str): Where `config` holds the backbone's name, for checkpoints without one.
+    rows (int): Rows of the embedding in the weights; they outrank every `vocab_size`.
+    """
+    from transformers import AutoConfig, AutoModel, T5EncoderModel
+
+    values = config.get(key)
+    try:
+        if values:
+            values = {**values}
+            backbone = AutoConfig.for_model(values.pop("model_type", None) or "deberta-v2", **values)
+        else:
+            backbone = AutoConfig.from_pretrained(config.get(name_key), trust_remote_code=False)
+    except (OSError, ValueError) as problem:
+        raise error("O101", path=str(path), reason=f"its backbone's config: {problem}") from problem
+    backbone.vocab_size = rows
+    if backbone.model_type in T5_FAMILY:
+        return T5EncoderModel(backbone)
+    return AutoModel.from_config(backbone, trust_remote_code=False)
+
+
+def load_tokenizer(path: Path, directory: Path, name: str | None) -> Any:
+    """Load a fast tokenizer from a directory, or by name where the directory has none.
+
+    RAISES (CheckpointError): When there is neither, or it is not a fast one.
+    """
+    from transformers import AutoTokenizer
+
+    source = str(directory) if (directory / "tokenizer_config.json").is_file() else name
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except (OSError, ValueError, TypeError, AttributeError) as problem:
+        raise error("O101", path=str(path), reason=f"its tokenizer: {problem}") from problem
+    if not tokenizer.is_fast:
+        raise error("O107", path=str(path), kind=type(tokenizer).__name__)
+    return tokenizer
+
+
+def embedding_rows(weights: dict[str, torch.Tensor], prefix: str) -> int:
+    """Count the rows of a backbone's word embedding, whatever the backbone calls it."""
+    names = (
+        "word_embeddings.weight",
+        "tok_embeddings.weight",
+        "embed_tokens.weight",
+        "shared.weight",
+        "wte.weight",
+    )
+    found = [value for key, value in weights.items() if key.startswith(prefix) and key.endswith(names)]
+    if found:
+        return found[0].shape[0]
+    return max(
+        (v.shape[0] for k, v in weights.items() if k.startswith(prefix) and "embed" in k and v.dim() == 2),
+        default=0,
+    )
+
+
+def hidden_size(encoder: Any) -> int:
+    """Width of a backbone's output."""
+    return int(encoder.config.hidden_size)
+
+
+def piece_limit(config: Any) -> int:
+    """The most pieces that a backbone reads at once, from its Hugging Face config."""
+    limit = getattr(config, "max_position_embeddings", None)
+    absolute = getattr(config, "position_biased_input", True) and config.model_type not in T5_FAMILY
+    if not limit or not absolute:
+        return RELATIVE_LIMIT
+    if config.model_type in OFFSET_POSITIONS:
+        limit -= (config.pad_token_id or 0) + 1
+    return min(int(limit), RELATIVE_LIMIT)

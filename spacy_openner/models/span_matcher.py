@@ -1,0 +1,168 @@
+"""Span heads of GLiNER: score every span of up to `max_width` words against every type.
+
+The published head builds one vector for each span with a two-layer network and multiplies it with each
+type's vector (paper, section 2.1, equations 1 and 2). `MarkerV0Head` computes the same numbers without any
+product per span. Let the output network be W2·relu(W1·x + c) + d, where x = [a_i; b_j] joins a start and an
+end:
+
+    W1·x + c = (Ws·a_i + c) + We·b_j = u_i + v_j                      once for each word
+    score    = (W2·relu(u_i + v_j) + d)·q = relu(u_i + v_j)·(W2ᵀ·q) + d·q   W2ᵀ·q once for each type
+
+so that a span costs one addition, one relu and one dot product for each type.
+"""
+
+from typing import NamedTuple, cast
+
+import torch
+from torch import nn
+
+
+class Found(NamedTuple):
+    """Spans over the thresholds, one position of each tensor for one span. *Shape of each:* (found,)."""
+
+    row: torch.Tensor
+    start: torch.Tensor
+    end: torch.Tensor  # exclusive
+    label: torch.Tensor
+    score: torch.Tensor
+
+
+def feed_forward(width: int, out: int, dropout: float, *, inner: int | None = None) -> nn.Sequential:
+    """Linear, ReLU, Dropout, Linear: the block that published checkpoints use everywhere.
+
+    width (int): Input width.
+    out (int): Output width.
+    dropout (float): Probability, in training.
+    inner (int | None): Width between the two; four times `out` if None.
+    RETURNS (nn.Sequential): The block; its weights are named "0" and "3".
+    """
+    inner = inner or 4 * out
+    return nn.Sequential(nn.Linear(width, inner), nn.ReLU(), nn.Dropout(dropout), nn.Linear(inner, out))
+
+
+def linear_of(block: nn.Sequential, place: int) -> nn.Linear:
+    """The linear layer at a place of a block."""
+    return cast(nn.Linear, block[place])
+
+
+class SpanHead(nn.Module):
+    """What both span heads share: the type network, the walk over widths, and the choice by threshold.
+
+    A subclass says how a start and an end combine (`endpoints`, `pair_scores`).
+    """
+
+    def __init__(self, width: int, max_width: int, dropout: float) -> None:
+        super().__init__()
+        self.width = width
+        self.max_width = max_width
+        self.prompt = feed_forward(width, width, dropout)
+
+    def endpoints(self, words: torch.Tensor, types: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Compute what is needed once for each word and type, before any span is looked at."""
+        raise NotImplementedError
+
+    def pair_scores(self, prepared: tuple[torch.Tensor, ...], starts: slice, ends: slice) -> torch.Tensor:
+        """Score pairs of starts and ends that are sliced alike. *Shape:* (batch, pairs, types)."""
+        raise NotImplementedError
+
+    def forward(self, words: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
+        """Score all spans.
+
+        words (torch.Tensor): Word vectors. *Shape:* (batch, words, width).
+        types (torch.Tensor): Type vectors, before the type network. *Shape:* (batch, types, width).
+        RETURNS (torch.Tensor): Logits; [b, i, k, t] is the span of words i to i + k, both included. Spans
+            that pass the last word hold -inf. *Shape:* (batch, words, max_width, types), float32.
+        """
+        n_words = words.shape[1]
+        prepared = self.endpoints(words, self.prompt(types))
+        columns = []
+        for k in range(self.max_width):
+            reach = max(n_words - k, 0)
+            scores = self.pair_scores(prepared, slice(0, reach), slice(k, k + reach)).float()
+            columns.append(nn.functional.pad(scores, (0, 0, 0, n_words - reach), value=float("-inf")))
+        return torch.stack(columns, dim=2)
+
+    def score_spans(
+        self, words: torch.Tensor, types: torch.Tensor, starts: torch.Tensor, ends: torch.Tensor
+    ) -> torch.Tensor:
+        """Score given spans of one text, of any width.
+
+        words (torch.Tensor): *Shape:* (1, words, width).
+        types (torch.Tensor): *Shape:* (1, types, width).
+        starts (torch.Tensor): First words. *Shape:* (spans,).
+        ends (torch.Tensor): Last words, included. *Shape:* (spans,).
+        RETURNS (torch.Tensor): Probabilities. *Shape:* (spans, types), float32.
+        """
+        whole = slice(0, len(starts))
+        first, last = (
+            self.endpoints(words[:, starts], self.prompt(types)),
+            self.endpoints(words[:, ends], self.prompt(types)),
+        )
+        prepared = (first[0], last[1], *first[2:])
+        return self.pair_scores(prepared, whole, whole)[0].float().sigmoid()
+
+    def select(self, logits: torch.Tensor, n_words: torch.Tensor, thresholds: torch.Tensor) -> Found:
+        """Keep what is strictly over its type's threshold (paper, section 2.3).
+
+        logits (torch.Tensor): As `forward` returns them.
+        n_words (torch.Tensor): *Shape:* (batch,).
+        thresholds (torch.Tensor): Infinite where a row has fewer types. *Shape:* (batch, types).
+        RETURNS (Found): In order of row, start, width and type.
+        """
+        probabilities = logits.sigmoid()
+        keep = probabilities > thresholds[:, None, None, :]
+        row, start, k, label = keep.nonzero(as_tuple=True)
+        inside = start + k < n_words[row]
+        row, start, k, label = row[inside], start[inside], k[inside], label[inside]
+        return Found(row, start, start + k + 1, label, probabilities[row, start, k, label])
+
+
+class MarkerV0Head(SpanHead):
+    """The head of most published checkpoints (`span_mode` "markerV0"), factorised."""
+
+    def __init__(self, width: int, max_width: int, dropout: float) -> None:
+        super().__init__(width, max_width, dropout)
+        self.start = feed_forward(width, width, dropout)
+        self.end = feed_forward(width, width, dropout)
+        self.out = feed_forward(2 * width, width, dropout)
+
+    def endpoints(self, words: torch.Tensor, types: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """RETURNS: u, v (batch, words, 4 * width), W2ᵀ·q (batch, 4 * width, types), d·q (batch, 1, types),
+        and q (batch, width, types)."""
+        inner, outer = linear_of(self.out, 0), linear_of(self.out, 3)
+        start_weight, end_weight = inner.weight.chunk(2, dim=1)
+        u = nn.functional.linear(self.start(words).relu(), start_weight, inner.bias)
+        v = nn.functional.linear(self.end(words).relu(), end_weight)
+        q = types.transpose(1, 2)
+        return u, v, outer.weight.T @ q, (types @ outer.bias)[:, None, :], q
+
+    def pair_scores(self, prepared: tuple[torch.Tensor, ...], starts: slice, ends: slice) -> torch.Tensor:
+        """The plain order is cheaper once there are more types than the factorised one saves."""
+        u, v, folded, shift, q = prepared
+        hidden = torch.relu_(u[:, starts] + v[:, ends])
+        hidden = self.out[2](hidden)
+        if q.shape[2] > self.width:
+            return self.out[3](hidden) @ q
+        return hidden @ folded + shift
+
+
+class MarkerHead(SpanHead):
+    """The older head (`span_mode` "marker"): one linear output layer, so that a span's score is a sum."""
+
+    def __init__(self, width: int, max_width: int, dropout: float) -> None:
+        super().__init__(width, max_width, dropout)
+        self.start = feed_forward(width, width, dropout, inner=2 * width)
+        self.end = feed_forward(width, width, dropout, inner=2 * width)
+        self.out = nn.Linear(2 * width, width)
+
+    def endpoints(self, words: torch.Tensor, types: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """RETURNS: the parts of the score that the start and the end give. *Shape:* (batch, words, types)."""
+        start_weight, end_weight = self.out.weight.chunk(2, dim=1)
+        q = types.transpose(1, 2)
+        start = nn.functional.linear(self.start(words).relu(), start_weight, self.out.bias) @ q
+        end = nn.functional.linear(self.end(words).relu(), end_weight) @ q
+        return start, end
+
+    def pair_scores(self, prepared: tuple[torch.Tensor, ...], starts: slice, ends: slice) -> torch.Tensor:
+        """Add the two parts."""
+        return prepared[0][:, starts] + prepared[1][:, ends]

@@ -1,0 +1,70 @@
+"""The words that a model sees, and the spaCy tokens that they stand for."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from spacy.tokens import Doc, Span
+
+WordMode = Literal["spacy", "gliner"]
+
+# The splitter that published checkpoints were trained with: a run of letters, digits and underscores, joined
+# by hyphens; or any other single character.
+GLINER_WORD = re.compile(r"\w+(?:[-_]\w+)*|\S")
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of one doc.
+
+    texts: The words.
+    starts, ends: The tokens that each word stands for, `ends` exclusive. Two words may share a token.
+    sentence_starts: Whether a sentence starts at the word; all False where the doc has no sentences.
+        *Shape of the arrays:* (words,).
+    """
+
+    texts: list[str]
+    starts: np.ndarray
+    ends: np.ndarray
+    sentence_starts: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def of_span(self, span: Span) -> tuple[int, int]:
+        """Find the words that a span touches, end exclusive; equal where it holds white space only."""
+        first = int(np.searchsorted(self.ends, span.start, side="right"))
+        last = int(np.searchsorted(self.starts, span.end, side="left"))
+        return first, max(first, last)
+
+
+def doc_words(doc: Doc, mode: WordMode) -> Words:
+    """Split a doc into words.
+
+    doc (Doc): Any doc.
+    mode (str): "spacy" for the doc's own tokens without white space; "gliner" for the splitter of published
+        checkpoints on the raw text, each word standing for all tokens that it touches, so that nothing
+        found in it is lost however the two tokenisations disagree.
+    RETURNS (Words): The words in order.
+    """
+    if mode == "spacy":
+        tokens = [token for token in doc if not token.is_space]
+        starts = np.array([token.i for token in tokens], dtype=np.int64)
+        return Words([token.text for token in tokens], starts, starts + 1, _sentence_starts(doc, starts))
+    matches = list(GLINER_WORD.finditer(doc.text))
+    offsets = np.array([token.idx for token in doc], dtype=np.int64)
+    first = np.array([match.start() for match in matches], dtype=np.int64)
+    last = np.array([match.end() - 1 for match in matches], dtype=np.int64)
+    starts = np.searchsorted(offsets, first, side="right") - 1
+    ends = np.searchsorted(offsets, last, side="right")
+    return Words([match.group() for match in matches], starts, ends, _sentence_starts(doc, starts))
+
+
+def _sentence_starts(doc: Doc, starts: np.ndarray) -> np.ndarray:
+    if not doc.has_annotation("SENT_START"):
+        return np.zeros(len(starts), dtype=bool)
+    flags = doc.to_array("SENT_START").astype(np.int64)[starts] == 1 if len(starts) else np.zeros(0, dtype=bool)
+    # Several words of one token start its sentence once.
+    flags[1:] &= starts[1:] != starts[:-1]
+    return np.asarray(flags, dtype=bool)

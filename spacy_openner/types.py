@@ -1,0 +1,27 @@
+"""What the layers hand to each other."""
+
+from typing import NamedTuple, Protocol
+
+import torch
+
+
+class Candidate(NamedTuple):
+    """A possible entity. Offsets are spaCy tokens of the doc, `end` exclusive; score is a probability."""
+
+    start: int
+    end: int
+    label: str
+    score: float
+
+
+class TextEncoder(Protocol):
+    """Turns pieces into vectors. PyTorch and ONNX Runtime stand behind it; its callers cannot tell."""
+
+    def __call__(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Encode a padded batch.
+
+        input_ids (torch.Tensor): Piece ids. *Shape:* (batch, pieces), int64.
+        attention_mask (torch.Tensor): 1 for pieces, 0 for padding. *Shape:* (batch, pieces), int64.
+        RETURNS (torch.Tensor): *Shape:* (batch, pieces, width).
+        """
+        ...

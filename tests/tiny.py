@@ -1,0 +1,141 @@
+"""Small random models of every supported kind, and the sentences that they are tried on."""
+
+import random
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast, T5EncoderModel
+
+from spacy_openner.models import gliner_checkpoint
+from spacy_openner.models.fresh import from_encoder
+
+SENTENCES = [
+    "Marie Curie won the Nobel Prize for discovering polonium in Paris.",
+    "The band The Mad Capsule Markets released 'Osc-Dis' on 3 May 1999!",
+    "Dr. Zhang (Peking University, Beijing) e-mailed john_doe-smith@example.org about $1,200.50.",
+    "Ich wohne in Zürich, naïve café – “déjà vu” … 😀 ok.",
+    "北京大学的张伟教授访问了巴黎。",
+    "Hi",
+    "a b c d e f g h i j k l m n o p q r s t u v w x y z",
+    "state-of-the-art COVID-19 vaccines by Pfizer/BioNTech cut deaths by 90%",
+]
+LABELS = ["person", "award", "chemical element", "city, town (populated place)", "音乐"]
+KINDS = ("bert", "deberta-v2", "modernbert", "t5", "roberta")
+_SIZE = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4, "num_hidden_layers": 2}
+
+
+def tokenizer(kind: str) -> PreTrainedTokenizerFast:
+    """A tokenizer of the backbone's own style, trained on a few sentences."""
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    text = SENTENCES * 2 + LABELS
+    if kind == "bert":
+        made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        made.normalizer = normalizers.BertNormalizer(lowercase=True)
+        made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        trainer = trainers.WordPieceTrainer(vocab_size=220, special_tokens=specials)
+    elif kind in ("modernbert", "roberta"):
+        made = Tokenizer(models.BPE())
+        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        made.decoder = decoders.ByteLevel()
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=specials, initial_alphabet=alphabet)
+    else:
+        made = Tokenizer(models.Unigram())
+        # Deliberately the scheme that treats the first word of a list unlike the others.
+        scheme = "first" if kind == "t5" else "always"
+        made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
+        made.decoder = decoders.Metaspace()
+        trainer = trainers.UnigramTrainer(vocab_size=260, special_tokens=specials, unk_token="[UNK]")
+    made.train_from_iterator(text, trainer)
+    ids = [(name, made.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
+    if kind == "t5":
+        made.post_processor = processors.TemplateProcessing(single="$A [SEP]", special_tokens=[ids[1]])
+    else:
+        made.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ids)
+    names = {
+        "pad_token": "[PAD]",
+        "unk_token": "[UNK]",
+        "cls_token": "[CLS]",
+        "sep_token": "[SEP]",
+        "mask_token": "[MASK]",
+    }
+    return PreTrainedTokenizerFast(tokenizer_object=made, model_max_length=512, **names)
+
+
+def backbone(kind: str, path: Path, *, seed: int = 0) -> Path:
+    """Save a random backbone with its tokenizer; weights are spread out, so that scores differ."""
+    torch.manual_seed(seed)
+    tok = tokenizer(kind)
+    options = {**_SIZE, "vocab_size": len(tok), "pad_token_id": 0}
+    if kind == "t5":
+        options = {
+            "d_model": 32,
+            "d_kv": 8,
+            "d_ff": 48,
+            "num_layers": 2,
+            "num_heads": 4,
+            "vocab_size": len(tok),
+            "pad_token_id": 0,
+        }
+    elif kind == "deberta-v2":
+        options |= {
+            "relative_attention": True,
+            "pos_att_type": ["p2c", "c2p"],
+            "position_biased_input": False,
+        }
+        options |= {
+            "max_relative_positions": -1,
+            "position_buckets": 32,
+            "norm_rel_ebd": "layer_norm",
+            "share_att_key": True,
+        }
+    elif kind == "modernbert":
+        options |= {
+            "max_position_embeddings": 512,
+            "cls_token_id": 2,
+            "sep_token_id": 3,
+            "bos_token_id": 2,
+            "eos_token_id": 3,
+        }
+        options |= {"reference_compile": False, "attn_implementation": "eager"}
+    elif kind == "roberta":
+        options |= {"max_position_embeddings": 514, "pad_token_id": 1}
+        tok.pad_token_id = 0
+    config = AutoConfig.for_model(kind, **options)
+    model = T5EncoderModel(config) if kind == "t5" else AutoModel.from_config(config)
+    spread(model)
+    model.save_pretrained(path)
+    tok.save_pretrained(path)
+    return path
+
+
+def spread(module: torch.nn.Module, factor: float = 8.0) -> None:
+    """Enlarge the matrices of a fresh network: nearly equal scores would hide mistakes."""
+    with torch.no_grad():
+        for name, value in module.named_parameters():
+            if value.dim() == 2 and "norm" not in name.lower():
+                value.mul_(factor if value.std() < 0.05 else 1.0)
+
+
+def checkpoint(kind: str, path: Path, **options) -> gliner_checkpoint.Checkpoint:
+    """A random checkpoint on a random backbone, built by this package."""
+    made = from_encoder(backbone(kind, path / "backbone"), **{"width": 24, **options})
+    with torch.no_grad():
+        for name, value in made.network.named_parameters():
+            if not name.startswith(("encoder.", "label_encoder.")) and value.dim() == 2:
+                value.mul_(1.5)
+    return made
+
+
+def saved(kind: str, path: Path, **options) -> Path:
+    """As `checkpoint`, saved."""
+    gliner_checkpoint.save(checkpoint(kind, path, **options), path / "checkpoint")
+    return path / "checkpoint"
+
+
+def long_text(n_words: int, seed: int = 0) -> str:
+    """Words drawn from the sentences."""
+    rng = random.Random(seed)
+    words = [word for sentence in SENTENCES[:3] for word in sentence.split()]
+    return " ".join(rng.choice(words) for _ in range(n_words))
