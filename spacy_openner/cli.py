@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from enum import Enum
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TextIO
 
@@ -28,16 +29,18 @@ if TYPE_CHECKING:
 
 SPANS_KEY = "openner"
 PROGRESS_ABOVE = 50
-Arg, Opt, FileIn = typer.Argument, typer.Option, typer.FileBinaryRead
+Arg, Opt = typer.Argument, typer.Option
+FileOpt = partial(typer.Option, metavar="FILE")
+FileIn = typer.FileBinaryRead
 COLUMNS = ("entity", "label", "score", "characters")
 
-
-class Overlap(str, Enum):
-    """Which entities may share words."""
-
-    flat = "flat"
-    nested = "nested"
-    all = "all"
+Overlap = Enum("Overlap", {"flat": "flat", "nested": "nested", "all": "all"}, type=str)
+Backend = Enum("Backend", {"torch": "torch", "onnx": "onnx"}, type=str)
+Precision = Enum(
+    "Precision",
+    {"auto": "auto", "float32": "float32", "bfloat16": "bfloat16", "float16": "float16", "int8": "int8"},
+    type=str,
+)
 
 
 def collect_labels(
@@ -358,22 +361,26 @@ def group(
 
 @app.command()
 def find(
-    text: Annotated[str | None, Arg(metavar="[TEXT]", help="One text; else --file or standard input.")] = None,
-    labels: Annotated[list[str] | None, Opt(help="Labels between commas. Can be repeated.")] = None,
-    label: Annotated[list[str] | None, Opt(help="One label, commas and all. Can be repeated.")] = None,
-    labels_file: Annotated[FileIn | None, Opt(help="One a line: LABEL, or LABEL<TAB>DESCRIPTION.")] = None,
-    file: Annotated[FileIn | None, Opt(help="One text a line, UTF-8; blank lines are skipped, and counted.")] = None,
+    text: Annotated[str | None, Arg(metavar="TEXT", help="One text; else --file or standard input.")] = None,
+    labels: Annotated[list[str] | None, Opt(metavar="A,B", help="Labels between commas; repeatable.")] = None,
+    label: Annotated[list[str] | None, Opt(metavar="A", help="One label, commas and all; repeatable.")] = None,
+    labels_file: Annotated[FileIn | None, FileOpt(help="One a line: LABEL, or LABEL<TAB>DESCRIPTION.")] = None,
+    file: Annotated[
+        FileIn | None, FileOpt(help="One text a line, UTF-8. Blank lines are skipped; standard error says how many.")
+    ] = None,
     as_json: Annotated[bool, Opt("--json", help="Print one JSON object a text.")] = False,
-    html: Annotated[typer.FileTextWrite | None, Opt(encoding="utf-8", help="Write a page, no tables.")] = None,
+    html: Annotated[
+        typer.FileTextWrite | None, FileOpt(encoding="utf-8", help="Write a displaCy page, print no tables.")
+    ] = None,
     model: Annotated[str | None, Opt(help="Directory or hub name; else the default weights.")] = None,
     revision: Annotated[str | None, Opt(help="Commit or tag of a hub name.")] = None,
     threshold: Annotated[float, Opt(min=0, max=1, help="Lowest score of an entity.")] = 0.5,
     overlap: Annotated[Overlap, Opt(help="Which entities may share words.")] = Overlap.flat,
     lang: Annotated[str, Opt(help="Language of the texts, for the tokenizer.")] = "en",
-    precision: Annotated[str, Opt(help="auto, float32, bfloat16, float16 or int8.")] = "auto",
-    backend: Annotated[str, Opt(help="torch or onnx.")] = "torch",
+    precision: Annotated[Precision, Opt(help="Of the model; float16 on GPUs, int8 on CPUs.")] = Precision.auto,
+    backend: Annotated[Backend, Opt(help="What runs the encoder.")] = Backend.torch,
     batch_size: Annotated[int, Opt(min=1, help="Texts read ahead; 1 answers each line at once.")] = 256,
-    progress: Annotated[bool | None, Opt(help="By default above 50 texts, on a terminal.")] = None,
+    progress: Annotated[bool | None, Opt(help="A bar; by default above 50 texts, on a terminal.")] = None,
 ) -> None:
     """Print the entities of TEXT, of a file's lines or of standard input's lines."""
     with reported():
@@ -383,8 +390,8 @@ def find(
             hint = 'say what to look for, for example --labels "person, award"'
             raise typer.BadParameter(f"no labels; {hint}", param_hint="--labels")
         texts, total = open_texts(text, file)
-        settings = {"name": model, "revision": revision, "precision": precision, "backend": backend}
-        nlp = make_nlp(names, lang, threshold, overlap.value, **settings)
+        run = {"precision": precision.value, "backend": backend.value}
+        nlp = make_nlp(names, lang, threshold, overlap.value, name=model, revision=revision, **run)
         docs = with_progress(nlp.pipe(texts, batch_size=batch_size), progress, total)
         with html_page(html, nlp) if html else nullcontext():
             write_results(docs, overlap.value, as_json, html, headed=text is None)

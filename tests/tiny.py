@@ -3,6 +3,7 @@
 import random
 from pathlib import Path
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast, T5EncoderModel
@@ -139,3 +140,18 @@ def long_text(n_words: int, seed: int = 0) -> str:
     rng = random.Random(seed)
     words = [word for sentence in SENTENCES[:3] for word in sentence.split()]
     return " ".join(rng.choice(words) for _ in range(n_words))
+
+
+def found(doc, key: str = "openner") -> list[tuple[int, int, str, float]]:
+    """The spans of a doc with their scores."""
+    group = doc.spans[key]
+    scores = group.attrs["scores"]
+    assert len(scores) == len(group)
+    return [(s.start, s.end, s.label_, float(p)) for s, p in zip(group, scores, strict=True)]
+
+
+def same(left, right, atol: float = 2e-5) -> None:
+    """Assert that two lists of spans are equal but for float noise."""
+    left, right = sorted(left, key=lambda x: x[:3]), sorted(right, key=lambda x: x[:3])
+    assert [x[:3] for x in left] == [x[:3] for x in right]
+    assert np.allclose([x[3] for x in left], [x[3] for x in right], rtol=0, atol=atol)

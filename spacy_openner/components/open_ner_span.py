@@ -1,11 +1,11 @@
 """`open_ner_span`: entities of types named at run time, by scoring spans (GLiNER)."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import srsly
 from spacy.language import Language
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc, Span
@@ -254,7 +254,7 @@ class OpenNerSpan(Pipe):
         RETURNS (list[list[Candidate]]): For each doc what passed the thresholds and may stand together.
         """
         asked = [doc_labels.read(doc, self._labels) for doc in docs]
-        if not self._warned and any(len(doc) and not len(labels) for doc, labels in zip(docs, asked, strict=True)):
+        if not self._warned and not len(self._labels) and any(labels is self._labels for labels in asked):
             self._warned = True
             warn("W001", name=self.name)
         questions = [self._question(doc, labels) for doc, labels in zip(docs, asked, strict=True)]
@@ -341,7 +341,7 @@ class OpenNerSpan(Pipe):
         """
         parts = {
             "vocab": lambda p: self.vocab.to_disk(p, exclude=exclude),
-            "cfg": lambda p: srsly.write_json(p, self._changes()),
+            "cfg": lambda p: p.write_text(json.dumps(self._changes(), indent=2), encoding="utf8"),
             "model": lambda p: matching.shim_of(self.model).save(p),
         }
         to_disk(Path(path), parts, exclude)
@@ -350,7 +350,7 @@ class OpenNerSpan(Pipe):
         """Read what `to_disk` wrote."""
         parts = {
             "vocab": lambda p: self.vocab.from_disk(p, exclude=exclude),
-            "cfg": lambda p: self._apply(srsly.read_json(p)),
+            "cfg": lambda p: self._apply(json.loads(p.read_text(encoding="utf8"))),
             "model": lambda p: matching.shim_of(self.model).load(p),
         }
         from_disk(Path(path), parts, exclude)
@@ -360,7 +360,7 @@ class OpenNerSpan(Pipe):
         """As `to_disk`, in one object. Weights over 4 GB do not fit: `to_disk` has no limit."""
         parts = {
             "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
-            "cfg": lambda: srsly.json_dumps(self._changes()),
+            "cfg": lambda: json.dumps(self._changes()),
             "model": lambda: matching.shim_of(self.model).to_bytes(),
         }
         return to_bytes(parts, exclude)
@@ -369,7 +369,7 @@ class OpenNerSpan(Pipe):
         """Read what `to_bytes` wrote."""
         parts = {
             "vocab": lambda b: self.vocab.from_bytes(b, exclude=exclude),
-            "cfg": lambda b: self._apply(srsly.json_loads(b)),
+            "cfg": lambda b: self._apply(json.loads(b)),
             "model": lambda b: matching.shim_of(self.model).from_bytes(b),
         }
         from_bytes(bytes_data, parts, exclude)
@@ -385,6 +385,7 @@ class OpenNerSpan(Pipe):
         now = self._settings()
         return {key: [self._given[key], now[key]] for key in now if now[key] != self._given[key]}
 
+    # The standard library's JSON: srsly's reads 0.6 as its neighbour, which is no longer what was given.
     def _apply(self, changes: dict[str, Any]) -> None:
         """Apply saved changes, but not over a config that was given another value at load."""
         for key, (before, after) in changes.items():

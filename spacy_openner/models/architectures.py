@@ -1,6 +1,6 @@
 """Registered builders of models."""
 
-from typing import Any
+from typing import Any, cast
 
 from thinc.api import Model
 
@@ -8,15 +8,14 @@ from ..errors import error
 from .hf_shim import CheckpointShim, Request
 from .matching import WORD_MODES, Limits
 from .runtime import Backend, Precision, check
-from .words import WordMode
 
 
 def SpanMatcher_v1(
     name: str = "",
     revision: str | None = None,
-    words: WordMode = "spacy",
-    precision: Precision = "auto",
-    backend: Backend = "torch",
+    words: str = "spacy",
+    precision: str = "auto",
+    backend: str = "torch",
     window: int | None = None,
     overlap: int = 32,
     max_types: int | None = None,
@@ -48,7 +47,7 @@ def SpanMatcher_v1(
         "span_matcher",
         _forward,
         attrs={"words": words, "limits": Limits(window, overlap, max_types)},
-        shims=[CheckpointShim(name, revision, precision, backend)],
+        shims=[CheckpointShim(name, revision, cast(Precision, precision), cast(Backend, backend))],
     )
 
 

@@ -54,7 +54,7 @@ class CheckpointShim(PyTorchShim):
         self._reset()
 
     def _reset(self) -> None:
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._runtime: Runtime | None = None
         self._type_vectors: dict[str, torch.Tensor] = {}
         self._scratch: tempfile.TemporaryDirectory | None = None
@@ -64,7 +64,7 @@ class CheckpointShim(PyTorchShim):
     @property
     def checkpoint(self) -> Checkpoint:
         """The checkpoint, loaded now if it was not."""
-        with self._lock:
+        with self.lock:
             if self._checkpoint is None:
                 directory = sources.find(self.name, self.revision)
                 self.use(gliner_checkpoint.load(directory), directory / ONNX_FILES)
@@ -81,7 +81,7 @@ class CheckpointShim(PyTorchShim):
 
         onnx_files (Path | None): Where its exported encoders may lie.
         """
-        with self._lock:
+        with self.lock:
             self._reset_runtime()
             self.pieces = None
             self._checkpoint = checkpoint
@@ -92,7 +92,7 @@ class CheckpointShim(PyTorchShim):
     def runtime(self) -> Runtime:
         """What predicts; built now if it was not."""
         if self._runtime is None:
-            with self._lock:
+            with self.lock:
                 checkpoint = self.checkpoint
                 if self._runtime is None:
                     checkpoint.network.eval()
@@ -181,7 +181,7 @@ class CheckpointShim(PyTorchShim):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what cannot be copied or sent to another process; it is made again there."""
-        made = ("_lock", "_runtime", "_type_vectors", "_scratch", "_onnx_files", "pieces")
+        made = ("lock", "_runtime", "_type_vectors", "_scratch", "_onnx_files", "pieces")
         return {key: value for key, value in self.__dict__.items() if key not in made}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -206,16 +206,20 @@ class CheckpointShim(PyTorchShim):
             return None
         unique, rows = _index(type_texts)
         cache = self._type_vectors
-        missing = [text for text in unique if text not in cache]
-        if missing:
-            cache.update(zip(missing, self._encode_types(current.network, missing), strict=True))
+        if any(text not in cache for text in unique):
+            with self.lock:
+                missing = [text for text in unique if text not in cache]
+                cache.update(zip(missing, self._encode_types(current.network, missing), strict=True))
         return torch.stack([cache[text] for text in unique])[rows]
 
     def _encode_types(self, network: Any, texts: list[str]) -> torch.Tensor:
         tokenizer = self.checkpoint.labels_tokenizer
         device = next(network.parameters()).device
         chunks = [texts[i : i + 64] for i in range(0, len(texts), 64)]
+        # The lock of the callers matters: padding in a fast tokenizer is not safe between threads.
         encoded = [tokenizer(chunk, return_tensors="pt", padding=True).to(device) for chunk in chunks]
+        if not chunks:
+            return torch.zeros(0, network.head.width, device=device)
         return torch.cat([network.encode_types(e["input_ids"], e["attention_mask"]) for e in encoded])
 
 

@@ -54,21 +54,27 @@ def shim_of(model: Model) -> CheckpointShim:
 def pieces_of(model: Model) -> Pieces:
     """The maker of windows for a model, made once for each checkpoint."""
     shim = shim_of(model)
-    checkpoint = shim.checkpoint
     if shim.pieces is None:
-        limits = Limits(*model.attrs["limits"])
-        own = piece_limit(checkpoint.network.encoder.config)
-        shim.pieces = Pieces(
-            checkpoint.tokenizer,
-            limit=min(limits.window or own, own),
-            max_words=checkpoint.config.get("max_len", 384),
-            overlap=max(limits.overlap, max_width(model) - 1),
-            entity_id=checkpoint.entity_id,
-            separator_id=checkpoint.separator_id,
-            embed_marker=checkpoint.config.get("embed_ent_token", True),
-            max_types=limits.max_types,
-        )
+        with shim.lock:
+            if shim.pieces is None:
+                shim.pieces = _make_pieces(model)
     return shim.pieces
+
+
+def _make_pieces(model: Model) -> Pieces:
+    checkpoint = shim_of(model).checkpoint
+    limits = Limits(*model.attrs["limits"])
+    own = piece_limit(checkpoint.network.encoder.config)
+    return Pieces(
+        checkpoint.tokenizer,
+        limit=min(limits.window or own, own),
+        max_words=checkpoint.config.get("max_len", 384),
+        overlap=max(limits.overlap, max_width(model) - 1),
+        entity_id=checkpoint.entity_id,
+        separator_id=checkpoint.separator_id,
+        embed_marker=checkpoint.config.get("embed_ent_token", True),
+        max_types=limits.max_types,
+    )
 
 
 def max_width(model: Model) -> int:

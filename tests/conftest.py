@@ -1,0 +1,56 @@
+"""Fixtures shared by all tests. No test needs a network: hub names are only tried offline."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pytest
+import spacy
+from spacy.language import Language
+
+from tests import tiny
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Real annotated sets, where they lie beside the checkout."""
+    if not DATA.is_dir():
+        pytest.skip(f"real data sets are not at {DATA}")
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def tiny_path(tmp_path_factory) -> Path:
+    """A random markerV0 checkpoint on a two-layer BERT."""
+    return tiny.saved("bert", tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def bi_encoder_path(tmp_path_factory) -> Path:
+    """A random bi-encoder."""
+    path = tmp_path_factory.mktemp("bi")
+    return tiny.saved("bert", path, labels_encoder=tiny.backbone("bert", path / "labels", seed=1))
+
+
+@pytest.fixture(scope="session")
+def token_path(tmp_path_factory) -> Path:
+    """A random token-level checkpoint."""
+    return tiny.saved("bert", tmp_path_factory.mktemp("token"), span_mode="token_level")
+
+
+@pytest.fixture
+def make_nlp(tiny_path) -> Callable[..., Language]:
+    """Build a pipeline with one open_ner_span; random weights score many spans over a threshold of 0.5."""
+
+    def make(model: dict | None = None, lang: str = "en", **config) -> Language:
+        nlp = spacy.blank(lang)
+        model = {"name": str(tiny_path), "precision": "float32", **(model or {})}
+        nlp.add_pipe("open_ner_span", config={"labels": tiny.LABELS, "model": model, **config})
+        return nlp
+
+    return make

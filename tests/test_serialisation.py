@@ -1,0 +1,119 @@
+"""Saving, loading, copying and sending to other processes: the copy works alone, and says the same."""
+
+import json
+import multiprocessing
+import pickle
+import shutil
+
+import pytest
+import spacy
+
+from spacy_openner.errors import CheckpointError
+from tests import tiny
+from tests.tiny import found, same
+
+TEXTS = [*tiny.SENTENCES, tiny.long_text(200)]
+
+
+@pytest.fixture(params=["tiny_path", "bi_encoder_path", "token_path"])
+def nlp(request, make_nlp):
+    return make_nlp({"name": str(request.getfixturevalue(request.param))}, overlap="all", threshold=0.3)
+
+
+def predictions(nlp):
+    return [found(doc) for doc in nlp.pipe(TEXTS)]
+
+
+def test_to_disk_needs_nothing_else(nlp, tmp_path, monkeypatch):
+    expected = predictions(nlp)
+    nlp.to_disk(tmp_path / "first")
+    shutil.move(tmp_path / "first", tmp_path / "moved")
+    monkeypatch.setattr("spacy_openner.models.sources.find", None)
+    copy = spacy.load(tmp_path / "moved")
+    for left, right in zip(predictions(copy), expected, strict=True):
+        same(left, right)
+    copy.to_disk(tmp_path / "second")
+    again = spacy.load(tmp_path / "second")
+    assert predictions(again) == predictions(copy)
+
+
+def test_bytes(nlp, make_nlp):
+    copy = make_nlp(overlap="all", threshold=0.3).from_bytes(nlp.to_bytes())
+    for left, right in zip(predictions(copy), predictions(nlp), strict=True):
+        same(left, right)
+
+
+def test_saving_before_first_use(make_nlp, tmp_path):
+    make_nlp().to_disk(tmp_path)
+    assert (tmp_path / "open_ner_span/model/model.safetensors").is_file()
+    assert not list(tmp_path.rglob("*.pkl"))
+
+
+def test_exclude(make_nlp, tmp_path):
+    make_nlp().to_disk(tmp_path)
+    assert not (tmp_path / "open_ner_span/vocab").exists()
+    pipe = make_nlp().get_pipe("open_ner_span")
+    pipe.to_disk(tmp_path / "part", exclude=["model", "vocab"])
+    assert [p.name for p in (tmp_path / "part").iterdir()] == ["cfg"]
+
+
+def test_changed_settings_are_saved(make_nlp, tmp_path):
+    nlp = make_nlp()
+    pipe = nlp.get_pipe("open_ner_span")
+    pipe.labels, pipe.threshold = {"award": "a prize"}, 0.25
+    nlp.to_disk(tmp_path)
+    copy = spacy.load(tmp_path).get_pipe("open_ner_span")
+    assert (copy.labels, copy.descriptions, copy.threshold) == (("award",), {"award": "a prize"}, 0.25)
+    again = make_nlp().from_bytes(nlp.to_bytes()).get_pipe("open_ner_span")
+    assert again.threshold == 0.25
+
+
+def test_config_given_at_load_wins(make_nlp, tmp_path):
+    nlp = make_nlp(threshold=0.6)
+    nlp.get_pipe("open_ner_span").threshold = 0.7
+    nlp.to_disk(tmp_path)
+    changes = {"components.open_ner_span.threshold": 0.1, "components.open_ner_span.labels": ["x"]}
+    pipe = spacy.load(tmp_path, config=changes).get_pipe("open_ner_span")
+    assert (pipe.threshold, pipe.labels) == (0.1, ("x",))
+    assert spacy.load(tmp_path).get_pipe("open_ner_span").threshold == 0.7
+
+
+def test_no_setting_is_stored_but_changed_ones(make_nlp, tmp_path):
+    make_nlp().to_disk(tmp_path)
+    assert json.loads((tmp_path / "open_ner_span/cfg").read_text()) == {}
+
+
+def test_incomplete_copy(make_nlp, tmp_path):
+    make_nlp().to_disk(tmp_path)
+    (tmp_path / "open_ner_span/model/model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="O101"):
+        spacy.load(tmp_path)
+
+
+def test_initialize_keeps_weights_and_needs_no_examples(make_nlp):
+    nlp = make_nlp()
+    before = predictions(nlp)
+    nlp.config["initialize"]["components"]["open_ner_span"] = {"labels": ["award"]}
+    nlp.initialize()
+    assert nlp.get_pipe("open_ner_span").labels == ("award",)
+    nlp.get_pipe("open_ner_span").labels = tiny.LABELS
+    assert predictions(nlp) == before
+
+
+def test_pickle_and_copy(nlp):
+    pipe = nlp.get_pipe("open_ner_span")
+    doc = nlp.make_doc(TEXTS[0])
+    expected = pipe.predict([doc])[0]
+    same(pickle.loads(pickle.dumps(pipe)).predict([doc])[0], expected)
+    shim = pipe.model.shims[0].copy()
+    assert shim.checkpoint.network is not pipe.model.shims[0].checkpoint.network
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_two_processes(make_nlp, method, monkeypatch):
+    nlp = make_nlp(overlap="all")
+    expected = predictions(nlp)
+    monkeypatch.setattr("spacy.language.mp", multiprocessing.get_context(method))
+    docs = list(nlp.pipe(TEXTS * 2, n_process=2, batch_size=4))
+    for doc, alone in zip(docs, expected * 2, strict=True):
+        same(found(doc), alone)
