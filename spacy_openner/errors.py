@@ -105,16 +105,13 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         CheckpointError,
         "The weights are larger than 4 GB, and msgpack holds no such object. Use to_disk() instead of to_bytes().",
     ),
-    "O110": (
-        CheckpointError,
-        "{path!r} was saved by this package, but {reason}. Copy the whole directory that to_disk() wrote.",
-    ),
     # Texts
     "O201": (
         TextError,
         "The span {text!r} takes {pieces} pieces; the model sees at most {room} at once. Score shorter spans.",
     ),
     "O202": (TextError, "A span of another doc was given ({text!r}): all spans must belong to the doc."),
+    "O203": (TextError, "{what} is not UTF-8 ({reason}). Convert it."),
     # Extras
     "O301": (MissingExtra, "{what} needs the package {package!r}: pip install 'spacy-openner[{extra}]'."),
 }

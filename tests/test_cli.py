@@ -12,7 +12,7 @@ import spacy
 from spacy.tokens import Doc, Span, SpanGroup
 from typer.testing import CliRunner
 
-from spacy_openner import __version__, cli
+from spacy_openner import __version__, cli, rendering
 from spacy_openner.errors import SettingError, TextError
 
 TEXT = "Marie Curie won the Nobel Prize in Paris."
@@ -27,7 +27,7 @@ def annotated(text, found, flat=None, lang="en"):
 def annotate(doc: Doc, found, flat=None):
     spans = [Span(doc, start, end, label=label) for start, end, label, _ in found]
     scores = [score for *_, score in found]
-    doc.spans[cli.SPANS_KEY] = SpanGroup(doc, name=cli.SPANS_KEY, spans=spans, attrs={"scores": scores})
+    doc.spans[rendering.SPANS_KEY] = SpanGroup(doc, name=rendering.SPANS_KEY, spans=spans, attrs={"scores": scores})
     doc.ents = [spans[i] for i in (range(len(spans)) if flat is None else flat)]
     return doc
 
@@ -138,7 +138,7 @@ def test_an_unknown_language_is_a_setting_error():
 
 def test_record_of_flat_entities():
     doc = annotated(TEXT, [(0, 2, "person", 0.98765), (4, 6, "award", 0.5)])
-    assert cli.doc_record(doc) == {
+    assert rendering.doc_record(doc) == {
         "text": TEXT,
         "ents": [
             {"start": 0, "end": 2, "start_char": 0, "end_char": 11}
@@ -152,8 +152,8 @@ def test_record_of_flat_entities():
 def test_record_of_overlapping_spans():
     found = [(4, 5, "person", 0.6), (4, 6, "award", 0.9), (0, 2, "person", 0.8)]
     doc = annotated(TEXT, found, flat=[1, 2])
-    assert [e["text"] for e in cli.doc_record(doc)["ents"]] == ["Marie Curie", "Nobel Prize"]
-    ents = cli.doc_record(doc, "nested")["ents"]
+    assert [e["text"] for e in rendering.doc_record(doc)["ents"]] == ["Marie Curie", "Nobel Prize"]
+    ents = rendering.doc_record(doc, "nested")["ents"]
     assert [(e["text"], e["score"]) for e in ents] == [
         ("Marie Curie", 0.8),
         ("Nobel Prize", 0.9),
@@ -163,15 +163,15 @@ def test_record_of_overlapping_spans():
 
 def test_record_of_a_doc_without_spans_and_of_an_entity_without_a_score():
     doc = spacy.blank("en")(TEXT)
-    assert cli.doc_record(doc) == cli.doc_record(doc, "all") == {"text": TEXT, "ents": []}
+    assert rendering.doc_record(doc) == rendering.doc_record(doc, "all") == {"text": TEXT, "ents": []}
     doc.ents = [Span(doc, 0, 2, label="person")]
-    assert cli.doc_record(doc)["ents"][0]["score"] is None
-    assert "-   " in cli.render_table(cli.doc_record(doc))
+    assert rendering.doc_record(doc)["ents"][0]["score"] is None
+    assert "-   " in rendering.render_table(rendering.doc_record(doc))
 
 
 def test_table():
     doc = annotated(TEXT, [(0, 2, "person", 0.98765), (4, 6, "award", 0.5)])
-    assert cli.render_table(cli.doc_record(doc)).splitlines() == [
+    assert rendering.render_table(rendering.doc_record(doc)).splitlines() == [
         "entity        label    score   characters",
         "-----------   ------   -----   ----------",
         "Marie Curie   person   0.988   0-11",
@@ -181,36 +181,36 @@ def test_table():
 
 def test_table_aligns_wide_and_combining_characters_and_shows_no_control_characters():
     doc = annotated("東京 e\u0301te\u0301 a\x1b[31m", [(0, 1, "市", 0.9), (1, 2, "saison", 0.8), (2, 3, "x\ny", 0.7)])
-    lines = cli.render_table(cli.doc_record(doc)).splitlines()
-    starts = {cli.display_width(line[: re.search(r"score|-----   -{10}|0\.\d", line).start()]) for line in lines}
+    lines = rendering.render_table(rendering.doc_record(doc)).splitlines()
+    starts = {rendering.display_width(line[: re.search(r"score|-----   -{10}|0\.\d", line).start()]) for line in lines}
     assert len(starts) == 1
     assert "\x1b" not in "".join(lines)
     assert len(lines) == 5
 
 
 def test_table_without_entities():
-    assert cli.render_table({"text": "", "ents": []}) == "(no entities)"
+    assert rendering.render_table({"text": "", "ents": []}) == "(no entities)"
 
 
 @pytest.mark.parametrize(("text", "width"), [("abc", 3), ("東京", 4), ("e\u0301", 1), ("ｶﾞ", 2), ("", 0)])
 def test_display_width(text, width):
-    assert cli.display_width(text) == width
+    assert rendering.display_width(text) == width
 
 
 def test_label_colors_are_stable_and_differ():
-    assert cli.label_color("person") == cli.label_color("person") == "hsl(134, 100%, 84%)"
-    assert len({cli.label_color(label) for label in ("person", "award", "city", "chemical element")}) == 4
+    assert rendering.label_color("person") == rendering.label_color("person") == "hsl(134, 100%, 84%)"
+    assert len({rendering.label_color(label) for label in ("person", "award", "city", "chemical element")}) == 4
 
 
 @pytest.mark.parametrize("overlap", ["flat", "nested", "all"])
 def test_figure_escapes_text_and_labels(overlap):
     doc = annotated("<b> Curie & {x}", [(3, 4, "<i>{y}</i>", 0.9)])
-    markup = cli.render_figure(doc, cli.doc_record(doc, overlap), overlap)
+    markup = rendering.render_figure(doc, rendering.doc_record(doc, overlap), overlap)
     assert "<b>" not in markup
     assert "<i>" not in markup
     assert "&lt;i&gt;{y}&lt;/i&gt;" in markup
     assert "{x}" in markup.replace(" ", "")
-    assert cli.label_color("&lt;i&gt;{y}&lt;/i&gt;") in markup
+    assert rendering.label_color("&lt;i&gt;{y}&lt;/i&gt;") in markup
 
 
 @pytest.mark.parametrize("lang", ["en", "he"])
@@ -218,10 +218,10 @@ def test_figure_escapes_text_and_labels(overlap):
 def test_page_is_what_displacy_makes_but_for_the_charset(lang, texts):
     docs = [annotated(text, [(0, 2, "person", 0.9)] if text else [], lang=lang) for text in texts]
     file = io.StringIO()
-    with cli.html_page(file, spacy.blank(lang)):
+    with rendering.html_page(file, spacy.blank(lang)):
         for doc in docs:
-            file.write(cli.render_figure(doc, cli.doc_record(doc)))
-    colors = {"person": cli.label_color("person")}
+            file.write(rendering.render_figure(doc, rendering.doc_record(doc)))
+    colors = {"person": rendering.label_color("person")}
     if docs:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=r"\[W006\]")

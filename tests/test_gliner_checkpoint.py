@@ -30,7 +30,12 @@ def edit(path, **changes):
 
 def logits(path, text=tiny.SENTENCES[0]):
     nlp = spacy.blank("en")
-    config = {"labels": tiny.LABELS, "threshold": 0.0, "overlap": "all", "model": {"name": str(path), "precision": "float32"}}
+    config = {
+        "labels": tiny.LABELS,
+        "threshold": 0.0,
+        "overlap": "all",
+        "model": {"name": str(path), "precision": "float32"},
+    }
     nlp.add_pipe("open_ner_span", config=config)
     return tiny.found(nlp(text))
 

@@ -43,7 +43,9 @@ def test_gradients_equal_plain(kind):
     torch.testing.assert_close(gradients[0], gradients[1], atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("make", [lambda: MarkerV0Head(WIDTH, MAX_WIDTH, 0.4), lambda: MarkerHead(WIDTH, MAX_WIDTH, 0.4)])
+@pytest.mark.parametrize(
+    "make", [lambda: MarkerV0Head(WIDTH, MAX_WIDTH, 0.4), lambda: MarkerHead(WIDTH, MAX_WIDTH, 0.4)]
+)
 def test_given_spans_equal_all_spans(make):
     torch.manual_seed(1)
     head = make().eval()

@@ -22,7 +22,9 @@ def test_float32_equals_torch(kind, tmp_path, make_nlp):
 
 
 def test_bi_encoder(bi_encoder_path, make_nlp):
-    nlps = [make_nlp({"name": str(bi_encoder_path), "backend": b}, overlap="all", threshold=0.0) for b in ("torch", "onnx")]
+    nlps = [
+        make_nlp({"name": str(bi_encoder_path), "backend": b}, overlap="all", threshold=0.0) for b in ("torch", "onnx")
+    ]
     same(found(nlps[0](TEXTS[0])), found(nlps[1](TEXTS[0])), atol=1e-4)
 
 

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import spacy
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 
@@ -32,7 +31,9 @@ def test_scores_survive_docbin(make_nlp):
     assert found(copy) == found(doc)
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n\n\t ", "a", "😀", "北京大学的张伟教授访问了巴黎。", "\u200b\u200d\ufe0f", "\x00\x07"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "\n\n\t ", "a", "😀", "北京大学的张伟教授访问了巴黎。", "\u200b\u200d\ufe0f", "\x00\x07"]
+)
 def test_odd_texts(make_nlp, text):
     doc = make_nlp(threshold=0.0, overlap="all")(text)
     assert doc.text == text
@@ -83,7 +84,9 @@ def test_descriptions_go_into_the_prompt_only_when_asked(make_nlp):
     by_text = {v: k for k, v in described.items()}
     same(found(nlp(tiny.SENTENCES[0])), [(s, e, by_text[label], p) for s, e, label, p in plain])
     nlp.get_pipe("open_ner_span").use_descriptions = False
-    assert found(nlp(tiny.SENTENCES[0])) != found(make_nlp(labels=["person", "award"], overlap="all")(tiny.SENTENCES[0]))
+    assert found(nlp(tiny.SENTENCES[0])) != found(
+        make_nlp(labels=["person", "award"], overlap="all")(tiny.SENTENCES[0])
+    )
     assert nlp.get_pipe("open_ner_span").descriptions == described
 
 
@@ -150,7 +153,15 @@ def test_bad_settings(make_nlp, setting, value, code):
 
 
 @pytest.mark.parametrize(
-    "model", [{"precision": "half"}, {"backend": "jax"}, {"words": "white"}, {"window": 3}, {"max_types": 0}, {"precision": "bfloat16", "backend": "onnx"}]
+    "model",
+    [
+        {"precision": "half"},
+        {"backend": "jax"},
+        {"words": "white"},
+        {"window": 3},
+        {"max_types": 0},
+        {"precision": "bfloat16", "backend": "onnx"},
+    ],
 )
 def test_bad_model_settings(make_nlp, model):
     with pytest.raises(SettingError, match="O001"):
@@ -183,7 +194,9 @@ def test_untouched_entities_stay_even_when_overwriting(make_nlp):
 
 def test_rules_after_and_span_rulers(make_nlp):
     nlp = make_nlp(threshold=0.0)
-    nlp.add_pipe("entity_ruler", config={"overwrite_ents": True}).add_patterns([{"label": "RULE", "pattern": "Nobel Prize"}])
+    nlp.add_pipe("entity_ruler", config={"overwrite_ents": True}).add_patterns(
+        [{"label": "RULE", "pattern": "Nobel Prize"}]
+    )
     for place in ("first", "last"):
         name = f"ruler_{place}"
         nlp.add_pipe("span_ruler", name=name, config={"spans_key": name}, **{place: True}).add_patterns(

@@ -66,7 +66,9 @@ def test_of_span_is_the_inverse(nlp, mode):
 
 
 def test_sentence_starts():
-    doc = Doc(spacy.blank("en").vocab, words=["A", "b", ".", "U.K.", "d"], sent_starts=[True, False, False, True, False])
+    doc = Doc(
+        spacy.blank("en").vocab, words=["A", "b", ".", "U.K.", "d"], sent_starts=[True, False, False, True, False]
+    )
     assert doc_words(doc, "spacy").sentence_starts.tolist() == [True, False, False, True, False]
     flags = doc_words(doc, "gliner").sentence_starts.tolist()
     assert flags == [True, False, False, True, False, False, False, False]

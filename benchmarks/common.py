@@ -1,0 +1,83 @@
+"""Parts that the benchmarks share: texts, interleaved timing, tables, results as JSON."""
+
+import gzip
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT.parent / "shared" / "data"
+CROSSNER = ("ai", "literature", "music", "politics", "science")
+
+
+def read_lines(file: Path) -> Iterator[dict[str, Any]]:
+    """Rows {"tokens": [...], "spans": [[start, end, label], ...]} of a set, gzipped or not."""
+    with (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding="utf8") as lines:
+        yield from map(json.loads, lines)
+
+
+def read_set(name: str, split: str, data: Path = DATA) -> list[dict[str, Any]]:
+    """One split of a set."""
+    (file,) = (data / name).glob(f"{split}.jsonl*")
+    return list(read_lines(file))
+
+
+def labels_of(rows: list[dict[str, Any]]) -> list[str]:
+    """The types of a set without the catch-all, which zero-shot scores leave out."""
+    return sorted({label for row in rows for *_, label in row["spans"]} - {"miscellaneous"})
+
+
+def interleaved(systems: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Time systems in turn, A B C A B C ..., after one warm-up of each: a machine that drifts drifts for all.
+
+    RETURNS (dict[str, list[float]]): Seconds of each round.
+    """
+    for run in systems.values():
+        run()
+    seconds: dict[str, list[float]] = {name: [] for name in systems}
+    for _ in range(rounds):
+        for name, run in systems.items():
+            begun = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - begun)
+    return seconds
+
+
+def ratio(numerator: list[float], denominator: list[float]) -> float:
+    """Median of the ratios of paired rounds."""
+    return statistics.median(a / b for a, b in zip(numerator, denominator, strict=True))
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    model = platform.processor()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        rows = [
+            line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
+        ]
+        model = rows[0] if rows else model
+    return {
+        "cpu": model,
+        "vector instructions": torch.backends.cpu.get_cpu_capability(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+    }
+
+
+def report(rows: list[dict[str, Any]], output: Path | None, **more: Any) -> None:
+    """Print a table, and write it as JSON where asked."""
+    columns = list(rows[0])
+    cells = [[f"{row[c]:.3f}" if isinstance(row[c], float) else str(row[c]) for c in columns] for row in rows]
+    widths = [max(len(c), *(len(line[i]) for line in cells)) for i, c in enumerate(columns)]
+    for line in [columns, ["-" * w for w in widths], *cells]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
+    if output is not None:
+        output.write_text(json.dumps({"machine": machine(), **more, "rows": rows}, indent=2) + "\n")

@@ -1,0 +1,143 @@
+"""Speed of open_ner_span beside `gliner` and `gliner-spacy`: one run, same checkpoint, same texts, same threads.
+
+    pip install -e '.[bench]'
+    python -m benchmarks.span_speed --rounds 5 --output span_speed.json
+
+Texts per second of every system, and its speed relative to the others. "encoder alone" is the bare transformer
+on the very batches that open_ner_span makes; nothing built on that transformer can be faster at its precision.
+"""
+
+import argparse
+import logging
+import statistics
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import spacy
+import torch
+
+from benchmarks.common import DATA, interleaved, labels_of, machine, ratio, read_set, report
+from spacy_openner.models import matching, runtime, sources
+from spacy_openner.models.pieces import group, pad
+from spacy_openner.models.words import doc_words
+
+
+def texts_of(data: Path, count: int, articles: int) -> tuple[list[str], list[str], list[str]]:
+    """CrossNER politics sentences, articles made by joining others, and the types to ask for."""
+    rows = read_set("crossner_politics", "dev", data) + read_set("crossner_politics", "train", data)
+    sentences = [" ".join(row["tokens"]) for row in rows]
+    size = len(sentences) // articles
+    joined = [" ".join(sentences[i * size : (i + 1) * size]) for i in range(articles)]
+    return sentences[:count], joined, labels_of(rows)
+
+
+def ours(path: Path, labels: list[str], texts: list[str], **model: str) -> Callable[[], Any]:
+    """open_ner_span in a blank pipeline."""
+    nlp = spacy.blank("en")
+    model = {"name": str(path), "words": "gliner", **model}
+    nlp.add_pipe("open_ner_span", config={"labels": labels, "model": model})
+    return lambda: list(nlp.pipe(texts, batch_size=1000))
+
+
+def bare_encoder(path: Path, labels: list[str], texts: list[str], precision: str) -> Callable[[], Any]:
+    """The transformer alone on the batches that open_ner_span makes: no words, no head, no tokenisation."""
+    nlp = spacy.blank("en")
+    pipe = nlp.add_pipe(
+        "open_ner_span", config={"labels": labels, "model": {"name": str(path), "precision": precision}}
+    )
+    words = [doc_words(nlp.make_doc(text), "gliner") for text in texts]
+    maker = matching.pieces_of(pipe.model)
+    batches = [pad(windows, 0) for windows in group(maker.plan(words, [labels] * len(words)), pipe.batch_tokens)]
+    encoder = matching.shim_of(pipe.model).runtime.network.encoder
+
+    def run() -> None:
+        with torch.inference_mode():
+            for batch in batches:
+                encoder(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+
+    return run
+
+
+def reference(
+    path: Path, labels: list[str], texts: list[str], batch: int, packed: bool, bf16: bool
+) -> Callable[[], Any]:
+    """The `gliner` package."""
+    from gliner import GLiNER
+    from gliner.infer_packing import InferencePackingConfig
+
+    model = GLiNER.from_pretrained(str(path))
+    packing = InferencePackingConfig(max_length=512, streams_per_batch=8) if packed else None
+
+    def run() -> None:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            model.inference(texts, labels, batch_size=batch, packing_config=packing)
+
+    return run
+
+
+def gliner_spacy(path: Path, labels: list[str], texts: list[str]) -> Callable[[], Any]:
+    """The `gliner-spacy` package, in its only mode."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("gliner_spacy", config={"gliner_model": str(path), "labels": labels})
+    return lambda: list(nlp.pipe(texts))
+
+
+def main() -> None:
+    """Measure, compare, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--model", type=Path, default=sources.default_directory())
+    parser.add_argument("--sentences", type=int, default=512)
+    parser.add_argument("--articles", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--long", action="store_true", help="measure the articles instead of the sentences")
+    parser.add_argument("--bfloat16", action="store_true", help="also where the CPU only emulates it")
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    torch.set_num_threads(args.threads)
+
+    sentences, articles, labels = texts_of(args.data, args.sentences, args.articles)
+    texts = articles if args.long else sentences
+    path = args.model
+    systems: dict[str, Callable[[], Any]] = {
+        "gliner-spacy": gliner_spacy(path, labels, texts),
+        "encoder alone, float32": bare_encoder(path, labels, texts, "float32"),
+        "open_ner_span torch float32": ours(path, labels, texts, precision="float32"),
+        "open_ner_span torch int8": ours(path, labels, texts, precision="int8"),
+        "open_ner_span onnx float32": ours(path, labels, texts, backend="onnx", precision="float32"),
+        "open_ner_span onnx int8": ours(path, labels, texts, backend="onnx", precision="int8"),
+    }
+    for size in (8, 32):
+        for packed in (False, True):
+            name = f"gliner float32, batch {size}{', packed' if packed else ''}"
+            systems[name] = reference(path, labels, texts, size, packed, bf16=False)
+    if args.bfloat16 or runtime.has_fast_bfloat16():
+        systems["gliner bfloat16 autocast, batch 8"] = reference(path, labels, texts, 8, packed=False, bf16=True)
+        systems["encoder alone, bfloat16"] = bare_encoder(path, labels, texts, "bfloat16")
+        systems["open_ner_span torch bfloat16"] = ours(path, labels, texts, precision="bfloat16")
+    else:
+        print("bfloat16 is left out: this CPU has no instructions for it (--bfloat16 measures its emulation)")
+
+    seconds = interleaved(systems, args.rounds)
+    best = min((n for n in seconds if n.startswith("gliner float32")), key=lambda n: statistics.median(seconds[n]))
+    rows = [
+        {
+            "system": name,
+            "texts/s": len(texts) / statistics.median(times),
+            "x gliner-spacy": ratio(seconds["gliner-spacy"], times),
+            "x best gliner float32": ratio(seconds[best], times),
+            "x encoder float32": ratio(seconds["encoder alone, float32"], times),
+        }
+        for name, times in seconds.items()
+    ]
+    print(f"{len(texts)} texts, {len(labels)} types, medians of {args.rounds} rounds; {machine()}")
+    report(rows, args.output, texts=len(texts), types=len(labels), rounds=args.rounds, long=args.long)
+
+
+if __name__ == "__main__":
+    main()

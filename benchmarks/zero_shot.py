@@ -1,0 +1,74 @@
+"""Zero-shot scores on sets that the default weights never saw, in one precision or backend or several.
+
+    python -m benchmarks.zero_shot --modes torch:float32 onnx:int8 --output zero_shot.json
+
+Strict entity-level micro F1 in percent, one threshold for all sets, without the type "miscellaneous": dropped
+from the types and from the gold annotation.
+"""
+
+import argparse
+import random
+from pathlib import Path
+from typing import Any
+
+import spacy
+import torch
+from spacy.tokens import Doc, Span
+from spacy.training import Example
+
+from benchmarks.common import CROSSNER, DATA, labels_of, read_set, report
+from spacy_openner.models import sources
+
+
+def examples_of(nlp: spacy.language.Language, rows: list[dict[str, Any]]) -> list[Example]:
+    """Gold docs with their tokens as given, and blank docs of the same tokens."""
+    examples = []
+    for row in rows:
+        gold = Doc(nlp.vocab, words=row["tokens"])
+        gold.ents = [Span(gold, a, b, label=label) for a, b, label in row["spans"] if label != "miscellaneous"]
+        examples.append(Example(Doc(nlp.vocab, words=row["tokens"]), gold))
+    return examples
+
+
+def sets(data: Path, names: list[str], sample: int) -> dict[str, list[dict[str, Any]]]:
+    """CrossNER dev sets whole; of the MIT sets, which have no dev, a fixed sample of train."""
+    found = {name: read_set(name, "dev", data) for name in names if name.startswith("crossner")}
+    for name in names:
+        if name.startswith("mit"):
+            found[name] = random.Random(0).sample(read_set(name, "train", data), sample)
+    return found
+
+
+def main() -> None:
+    """Score each set in each mode."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--model", type=Path, default=sources.default_directory())
+    parser.add_argument("--modes", nargs="+", default=["torch:float32"], help="BACKEND:PRECISION")
+    parser.add_argument("--threshold", type=float, default=0.5)
+    parser.add_argument(
+        "--sets", nargs="+", default=[*(f"crossner_{d}" for d in CROSSNER), "mit_movie", "mit_restaurant"]
+    )
+    parser.add_argument("--sample", type=int, default=500, help="sentences of the MIT sets")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    chosen = sets(args.data, args.sets, args.sample)
+    rows = []
+    for mode in args.modes:
+        backend, precision = mode.split(":")
+        nlp = spacy.blank("en")
+        model = {"name": str(args.model), "backend": backend, "precision": precision}
+        pipe = nlp.add_pipe("open_ner_span", config={"threshold": args.threshold, "model": model})
+        row: dict[str, Any] = {"mode": mode}
+        for name, lines in chosen.items():
+            pipe.labels = labels_of(lines)
+            row[name] = 100 * (nlp.evaluate(examples_of(nlp, lines), batch_size=1000)["openner_f"] or 0.0)
+        row["mean"] = sum(row[name] for name in chosen) / len(chosen)
+        rows.append(row)
+    report(rows, args.output, threshold=args.threshold, model=args.model.name)
+
+
+if __name__ == "__main__":
+    main()

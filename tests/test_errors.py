@@ -1,0 +1,27 @@
+"""Errors name the value, say what is allowed and what to do; every code in use is in the table."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import spacy_openner
+from spacy_openner import errors
+
+SOURCES = "".join(path.read_text(encoding="utf8") for path in Path(spacy_openner.__file__).parent.rglob("*.py"))
+
+
+def test_codes_in_use_are_the_codes_in_the_table():
+    assert set(re.findall(r'error\(\s*"(O\d+)"', SOURCES)) == set(errors._MESSAGES)
+    assert set(re.findall(r'warn\(\s*"(W\d+)"', SOURCES)) == set(errors._WARNINGS)
+
+
+@pytest.mark.parametrize("code", errors._MESSAGES)
+def test_messages_are_complete(code):
+    kind, message = errors._MESSAGES[code]
+    fields = set(re.findall(r"(?<!{){(\w+)", message))
+    built = errors.error(code, **{field: f"<{field}>" for field in fields})
+    assert isinstance(built, errors.OpenNerError)
+    assert type(built) is kind
+    assert all(f"<{field}>" in str(built) for field in fields)
+    assert str(built).startswith(f"[{code}] ")

@@ -1,0 +1,52 @@
+"""Every code block of the README runs, in order, as a reader would run it."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf8"), re.M | re.S)
+PYTHON = [code for language, code in BLOCKS if language == "python"]
+COMMANDS = [line for language, code in BLOCKS if language == "bash" for line in code.splitlines() if line.strip()]
+# Set-up is what the reader has done when these tests run.
+SET_UP = ("pip install", "python -m venv", "python -m pytest", "ruff ", "mypy", "git clone", "cd ")
+
+
+def test_all_blocks_are_of_a_kind_that_is_tested():
+    assert {language for language, _ in BLOCKS} <= {"python", "bash", "text", "ini"}
+    assert len(PYTHON) >= 5
+
+
+@pytest.mark.parametrize("code", PYTHON, ids=[f"block {i}" for i in range(len(PYTHON))])
+def test_python_blocks(code, tmp_path):
+    program = tmp_path / "block.py"
+    program.write_text(code, encoding="utf8")
+    run = subprocess.run([sys.executable, program], capture_output=True, text=True, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    expected = [line.removeprefix("# -> ").strip() for line in code.splitlines() if line.startswith("# -> ")]
+    for line in expected:
+        assert line in run.stdout
+
+
+def test_ini_blocks_are_configs_that_load(tmp_path):
+    from spacy.util import load_config_from_str, load_model_from_config
+
+    for language, code in BLOCKS:
+        if language == "ini":
+            load_model_from_config(load_config_from_str(code), auto_fill=True)
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if not line.startswith(SET_UP)])
+def test_commands(line, tmp_path):
+    if line.startswith("python -m benchmarks"):
+        module = shlex.split(line)[2]
+        assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
+        return
+    command = line.replace("python ", f"{shlex.quote(sys.executable)} ", 1)
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT if "scripts/" in line else tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip()

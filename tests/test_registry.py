@@ -1,0 +1,69 @@
+"""Everything that the package registers resolves, and importing it costs next to nothing."""
+
+import importlib
+import subprocess
+import sys
+from importlib.metadata import distribution, entry_points
+
+import pytest
+import spacy
+from spacy.util import registry
+
+OWN = [point for point in distribution("spacy-openner").entry_points]
+REGISTRIES = {"spacy_architectures": "architectures", "spacy_scorers": "scorers"}
+
+
+def test_there_are_entry_points_of_each_kind():
+    assert {point.group for point in OWN} >= {*REGISTRIES, "spacy_factories", "spacy_cli", "console_scripts"}
+
+
+@pytest.mark.parametrize("point", OWN, ids=lambda point: point.name)
+def test_entry_points_load(point):
+    assert callable(point.load())
+
+
+@pytest.mark.parametrize("point", [p for p in OWN if p.group in REGISTRIES], ids=lambda point: point.name)
+def test_registered_names_resolve_and_carry_a_version(point):
+    assert registry.get(REGISTRIES[point.group], point.name) is point.load()
+    assert point.name.startswith("spacy-openner.")
+    assert point.name.split(".")[-1].startswith("v")
+
+
+@pytest.mark.parametrize("point", [p for p in OWN if p.group == "spacy_factories"], ids=lambda point: point.name)
+def test_factories_build_from_their_defaults(point):
+    nlp = spacy.blank("en")
+    nlp.add_pipe(point.name)
+    assert nlp.get_factory_meta(point.name).default_score_weights
+    assert point in entry_points(group="spacy_factories")
+
+
+def seconds(code: str) -> float:
+    """The least of a few runs in fresh processes, each timed from the inside."""
+    program = f"import time, spacy\nbegun = time.perf_counter()\n{code}\nprint(time.perf_counter() - begun)"
+    runs = [subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True) for _ in range(3)]
+    return min(float(run.stdout.splitlines()[-1]) for run in runs)
+
+
+def test_import_is_light():
+    assert seconds("import spacy_openner") < 0.05
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed():
+    """`spacy.blank` imports every installed factory: ours must not bring transformers or its friends along."""
+    code = (
+        "import sys, spacy; before = set(sys.modules); import spacy_openner.components.open_ner_span;"
+        "new = {name.split('.')[0] for name in set(sys.modules) - before};"
+        "print(sorted(new & {'transformers', 'openai', 'onnx', 'onnxruntime', 'huggingface_hub', 'typer'}))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_the_component_adds_little_to_spacy_blank():
+    assert seconds("import spacy_openner.components.open_ner_span") < 0.1
+
+
+def test_public_names():
+    module = importlib.import_module("spacy_openner")
+    assert module.__all__ == ["__version__"]
+    assert module.__version__ == distribution("spacy-openner").version
