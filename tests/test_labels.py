@@ -25,7 +25,7 @@ def test_parse(given, names, descriptions):
 
 @pytest.mark.parametrize("given", ["person", b"person", 3, None, [None], [" "], {"a": 1}, {"": "x"}, [["a"]]])
 def test_refused(given):
-    with pytest.raises(SettingError, match="O00[234]"):
+    with pytest.raises(SettingError, match=r"O00[234]"):
         labels.parse(given)
 
 

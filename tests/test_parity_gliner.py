@@ -21,6 +21,7 @@ VARIANTS = {
     "token": {"span_mode": "token_level"},
     "token-lstm": {"span_mode": "token_level", "lstm_layers": 1},
     "bi-encoder": {"labels_encoder": "bert"},
+    "bi-encoder-token": {"labels_encoder": "bert", "span_mode": "token_level"},
     "width-1": {"max_width": 1},
 }
 CASES = [("bert", name) for name in VARIANTS] + [

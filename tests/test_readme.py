@@ -47,6 +47,8 @@ def test_commands(line, tmp_path):
         assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
         return
     command = line.replace("python ", f"{shlex.quote(sys.executable)} ", 1)
-    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT if "scripts/" in line else tmp_path)
+    run = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, cwd=ROOT if "scripts/" in line else tmp_path
+    )
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip()

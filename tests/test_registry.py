@@ -9,7 +9,7 @@ import pytest
 import spacy
 from spacy.util import registry
 
-OWN = [point for point in distribution("spacy-openner").entry_points]
+OWN = list(distribution("spacy-openner").entry_points)
 REGISTRIES = {"spacy_architectures": "architectures", "spacy_scorers": "scorers"}
 
 
@@ -40,7 +40,9 @@ def test_factories_build_from_their_defaults(point):
 def seconds(code: str) -> float:
     """The least of a few runs in fresh processes, each timed from the inside."""
     program = f"import time, spacy\nbegun = time.perf_counter()\n{code}\nprint(time.perf_counter() - begun)"
-    runs = [subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True) for _ in range(3)]
+    runs = [
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True) for _ in range(3)
+    ]
     return min(float(run.stdout.splitlines()[-1]) for run in runs)
 
 

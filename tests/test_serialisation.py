@@ -8,7 +8,7 @@ import shutil
 import pytest
 import spacy
 
-from spacy_openner.errors import CheckpointError
+from spacy_openner.errors import CheckpointError, SettingError
 from tests import tiny
 from tests.tiny import found, same
 
@@ -117,3 +117,29 @@ def test_two_processes(make_nlp, method, monkeypatch):
     docs = list(nlp.pipe(TEXTS * 2, n_process=2, batch_size=4))
     for doc, alone in zip(docs, expected * 2, strict=True):
         same(found(doc), alone)
+
+
+ODD_NAMES = ["x = y", "key: v", "[x]", "#hash", "; semi", "@at", " lead", "new\nline"]
+GOOD_NAMES = ["U.S. state", "UPPER", "Ünï", "a, b (c)", 'quo"te', "100%", "*star", "null", "1"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_names_that_a_config_cannot_hold_are_refused_there(make_nlp, name):
+    """spaCy's format would drop or change them without a word."""
+    with pytest.raises(SettingError, match="O009"):
+        make_nlp(labels={name: "described"})
+    with pytest.raises(SettingError, match="O009"):
+        make_nlp(labels=[name], label_thresholds={name: 0.5})
+
+
+def test_all_names_are_saved_somehow(make_nlp, tmp_path):
+    described = {name: f"about {name}" for name in ODD_NAMES + GOOD_NAMES}
+    nlp = make_nlp(labels={name: f"about {name}" for name in GOOD_NAMES})
+    nlp.to_disk(tmp_path / "good")
+    assert set(spacy.load(tmp_path / "good").get_pipe("open_ner_span").descriptions) == set(GOOD_NAMES)
+    pipe = nlp.get_pipe("open_ner_span")
+    pipe.labels, pipe.label_thresholds = described, dict.fromkeys(described, 0.3)
+    nlp.to_disk(tmp_path / "all")
+    copy = spacy.load(tmp_path / "all").get_pipe("open_ner_span")
+    assert copy.descriptions == described
+    assert copy.label_thresholds == dict.fromkeys(described, 0.3)

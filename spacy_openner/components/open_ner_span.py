@@ -22,6 +22,7 @@ from ..models.words import doc_words
 from ..types import Candidate
 from . import labels as doc_labels
 from .annotate import annotate
+from .config_keys import check_config_keys
 
 DEFAULT_CONFIG = """
 [model]
@@ -90,7 +91,13 @@ def make_open_ner_span(
     batch_tokens: int,
     scorer: Callable | None,
 ) -> "OpenNerSpan":
-    """Build the component; see `OpenNerSpan` for the settings."""
+    """Build the component; see `OpenNerSpan` for the settings.
+
+    RAISES (SettingError): For keys of mappings that a config file would lose or change.
+    """
+    for setting, value in (("labels", labels), ("label_thresholds", label_thresholds)):
+        if isinstance(value, dict):
+            check_config_keys(setting, value)
     return OpenNerSpan(
         nlp.vocab,
         model,

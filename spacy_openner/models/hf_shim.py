@@ -17,7 +17,7 @@ from thinc.shims import PyTorchShim
 from thinc.util import get_torch_default_device
 
 from ..errors import error
-from . import gliner_checkpoint, runtime, sources
+from . import gliner_checkpoint, onnx_encoder, runtime, sources
 from .gliner_checkpoint import Checkpoint
 from .network import Batch
 from .pieces import Pieces
@@ -97,7 +97,7 @@ class CheckpointShim(PyTorchShim):
                 if self._runtime is None:
                     checkpoint.network.eval()
                     device = get_torch_default_device()
-                    files = self._onnx_directory()
+                    files = self._onnx_directory() if self.backend == "onnx" else Path()
                     self._runtime = runtime.build(checkpoint, self.precision, self.backend, device, files)
         assert self._runtime is not None
         return self._runtime
@@ -194,11 +194,13 @@ class CheckpointShim(PyTorchShim):
         self._onnx_files = None
 
     def _onnx_directory(self) -> Path:
-        """Exports go to a directory of our own: the one that the weights came from may be read-only."""
-        if self._onnx_files is None and self.backend == "onnx":
+        """Where exported encoders are, if the wanted one came with the weights; else a directory of our own,
+        since the one that the weights came from may be read-only."""
+        int8 = self.precision == "int8"
+        if self._onnx_files is None or not (self._onnx_files / onnx_encoder.FILES[int8]).is_file():
             self._scratch = tempfile.TemporaryDirectory(prefix="spacy-openner-")
             self._onnx_files = Path(self._scratch.name)
-        return self._onnx_files or Path()
+        return self._onnx_files
 
     def _types(self, current: Runtime, type_texts: Sequence[Sequence[str]]) -> torch.Tensor | None:
         """Look up type vectors, encoding those not met before. *Shape:* (batch, types, width)."""

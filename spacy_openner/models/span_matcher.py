@@ -16,6 +16,9 @@ from typing import NamedTuple, cast
 import torch
 from torch import nn
 
+# Rows are scored in groups whose sums u + v stay in a CPU's cache: each is written, read and forgotten.
+CACHE_BYTES = 512 * 1024
+
 
 class Found(NamedTuple):
     """Spans over the thresholds, one position of each tensor for one span. *Shape of each:* (found,)."""
@@ -73,8 +76,16 @@ class SpanHead(nn.Module):
         RETURNS (torch.Tensor): Logits; [b, i, k, t] is the span of words i to i + k, both included. Spans
             that pass the last word hold -inf. *Shape:* (batch, words, max_width, types), float32.
         """
-        n_words = words.shape[1]
         prepared = self.endpoints(words, self.prompt(types))
+        rows = len(words)
+        if words.device.type == "cpu":
+            rows = max(1, CACHE_BYTES // max(1, prepared[0][0].numel() * prepared[0].element_size()))
+        parts = [self._score_rows(tuple(p[i : i + rows] for p in prepared)) for i in range(0, len(words), rows)]
+        return torch.cat(parts)
+
+    def _score_rows(self, prepared: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """Score all spans of some rows, one width after the other."""
+        n_words = prepared[0].shape[1]
         columns = []
         for k in range(self.max_width):
             reach = max(n_words - k, 0)
@@ -127,23 +138,23 @@ class MarkerV0Head(SpanHead):
         self.out = feed_forward(2 * width, width, dropout)
 
     def endpoints(self, words: torch.Tensor, types: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """RETURNS: u, v (batch, words, 4 * width), W2ᵀ·q (batch, 4 * width, types), d·q (batch, 1, types),
-        and q (batch, width, types)."""
+        """RETURNS: u, v (batch, words, 4 * width), W2ᵀ·q (batch, types, 4 * width), d·q (batch, 1, types),
+        and q (batch, types, width)."""
         inner, outer = linear_of(self.out, 0), linear_of(self.out, 3)
         start_weight, end_weight = inner.weight.chunk(2, dim=1)
         u = nn.functional.linear(self.start(words).relu(), start_weight, inner.bias)
         v = nn.functional.linear(self.end(words).relu(), end_weight)
-        q = types.transpose(1, 2)
-        return u, v, outer.weight.T @ q, (types @ outer.bias)[:, None, :], q
+        # Types before channels: the product over channels then runs along memory, which is twice as fast.
+        return u, v, types @ outer.weight, (types @ outer.bias)[:, None, :], types
 
     def pair_scores(self, prepared: tuple[torch.Tensor, ...], starts: slice, ends: slice) -> torch.Tensor:
         """The plain order is cheaper once there are more types than the factorised one saves."""
         u, v, folded, shift, q = prepared
         hidden = torch.relu_(u[:, starts] + v[:, ends])
         hidden = self.out[2](hidden)
-        if q.shape[2] > self.width:
-            return self.out[3](hidden) @ q
-        return hidden @ folded + shift
+        if q.shape[1] > self.width:
+            return self.out[3](hidden) @ q.transpose(1, 2)
+        return torch.baddbmm(shift, hidden, folded.transpose(1, 2))
 
 
 class MarkerHead(SpanHead):
