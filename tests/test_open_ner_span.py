@@ -302,6 +302,38 @@ def test_error_handler_gets_the_docs(make_nlp):
     assert "O002" in failed[0][1]
 
 
+def test_a_swallowed_error_is_not_silent_for_one_doc(make_nlp):
+    nlp = make_nlp()
+    nlp.get_pipe("open_ner_span").set_error_handler(lambda *args: None)
+    bad = nlp.make_doc("Bad one.")
+    bad._.openner_labels = 3
+    with pytest.raises(ValueError, match="E005"):
+        nlp(bad)
+
+
+def test_training_other_components_beside_it(make_nlp):
+    nlp = make_nlp(threshold=0.0)
+    textcat = nlp.add_pipe("textcat")
+    texts = {"good": {"cats": {"yes": 1.0, "no": 0.0}}, "bad": {"cats": {"yes": 0.0, "no": 1.0}}}
+    examples = [Example.from_dict(nlp.make_doc(text), gold) for text, gold in texts.items()]
+    with nlp.select_pipes(enable=["textcat", "open_ner_span"]):
+        optimizer = nlp.initialize(lambda: examples)
+        losses = nlp.update(examples, sgd=optimizer, annotates=["open_ner_span"])
+    assert losses["textcat"] > 0
+    assert set(textcat.labels) == {"yes", "no"}
+    assert nlp("good").cats
+    assert nlp(tiny.SENTENCES[0]).ents
+
+
+def test_devices(make_nlp):
+    nlp = make_nlp(overlap="all")
+    model = nlp.get_pipe("open_ner_span").model
+    model.to_cpu()
+    before = found(nlp(tiny.SENTENCES[0]))
+    model.to_cpu()
+    assert found(nlp(tiny.SENTENCES[0])) == before
+
+
 def test_span_scores_equal_predictions(make_nlp):
     nlp = make_nlp(overlap="all", threshold=0.0)
     pipe = nlp.get_pipe("open_ner_span")

@@ -19,7 +19,7 @@ def texts(data_dir):
     for name in SETS:
         file = next(iter([*data_dir.glob(f"{name}/dev.jsonl"), *data_dir.glob(f"{name}/all.jsonl")]))
         rows = [json.loads(line) for line in file.read_text(encoding="utf8").splitlines()]
-        found += [" ".join(row["tokens"]) for row in rng.sample(rows, 110)]
+        found += [" ".join(row["tokens"]) for row in rng.sample(rows, 150)]
     return found
 
 

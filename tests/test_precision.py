@@ -60,3 +60,16 @@ def test_gpu_equals_cpu(make_nlp, precision):
     finally:
         set_current_ops(ops)
     assert scores == pytest.approx(expected, abs=1e-4 if precision == "float32" else 0.1)
+
+
+@pytest.mark.parametrize("options", [{"lstm_layers": 1}, {"span_mode": "token_level"}, {"span_mode": "marker"}])
+def test_bfloat16_with_every_part(make_nlp, tmp_path, options):
+    path = str(tiny.saved("bert", tmp_path, **options))
+    docs = [
+        make_nlp({"name": path, "precision": p}, overlap="all", threshold=0.0)(tiny.SENTENCES[0])
+        for p in ("float32", "bfloat16")
+    ]
+    left, right = ({x[:3]: x[3] for x in found(doc)} for doc in docs)
+    common = left.keys() & right.keys()
+    assert len(common) > 0.9 * len(left)
+    assert sum(abs(left[key] - right[key]) for key in common) / len(common) < 0.05

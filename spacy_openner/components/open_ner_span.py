@@ -1,28 +1,27 @@
 """`open_ner_span`: entities of types named at run time, by scoring spans (GLiNER)."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from spacy.language import Language
-from spacy.pipeline import Pipe
 from spacy.tokens import Doc, Span
 from spacy.training import Example
-from spacy.util import SimpleFrozenList, from_bytes, from_disk, minibatch, to_bytes, to_disk
+from spacy.util import SimpleFrozenList, from_bytes, from_disk, to_bytes, to_disk
 from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
-from ..decoding.spans import OVERLAPS, choose, merge_adjacent
-from ..errors import error, warn
+from ..decoding.spans import choose, merge_adjacent
+from ..errors import error
 from ..models import matching
 from ..models.matching import Question
 from ..models.words import doc_words
 from ..types import Candidate
 from . import labels as doc_labels
-from .annotate import annotate
 from .config_keys import check_config_keys
+from .open_ner_pipe import OpenNerPipe
 
 DEFAULT_CONFIG = """
 [model]
@@ -36,16 +35,6 @@ window = null
 overlap = 32
 max_types = null
 """
-SETTINGS = (
-    "threshold",
-    "label_thresholds",
-    "overlap",
-    "use_descriptions",
-    "spans_key",
-    "annotate_ents",
-    "overwrite_ents",
-    "batch_tokens",
-)
 DEFAULT_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
 
 
@@ -115,144 +104,18 @@ def make_open_ner_span(
     )
 
 
-class OpenNerSpan(Pipe):
-    """Find entities of types that are named at run time.
+class OpenNerSpan(OpenNerPipe):
+    """Find entities of types that are named at run time, by scoring all spans against all types.
 
     vocab (Vocab): The pipeline's vocabulary.
     model (Model): A span matcher; its weights are loaded at `initialize` or at first use.
     name (str): The component's name.
-    labels (Sequence[str] | Mapping[str, str]): Types, or types with descriptions. Can be set at any time.
-        A doc that has types of its own in `doc._.openner_labels` is asked for those instead.
-    threshold (float): A span's probability must be greater.
-    label_thresholds (Mapping[str, float]): Thresholds of single types.
-    overlap (str): "flat", "nested" or "all"; see `decoding.spans.choose`.
-    use_descriptions (bool): Put descriptions into prompts instead of names.
-    spans_key (str): Where in `doc.spans` all candidates go, with `attrs["scores"]` in step.
-    annotate_ents (bool): Write the best flat set to `doc.ents`.
-    overwrite_ents (bool): Replace entities that are touched; they are kept otherwise.
-    batch_tokens (int): The most subwords in a batch, padding included.
-    scorer (Callable | None): Scores examples, for `nlp.evaluate`.
+    **settings (Any): See `OpenNerPipe`.
     """
 
-    def __init__(
-        self,
-        vocab: Vocab,
-        model: Model,
-        name: str = "open_ner_span",
-        *,
-        labels: Sequence[str] | Mapping[str, str] = (),
-        threshold: float = 0.5,
-        label_thresholds: Mapping[str, float] | None = None,
-        overlap: str = "flat",
-        use_descriptions: bool = False,
-        spans_key: str = "openner",
-        annotate_ents: bool = True,
-        overwrite_ents: bool = False,
-        batch_tokens: int = 4096,
-        scorer: Callable | None = None,
-    ) -> None:
-        doc_labels.register()
-        self.vocab = vocab
+    def __init__(self, vocab: Vocab, model: Model, name: str = "open_ner_span", **settings: Any) -> None:
+        super().__init__(vocab, name, **settings)
         self.model = model
-        self.name = name
-        self.spans_key = spans_key
-        self.annotate_ents = annotate_ents
-        self.overwrite_ents = overwrite_ents
-        self.use_descriptions = use_descriptions
-        self.scorer = scorer
-        self.labels = labels
-        self.threshold = threshold
-        self.label_thresholds = label_thresholds or {}
-        self.overlap = overlap
-        self.batch_tokens = batch_tokens
-        self._warned = False
-        self._given = self._settings()
-
-    # Settings
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The types that are looked for. Setting them loads nothing: they are no weights."""
-        return self._labels.names
-
-    @labels.setter
-    def labels(self, labels: Sequence[str] | Mapping[str, str]) -> None:
-        self._labels = doc_labels.parse(labels)
-        for label in self._labels.names:
-            self.vocab.strings.add(label)
-
-    @property
-    def descriptions(self) -> dict[str, str]:
-        """Each type's description; its name where none was given."""
-        return dict(zip(self._labels.names, self._labels.descriptions, strict=True))
-
-    @property
-    def threshold(self) -> float:
-        """The probability that a span must pass."""
-        return self._threshold
-
-    @threshold.setter
-    def threshold(self, value: float) -> None:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise error("O001", name="threshold", value=value, allowed="a number from 0 to 1")
-        self._threshold = float(value)
-
-    @property
-    def label_thresholds(self) -> dict[str, float]:
-        """Thresholds of single types."""
-        return self._label_thresholds
-
-    @label_thresholds.setter
-    def label_thresholds(self, values: Mapping[str, float]) -> None:
-        for label, value in values.items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-                raise error("O005", label=label, value=value)
-        unknown = [label for label in values if label not in self.labels]
-        if unknown and self.labels:
-            warn("W005", labels=unknown)
-        self._label_thresholds = dict(values)
-
-    @property
-    def overlap(self) -> str:
-        """Which spans may stand together: "flat", "nested" or "all"."""
-        return self._overlap
-
-    @overlap.setter
-    def overlap(self, value: str) -> None:
-        if value not in OVERLAPS:
-            raise error("O001", name="overlap", value=value, allowed=", ".join(OVERLAPS))
-        self._overlap = value
-
-    @property
-    def batch_tokens(self) -> int:
-        """The most subwords in a batch."""
-        return self._batch_tokens
-
-    @batch_tokens.setter
-    def batch_tokens(self, value: int) -> None:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise error("O001", name="batch_tokens", value=value, allowed="a whole number from 1")
-        self._batch_tokens = value
-
-    # Prediction
-
-    def __call__(self, doc: Doc) -> Doc:
-        """Annotate one doc."""
-        return next(self.pipe([doc], batch_size=1))
-
-    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """Annotate a stream of docs.
-
-        batch_size (int): How many docs are taken together; `batch_tokens` bounds what the model sees at once.
-        """
-        handle = self.get_error_handler()
-        for docs in minibatch(stream, size=batch_size):
-            try:
-                self.set_annotations(docs, self.predict(docs))
-            except Exception as problem:
-                handle(self.name, self, docs, problem)
-            else:
-                yield from docs
 
     def predict(self, docs: Sequence[Doc]) -> list[list[Candidate]]:
         """Find candidates; the docs are not changed. Safe to call from several threads.
@@ -260,27 +123,12 @@ class OpenNerSpan(Pipe):
         docs (Sequence[Doc]): Any docs.
         RETURNS (list[list[Candidate]]): For each doc what passed the thresholds and may stand together.
         """
-        asked = [doc_labels.read(doc, self._labels) for doc in docs]
-        if not self._warned and not len(self._labels) and any(labels is self._labels for labels in asked):
-            self._warned = True
-            warn("W001", name=self.name)
+        asked = self._asked(docs)
         questions = [self._question(doc, labels) for doc, labels in zip(docs, asked, strict=True)]
         if not any(len(question.words) and question.types for question in questions):
             return [[] for _ in docs]
         answers = matching.find(self.model, questions, self.batch_tokens)
         return [self._candidates(*each) for each in zip(questions, asked, answers, strict=True)]
-
-    def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[Sequence[Candidate]]) -> None:
-        """Write candidates to docs."""
-        for doc, candidates in zip(docs, predictions, strict=True):
-            annotate(
-                doc,
-                candidates,
-                name=self.name,
-                spans_key=self.spans_key,
-                annotate_ents=self.annotate_ents,
-                overwrite_ents=self.overwrite_ents,
-            )
 
     def span_scores(self, doc: Doc, spans: Sequence[Span], labels: Any = None) -> np.ndarray:
         """Probabilities of given spans for given types, whatever the thresholds and however wide the spans.
@@ -299,12 +147,6 @@ class OpenNerSpan(Pipe):
         ranges = [words.of_span(span) for span in spans]
         return matching.score(self.model, words, asked.prompt_texts(self.use_descriptions), ranges)
 
-    def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
-        """Score predictions against gold annotation, with the component's scorer."""
-        if self.scorer is None:
-            return {}
-        return self.scorer(examples, **kwargs)
-
     def _question(self, doc: Doc, labels: doc_labels.Labels) -> Question:
         thresholds = [self._label_thresholds.get(label, self._threshold) for label in labels.names]
         texts = labels.prompt_texts(self.use_descriptions)
@@ -322,7 +164,7 @@ class OpenNerSpan(Pipe):
         candidates = [Candidate(*key, score) for key, score in best.items()]
         if matching.max_width(self.model) == 1:
             candidates = merge_adjacent(candidates)
-        return choose(candidates, self._overlap)  # type: ignore[arg-type]
+        return choose(candidates, self._overlap)
 
     # Weights
 
@@ -381,20 +223,3 @@ class OpenNerSpan(Pipe):
         }
         from_bytes(bytes_data, parts, exclude)
         return self
-
-    def _settings(self) -> dict[str, Any]:
-        has_descriptions = self._labels.names != self._labels.descriptions
-        given = self.descriptions if has_descriptions else list(self.labels)
-        return {"labels": given, **{name: getattr(self, name) for name in SETTINGS}}
-
-    def _changes(self) -> dict[str, Any]:
-        """Settings that were changed after the config set them, each with its value then and now."""
-        now = self._settings()
-        return {key: [self._given[key], now[key]] for key in now if now[key] != self._given[key]}
-
-    # The standard library's JSON: srsly's reads 0.6 as its neighbour, which is no longer what was given.
-    def _apply(self, changes: dict[str, Any]) -> None:
-        """Apply saved changes, but not over a config that was given another value at load."""
-        for key, (before, after) in changes.items():
-            if self._given[key] == before:
-                setattr(self, key, after)

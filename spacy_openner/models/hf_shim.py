@@ -143,6 +143,12 @@ class CheckpointShim(PyTorchShim):
         super().finish_update(optimizer)
         self._reset_runtime()
 
+    def to_device(self, device_type: str, device_id: int) -> None:
+        """Move the weights, if they are loaded; the runtime follows spaCy's device when it is built anew."""
+        if self._checkpoint is not None:
+            super().to_device(device_type, device_id)
+            self._runtime, self._type_vectors = None, {}
+
     def save(self, path: Path) -> None:
         """Write the checkpoint, and the encoders that were exported from it."""
         gliner_checkpoint.save(self.checkpoint, path)
