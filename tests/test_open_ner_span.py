@@ -117,6 +117,13 @@ def test_any_number_of_labels(make_nlp, count):
     assert {label for *_, label, _ in found(doc)} == set(labels)
 
 
+@pytest.mark.parametrize("fixture", ["tiny_path", "bi_encoder_path"])
+def test_a_label_too_long_for_the_model(make_nlp, request, fixture):
+    nlp = make_nlp({"name": str(request.getfixturevalue(fixture))}, labels=["fine", "word " * 600])
+    with pytest.raises(SettingError, match="O006"):
+        nlp("Some text.")
+
+
 def test_label_thresholds(make_nlp):
     scores = found(make_nlp(overlap="all", threshold=0.0)(tiny.SENTENCES[0]))
     limit = sorted(p for *_, label, p in scores if label == "award")[-3]

@@ -1,7 +1,7 @@
 """What all components that find entities share: their settings, and their part of spaCy's protocol."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc
@@ -9,7 +9,7 @@ from spacy.training import Example
 from spacy.util import minibatch
 from spacy.vocab import Vocab
 
-from ..decoding.spans import OVERLAPS
+from ..decoding.spans import OVERLAPS, Overlap
 from ..errors import error, warn
 from ..types import Candidate
 from . import labels as doc_labels
@@ -122,7 +122,7 @@ class OpenNerPipe(Pipe):
         self._label_thresholds = dict(values)
 
     @property
-    def overlap(self) -> str:
+    def overlap(self) -> Overlap:
         """Which spans may stand together: "flat", "nested" or "all"."""
         return self._overlap
 
@@ -130,7 +130,7 @@ class OpenNerPipe(Pipe):
     def overlap(self, value: str) -> None:
         if value not in OVERLAPS:
             raise error("O001", name="overlap", value=value, allowed=", ".join(OVERLAPS))
-        self._overlap = value
+        self._overlap = cast(Overlap, value)
 
     @property
     def batch_tokens(self) -> int:

@@ -18,6 +18,7 @@ from thinc.util import get_torch_default_device
 
 from ..errors import error
 from . import gliner_checkpoint, onnx_encoder, runtime, sources
+from .backbones import piece_limit
 from .gliner_checkpoint import Checkpoint
 from .network import Batch
 from .pieces import Pieces
@@ -226,6 +227,11 @@ class CheckpointShim(PyTorchShim):
         chunks = [texts[i : i + 64] for i in range(0, len(texts), 64)]
         # The lock of the callers matters: padding in a fast tokenizer is not safe between threads.
         encoded = [tokenizer(chunk, return_tensors="pt", padding=True).to(device) for chunk in chunks]
+        room = piece_limit(network.label_encoder.config)
+        lengths = [int(n) for e in encoded for n in e["attention_mask"].sum(1)]
+        for text, pieces in zip(texts, lengths, strict=True):
+            if pieces > room:
+                raise error("O006", label=text, pieces=pieces, room=room)
         if not chunks:
             return torch.zeros(0, network.head.width, device=device)
         return torch.cat([network.encode_types(e["input_ids"], e["attention_mask"]) for e in encoded])
