@@ -141,3 +141,41 @@ def test_round_trip_through_the_reference(kind, variant, tmp_path):
         second = gliner_checkpoint.load(tmp_path / copy).network.state_dict()
         assert first.keys() == second.keys()
         assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+THEIRS = {
+    "markerV0": {"span_mode": "markerV0"},
+    "markerV0, no lstm": {"span_mode": "markerV0", "num_rnn_layers": 0},
+    "marker": {"span_mode": "marker"},
+    "token": {"span_mode": "token_level"},
+    "after the marker": {"span_mode": "markerV0", "embed_ent_token": False},
+    "bi-encoder": {"span_mode": "markerV0", "labels_encoder": True},
+}
+
+
+@pytest.mark.parametrize("variant", THEIRS)
+def test_models_that_the_reference_made(variant, tmp_path):
+    """Built and saved by `gliner` alone, loaded here: the same probabilities."""
+    options = dict(THEIRS[variant])
+    if "labels_encoder" in options:
+        options["labels_encoder"] = str(tiny.backbone("bert", tmp_path / "labels", seed=1))
+    config = gliner.GLiNERConfig(
+        model_name=str(tiny.backbone("bert", tmp_path / "backbone")), hidden_size=24, max_width=6, **options
+    )
+    made = gliner.GLiNER.from_config(config)
+    tiny.spread(made.model, 12.0)
+    for name, value in made.model.named_parameters():
+        if value.dim() == 2 and not name.startswith("token_rep_layer"):
+            value.data.mul_(2.0)
+    made.save_pretrained(str(tmp_path / "saved"), safe_serialization=True)
+    reference = gliner.GLiNER.from_pretrained(str(tmp_path / "saved"))
+    spread = []
+    for text in tiny.SENTENCES[:4]:
+        ours = own_scores(tmp_path / "saved", text, tiny.LABELS)
+        theirs = reference_scores(reference, text, tiny.LABELS)
+        if ours.shape[-1] == len(tiny.LABELS):
+            inside = np.add.outer(np.arange(ours.shape[0]), np.arange(ours.shape[1])) < ours.shape[0]
+            ours, theirs = ours[inside], theirs[inside]
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+        spread.append(np.ptp(theirs))
+    assert max(spread) > 0.01
