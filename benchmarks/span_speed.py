@@ -8,8 +8,11 @@ on the very batches that open_ner_span makes; nothing built on that transformer 
 """
 
 import argparse
+import json
 import logging
+import shutil
 import statistics
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -78,9 +81,17 @@ def reference(
 
 
 def gliner_spacy(path: Path, labels: list[str], texts: list[str]) -> Callable[[], Any]:
-    """The `gliner-spacy` package, in its only mode."""
+    """The `gliner-spacy` package, in its only mode.
+
+    It looks for the tokenizer under the backbone's name, not beside the weights: the name is made a directory.
+    """
     nlp = spacy.blank("en")
-    nlp.add_pipe("gliner_spacy", config={"gliner_model": str(path), "labels": labels})
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(shutil.copytree(path, Path(scratch) / "checkpoint"))
+        config = json.loads((copy / "gliner_config.json").read_text(encoding="utf8"))
+        (copy / "gliner_config.json").write_text(json.dumps({**config, "model_name": str(copy)}), encoding="utf8")
+        (copy / "config.json").write_text(json.dumps(config["encoder_config"]), encoding="utf8")
+        nlp.add_pipe("gliner_spacy", config={"gliner_model": str(copy), "labels": labels})
     return lambda: list(nlp.pipe(texts))
 
 
@@ -115,7 +126,12 @@ def main() -> None:
     for size in (8, 32):
         for packed in (False, True):
             name = f"gliner float32, batch {size}{', packed' if packed else ''}"
-            systems[name] = reference(path, labels, texts, size, packed, bf16=False)
+            try:
+                reference(path, labels, texts[:8], size, packed, bf16=False)()
+            except ValueError as problem:
+                print(f"{name}: left out, it does not run with this backbone ({problem})")
+            else:
+                systems[name] = reference(path, labels, texts, size, packed, bf16=False)
     if args.bfloat16 or runtime.has_fast_bfloat16():
         systems["gliner bfloat16 autocast, batch 8"] = reference(path, labels, texts, 8, packed=False, bf16=True)
         systems["encoder alone, bfloat16"] = bare_encoder(path, labels, texts, "bfloat16")

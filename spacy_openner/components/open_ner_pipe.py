@@ -58,7 +58,7 @@ class OpenNerPipe(Pipe):
         spans_key: str = "openner",
         annotate_ents: bool = True,
         overwrite_ents: bool = False,
-        batch_tokens: int = 4096,
+        batch_tokens: int = 2048,
         scorer: Callable | None = None,
     ) -> None:
         doc_labels.register()

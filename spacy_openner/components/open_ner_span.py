@@ -51,7 +51,7 @@ DEFAULT_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
         "spans_key": "openner",
         "annotate_ents": True,
         "overwrite_ents": False,
-        "batch_tokens": 4096,
+        "batch_tokens": 2048,
         "scorer": {"@scorers": "spacy-openner.entity_scorer.v1"},
     },
     default_score_weights={

@@ -72,11 +72,6 @@ class CheckpointShim(PyTorchShim):
             assert self._checkpoint is not None
             return self._checkpoint
 
-    @property
-    def is_loaded(self) -> bool:
-        """Whether the weights are in memory."""
-        return self._checkpoint is not None
-
     def use(self, checkpoint: Checkpoint, onnx_files: Path | None = None) -> None:
         """Take a checkpoint, replacing what was there.
 

@@ -16,10 +16,6 @@ from typing import NamedTuple, cast
 import torch
 from torch import nn
 
-# Rows are scored in groups whose sums u + v stay in a CPU's cache: each is written, read and forgotten.
-CACHE_BYTES = 512 * 1024
-
-
 class Found(NamedTuple):
     """Spans over the thresholds, one position of each tensor for one span. *Shape of each:* (found,)."""
 
@@ -40,7 +36,7 @@ def feed_forward(width: int, out: int, dropout: float, *, inner: int | None = No
     RETURNS (nn.Sequential): The block; its weights are named "0" and "3".
     """
     inner = inner or 4 * out
-    return nn.Sequential(nn.Linear(width, inner), nn.ReLU(), nn.Dropout(dropout), nn.Linear(inner, out))
+    return nn.Sequential(nn.Linear(width, inner), nn.ReLU(inplace=True), nn.Dropout(dropout), nn.Linear(inner, out))
 
 
 def linear_of(block: nn.Sequential, place: int) -> nn.Linear:
@@ -76,16 +72,8 @@ class SpanHead(nn.Module):
         RETURNS (torch.Tensor): Logits; [b, i, k, t] is the span of words i to i + k, both included. Spans
             that pass the last word hold -inf. *Shape:* (batch, words, max_width, types), float32.
         """
+        n_words = words.shape[1]
         prepared = self.endpoints(words, self.prompt(types))
-        rows = len(words)
-        if words.device.type == "cpu":
-            rows = max(1, CACHE_BYTES // max(1, prepared[0][0].numel() * prepared[0].element_size()))
-        parts = [self._score_rows(tuple(p[i : i + rows] for p in prepared)) for i in range(0, len(words), rows)]
-        return torch.cat(parts)
-
-    def _score_rows(self, prepared: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        """Score all spans of some rows, one width after the other."""
-        n_words = prepared[0].shape[1]
         columns = []
         for k in range(self.max_width):
             reach = max(n_words - k, 0)
@@ -142,8 +130,8 @@ class MarkerV0Head(SpanHead):
         and q (batch, types, width)."""
         inner, outer = linear_of(self.out, 0), linear_of(self.out, 3)
         start_weight, end_weight = inner.weight.chunk(2, dim=1)
-        u = nn.functional.linear(self.start(words).relu(), start_weight, inner.bias)
-        v = nn.functional.linear(self.end(words).relu(), end_weight)
+        u = nn.functional.linear(self.start(words).relu_(), start_weight, inner.bias)
+        v = nn.functional.linear(self.end(words).relu_(), end_weight)
         # Types before channels: the product over channels then runs along memory, which is twice as fast.
         return u, v, types @ outer.weight, (types @ outer.bias)[:, None, :], types
 
@@ -170,8 +158,8 @@ class MarkerHead(SpanHead):
         """RETURNS: the parts of the score that the start and the end give. *Shape:* (batch, words, types)."""
         start_weight, end_weight = self.out.weight.chunk(2, dim=1)
         q = types.transpose(1, 2)
-        start = nn.functional.linear(self.start(words).relu(), start_weight, self.out.bias) @ q
-        end = nn.functional.linear(self.end(words).relu(), end_weight) @ q
+        start = nn.functional.linear(self.start(words).relu_(), start_weight, self.out.bias) @ q
+        end = nn.functional.linear(self.end(words).relu_(), end_weight) @ q
         return start, end
 
     def pair_scores(self, prepared: tuple[torch.Tensor, ...], starts: slice, ends: slice) -> torch.Tensor:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from spacy.attrs import IDX, IS_SPACE, SENT_START
 from spacy.tokens import Doc, Span
 
 WordMode = Literal["spacy", "gliner"]
@@ -49,11 +50,10 @@ def doc_words(doc: Doc, mode: WordMode) -> Words:
     RETURNS (Words): The words in order.
     """
     if mode == "spacy":
-        tokens = [token for token in doc if not token.is_space]
-        starts = np.array([token.i for token in tokens], dtype=np.int64)
-        return Words([token.text for token in tokens], starts, starts + 1, _sentence_starts(doc, starts))
+        starts = np.flatnonzero(doc.to_array(IS_SPACE) == 0)
+        return Words([doc[i].text for i in starts.tolist()], starts, starts + 1, _sentence_starts(doc, starts))
     matches = list(GLINER_WORD.finditer(doc.text))
-    offsets = np.array([token.idx for token in doc], dtype=np.int64)
+    offsets = doc.to_array(IDX).astype(np.int64)
     first = np.array([match.start() for match in matches], dtype=np.int64)
     last = np.array([match.end() - 1 for match in matches], dtype=np.int64)
     starts = np.searchsorted(offsets, first, side="right") - 1
@@ -64,7 +64,7 @@ def doc_words(doc: Doc, mode: WordMode) -> Words:
 def _sentence_starts(doc: Doc, starts: np.ndarray) -> np.ndarray:
     if not doc.has_annotation("SENT_START"):
         return np.zeros(len(starts), dtype=bool)
-    flags = doc.to_array("SENT_START").astype(np.int64)[starts] == 1 if len(starts) else np.zeros(0, dtype=bool)
+    flags = doc.to_array(SENT_START).astype(np.int64)[starts] == 1 if len(starts) else np.zeros(0, dtype=bool)
     # Several words of one token start its sentence once.
     flags[1:] &= starts[1:] != starts[:-1]
     return np.asarray(flags, dtype=bool)
