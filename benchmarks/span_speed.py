@@ -119,7 +119,6 @@ def main() -> None:
         "gliner-spacy": gliner_spacy(path, labels, texts),
         "encoder alone, float32": bare_encoder(path, labels, texts, "float32"),
         "open_ner_span torch float32": ours(path, labels, texts, precision="float32"),
-        "open_ner_span torch int8": ours(path, labels, texts, precision="int8"),
         "open_ner_span onnx float32": ours(path, labels, texts, backend="onnx", precision="float32"),
         "open_ner_span onnx int8": ours(path, labels, texts, backend="onnx", precision="int8"),
     }

@@ -282,7 +282,7 @@ def find(
     threshold: Annotated[float, Opt(min=0, max=1, help="Lowest score of an entity.")] = 0.5,
     overlap: Annotated[Overlap, Opt(help="Which entities may share words.")] = Overlap.flat,
     lang: Annotated[str, Opt(help="Language of the texts, for the tokenizer.")] = "en",
-    precision: Annotated[Precision, Opt(help="Of the model; float16 on GPUs, int8 on CPUs.")] = Precision.auto,
+    precision: Annotated[Precision, Opt(help="Of the model; int8 with --backend onnx.")] = Precision.auto,
     backend: Annotated[Backend, Opt(help="What runs the encoder.")] = Backend.torch,
     batch_size: Annotated[int, Opt(min=1, help="Texts read ahead; 1 answers each line at once.")] = 256,
     progress: Annotated[bool | None, Opt(help="A bar; by default above 50 texts, on a terminal.")] = None,

@@ -61,7 +61,6 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "precision {value!r} is for GPUs only, and the model is on the CPU. "
         "Use 'auto', 'float32' or 'bfloat16', or call spacy.require_gpu() first.",
     ),
-    "O008": (SettingError, "precision 'int8' runs on the CPU only, and the model is on {device}."),
     "O009": (
         SettingError,
         "spaCy's config files cannot hold {key!r} as a key of `{name}`. Set it on the component instead, which "

@@ -168,6 +168,7 @@ def test_bad_settings(make_nlp, setting, value, code):
         {"window": 3},
         {"max_types": 0},
         {"precision": "bfloat16", "backend": "onnx"},
+        {"precision": "int8"},
     ],
 )
 def test_bad_model_settings(make_nlp, model):

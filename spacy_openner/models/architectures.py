@@ -25,7 +25,7 @@ def SpanMatcher_v1(
     name (str): Directory or hub name of a checkpoint of the GLiNER family; "" for the default weights.
     revision (str | None): Commit or tag of a hub name.
     words (str): "spacy" for the doc's tokens, "gliner" for the splitter that published checkpoints know.
-    precision (str): "auto", "float32", "bfloat16", "float16" (GPU) or "int8" (CPU).
+    precision (str): "auto", "float32", "bfloat16", "float16" (GPU) or "int8" (ONNX Runtime).
     backend (str): "torch", or "onnx" for ONNX Runtime (extra `onnx`).
     window (int | None): The most pieces, prompt included, that the model reads at once; its own limit if None.
     overlap (int): Words that two windows share where no sentence start separates them.

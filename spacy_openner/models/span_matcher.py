@@ -16,6 +16,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import nn
 
+
 class Found(NamedTuple):
     """Spans over the thresholds, one position of each tensor for one span. *Shape of each:* (found,)."""
 
