@@ -109,9 +109,12 @@ def test_pickle_and_copy(nlp):
     assert shim.checkpoint.network is not pipe.model.shims[0].checkpoint.network
 
 
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("backend", ["torch", "onnx"])
 @pytest.mark.parametrize("method", ["spawn", "fork"])
-def test_two_processes(make_nlp, method, monkeypatch):
-    nlp = make_nlp(overlap="all")
+def test_two_processes(make_nlp, method, backend, monkeypatch):
+    """Also after the parent has predicted with several threads, whose pools a fork leaves behind dead."""
+    nlp = make_nlp({"backend": backend}, overlap="all")
     expected = predictions(nlp)
     monkeypatch.setattr("spacy.language.mp", multiprocessing.get_context(method))
     docs = list(nlp.pipe(TEXTS * 2, n_process=2, batch_size=4))

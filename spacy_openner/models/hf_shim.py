@@ -4,6 +4,7 @@ Weights are loaded at first use. The float32 network is what is trained and save
 is derived from it (another precision, another backend) and made anew when the weights change.
 """
 
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -57,6 +58,7 @@ class CheckpointShim(PyTorchShim):
     def _reset(self) -> None:
         self.lock = threading.RLock()
         self._runtime: Runtime | None = None
+        self._owner = os.getpid()
         self._type_vectors: dict[str, torch.Tensor] = {}
         self._scratch: tempfile.TemporaryDirectory | None = None
         self._onnx_files: Path | None = None
@@ -86,7 +88,11 @@ class CheckpointShim(PyTorchShim):
 
     @property
     def runtime(self) -> Runtime:
-        """What predicts; built now if it was not."""
+        """What predicts; built now if it was not, and anew in a forked process."""
+        if self._runtime is not None and self._owner != os.getpid():
+            # Thread pools of OpenMP and ONNX Runtime do not survive a fork: a parallel region would wait for ever.
+            torch.set_num_threads(1)
+            self.lock, self._runtime = threading.RLock(), None
         if self._runtime is None:
             with self.lock:
                 checkpoint = self.checkpoint
@@ -94,6 +100,7 @@ class CheckpointShim(PyTorchShim):
                     checkpoint.network.eval()
                     device = get_torch_default_device()
                     files = self._onnx_directory() if self.backend == "onnx" else Path()
+                    self._owner = os.getpid()
                     self._runtime = runtime.build(checkpoint, self.precision, self.backend, device, files)
         assert self._runtime is not None
         return self._runtime
