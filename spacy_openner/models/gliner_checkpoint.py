@@ -150,14 +150,19 @@ def complete_config(checkpoint: Checkpoint) -> dict[str, Any]:
         **checkpoint.config,
         "hidden_size": network.head.width,
         "num_rnn_layers": network.lstm.num_layers if network.lstm is not None else 0,
-        "encoder_config": network.encoder.config.to_dict(),
+        "encoder_config": _portable(network.encoder.config),
     }
     if network.label_encoder is not None:
-        config["labels_encoder_config"] = network.label_encoder.config.to_dict()
+        config["labels_encoder_config"] = _portable(network.label_encoder.config)
     else:
         config["class_token_index"] = checkpoint.entity_id
         config["vocab_size"] = network.encoder.get_input_embeddings().num_embeddings
     return config
+
+
+def _portable(config: Any) -> dict[str, Any]:
+    """A backbone's config without the path that it came from, which means nothing elsewhere."""
+    return {key: value for key, value in config.to_dict().items() if key != "_name_or_path"}
 
 
 def read_config(path: Path) -> dict[str, Any]:
