@@ -6,6 +6,7 @@ Exception tree::
     ├── SettingError      a setting or an argument has a value that is not allowed
     ├── CheckpointError   a checkpoint cannot be found, read, or is of an unsupported kind
     ├── TextError         a text cannot be processed as asked
+    ├── DataError         a data file cannot be read or written as asked
     └── MissingExtra      an optional dependency is not installed
 """
 
@@ -27,6 +28,10 @@ class CheckpointError(OpenNerError):
 
 class TextError(OpenNerError):
     """A text cannot be processed as asked."""
+
+
+class DataError(OpenNerError):
+    """A data file cannot be read or written as asked."""
 
 
 class MissingExtra(OpenNerError):
@@ -66,6 +71,8 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "spaCy's config files cannot hold {key!r} as a key of `{name}`. Set it on the component instead, which "
         "to_disk() then saves beside the weights: nlp.get_pipe(...).{name} = {{...}}.",
     ),
+    "O010": (SettingError, "There is no .spacy file at {path!r}. Check the path, or make one: spacy-openner convert."),
+    "O011": (SettingError, "Cannot read {path!r} as a .spacy file: {reason}. Make it again: spacy-openner convert."),
     # Checkpoints
     "O101": (
         CheckpointError,
@@ -118,6 +125,22 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
     "O203": (TextError, "{what} is not UTF-8 ({reason}). Convert it."),
     # Extras
     "O301": (MissingExtra, "{what} needs the package {package!r}: pip install 'spacy-openner[{extra}]'."),
+    # Data
+    "O401": (
+        DataError,
+        "{where}: expected {expected}, found {found}. Correct it; if the file is not in the format {kind!r}, say "
+        "in which it is: --format (`format=`).",
+    ),
+    "O402": (
+        DataError,
+        "Cannot tell the format of {path!r}: {reason}. Name it with --format (`format=`): {formats}.",
+    ),
+    "O403": (DataError, "Cannot read {path!r}: {reason}. Check the path and the file."),
+    "O404": (DataError, "{path!r} should hold {expected}; found {found}. Correct it."),
+    "O405": (DataError, "No doc in {path!r} has the span group {key!r}; there are: {keys}. Choose one of these."),
+    "O406": (DataError, "No annotated text was found in {path!r} (format {kind!r}; skipped: {skipped}). Check it."),
+    "O407": (DataError, "Cannot write {path!r}: {reason}. Choose another target."),
+    "O408": (SettingError, "`{name}` does not go with the format {kind!r}, which takes: {options}. Leave it out."),
 }
 
 _WARNINGS: dict[str, str] = {
@@ -127,6 +150,13 @@ _WARNINGS: dict[str, str] = {
     "W003": "The word {word!r}... takes {pieces} pieces; only its first {room} fit the model and were read.",
     "W004": "doc.spans[{key!r}] held {n} spans of another origin; {name!r} replaces them. Use another `spans_key`.",
     "W005": "`label_thresholds` names {labels}, which are not among the labels; these thresholds have no effect.",
+    "W006": "Training met {n} gold spans of more than {widest} words, the widest that the model can express; they are "
+    'not taught. A new head takes `max_width` at initialize: head = {{"max_width": ...}}.',
+    "W008": "{n} texts of {path!r} have more than {most} words (`max_words`) and are left out.",
+    "W007": "Training met {n} gold spans whose boundaries are none of the words'; their words are left out of the "
+    "loss. Check the tokenisation of the corpus.",
+    "W401": "The list of types lacks {labels}, which the data has; they are added. If they are misspelt, map them "
+    "with --labels (`labels=`).",
 }
 
 

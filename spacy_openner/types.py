@@ -17,11 +17,12 @@ class Candidate(NamedTuple):
 class TextEncoder(Protocol):
     """Turns pieces into vectors. PyTorch and ONNX Runtime stand behind it; its callers cannot tell."""
 
-    def __call__(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    def __call__(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """Encode a padded batch.
 
         input_ids (torch.Tensor): Piece ids. *Shape:* (batch, pieces), int64.
         attention_mask (torch.Tensor): 1 for pieces, 0 for padding. *Shape:* (batch, pieces), int64.
-        RETURNS (torch.Tensor): *Shape:* (batch, pieces, width).
+        positions (torch.Tensor): The pieces whose vectors are wanted. *Shape:* (batch, wanted), int64.
+        RETURNS (torch.Tensor): *Shape:* (batch, wanted, width).
         """
         ...

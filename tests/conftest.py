@@ -9,9 +9,13 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
 import spacy
+import torch
 from spacy.language import Language
 
 from tests import tiny
+
+# Tiny networks gain nothing from threads, and lose tenfold to them where other processes use the cores.
+torch.set_num_threads(1)
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -3,7 +3,7 @@
 import pytest
 import spacy
 
-from spacy_openner.components import labels
+from spacy_openner import labels
 from spacy_openner.errors import SettingError
 
 

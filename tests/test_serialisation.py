@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 import spacy
+import torch
 
 from spacy_openner.errors import CheckpointError, SettingError
 from tests import tiny
@@ -114,10 +115,13 @@ def test_pickle_and_copy(nlp):
 @pytest.mark.parametrize("method", ["spawn", "fork"])
 def test_two_processes(make_nlp, method, backend, monkeypatch):
     """Also after the parent has predicted with several threads, whose pools a fork leaves behind dead."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
     nlp = make_nlp({"backend": backend}, overlap="all")
     expected = predictions(nlp)
     monkeypatch.setattr("spacy.language.mp", multiprocessing.get_context(method))
     docs = list(nlp.pipe(TEXTS * 2, n_process=2, batch_size=4))
+    torch.set_num_threads(threads)
     for doc, alone in zip(docs, expected * 2, strict=True):
         same(found(doc), alone)
 

@@ -9,10 +9,10 @@ from spacy.training import Example
 from spacy.util import minibatch
 from spacy.vocab import Vocab
 
+from .. import labels as doc_labels
 from ..decoding.spans import OVERLAPS, Overlap
 from ..errors import error, warn
 from ..types import Candidate
-from . import labels as doc_labels
 from .annotate import annotate
 
 SETTINGS = (

@@ -1,25 +1,32 @@
 """`open_ner_span`: entities of types named at run time, by scoring spans (GLiNER)."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from spacy.language import Language
 from spacy.tokens import Doc, Span
-from spacy.training import Example
+from spacy.training import Example, validate_examples
 from spacy.util import SimpleFrozenList, from_bytes, from_disk, to_bytes, to_disk
 from spacy.vocab import Vocab
-from thinc.api import Config, Model
+from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
+from .. import labels as doc_labels
+from ..data.align import Gold, align, types_of
 from ..decoding.spans import choose, merge_adjacent
-from ..errors import error
+from ..errors import error, warn
 from ..models import matching
 from ..models.matching import Question
 from ..models.words import doc_words
+from ..training.lessons import make_lesson
+from ..training.losses import Loss, SpanLoss_v1, gradient_of
+from ..training.optimizer import LayerwiseAdam_v1
+from ..training.sampling import Sampler, TypeSampler_v1
 from ..types import Candidate
-from . import labels as doc_labels
 from .config_keys import check_config_keys
 from .open_ner_pipe import OpenNerPipe
 
@@ -34,6 +41,7 @@ backend = "torch"
 window = null
 overlap = 32
 max_types = null
+mixed_precision = false
 """
 DEFAULT_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
 
@@ -52,6 +60,8 @@ DEFAULT_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
         "annotate_ents": True,
         "overwrite_ents": False,
         "batch_tokens": 2048,
+        "loss": {"@misc": "spacy-openner.SpanLoss.v1"},
+        "sampler": {"@misc": "spacy-openner.TypeSampler.v1"},
         "scorer": {"@scorers": "spacy-openner.entity_scorer.v1"},
     },
     default_score_weights={
@@ -78,6 +88,8 @@ def make_open_ner_span(
     annotate_ents: bool,
     overwrite_ents: bool,
     batch_tokens: int,
+    loss: Callable,
+    sampler: Callable,
     scorer: Callable | None,
 ) -> "OpenNerSpan":
     """Build the component; see `OpenNerSpan` for the settings.
@@ -100,6 +112,8 @@ def make_open_ner_span(
         annotate_ents=annotate_ents,
         overwrite_ents=overwrite_ents,
         batch_tokens=batch_tokens,
+        loss=loss,
+        sampler=sampler,
         scorer=scorer,
     )
 
@@ -110,12 +124,27 @@ class OpenNerSpan(OpenNerPipe):
     vocab (Vocab): The pipeline's vocabulary.
     model (Model): A span matcher; its weights are loaded at `initialize` or at first use.
     name (str): The component's name.
+    loss (Loss): What training minimises.
+    sampler (Sampler): Draws the types of training prompts.
     **settings (Any): See `OpenNerPipe`.
     """
 
-    def __init__(self, vocab: Vocab, model: Model, name: str = "open_ner_span", **settings: Any) -> None:
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model,
+        name: str = "open_ner_span",
+        *,
+        loss: Loss | None = None,
+        sampler: Sampler | None = None,
+        **settings: Any,
+    ) -> None:
         super().__init__(vocab, name, **settings)
         self.model = model
+        self.loss = loss or SpanLoss_v1()
+        self.sampler = sampler or TypeSampler_v1()
+        # Gold spans that training met and could not teach, by reason.
+        self.untaught: Counter[str] = Counter()
 
     def predict(self, docs: Sequence[Doc]) -> list[list[Candidate]]:
         """Find candidates; the docs are not changed. Safe to call from several threads.
@@ -168,20 +197,113 @@ class OpenNerSpan(OpenNerPipe):
 
     # Weights
 
+    # Training
+
+    @property
+    def is_trainable(self) -> bool:
+        """Whether the component can be updated."""
+        return True
+
     def initialize(
         self,
         get_examples: Callable[[], Iterable[Example]],
         *,
         nlp: Language | None = None,
         labels: Sequence[str] | Mapping[str, str] | None = None,
+        encoder: str | Path | None = None,
+        head: dict[str, Any] | None = None,
     ) -> None:
-        """Load the weights, if they are not there yet. Weights that are there are left alone.
+        """Load the weights, or make new ones. Weights that are there already are left alone.
 
-        labels (Sequence[str] | Mapping[str, str] | None): Types to look for from now on; unchanged if None.
+        get_examples (Callable): Yields examples. If there are no labels yet, those that they know are taken.
+        labels (Sequence[str] | Mapping[str, str] | None): Types to look for from now on; unchanged if None. An
+            empty list leaves them open, to be named by each doc or later.
+        encoder (str | Path | None): Directory or hub name of a Hugging Face encoder that gets a new head; None to
+            start from the checkpoint that the model names.
+        head (dict[str, Any] | None): Settings of the new head; see `models.fresh.from_encoder`.
         """
         if labels is not None:
             self.labels = labels
-        _ = matching.shim_of(self.model).checkpoint
+        elif not self.labels:
+            self.labels = types_of(get_examples(), self.spans_key)
+        matching.start(self.model, encoder, head or {})
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Learn from a batch (GLiNER, section 2.2).
+
+        A text's own list of types (`reference._.openner_labels`, which the corpus reader sets) says what its
+        annotation covers; without one, the component's labels do. Other types are never taken for absent.
+
+        drop (float): Dropout of the head.
+        sgd (Optimizer | None): Applies the gradients; None to gather them.
+        losses (dict[str, float] | None): Where the loss is added, under the component's name.
+        RETURNS (dict[str, float]): The losses.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, "OpenNerSpan.update")
+        set_dropout_rate(self.model, drop)
+        for batch in matching.lesson_batches(self.model, self._lessons(examples), self.batch_tokens):
+            scores, backprop = self.model.begin_update(batch.request)
+            loss, d_scores = self.get_loss(batch, scores)
+            backprop(d_scores)
+            losses[self.name] += loss
+        if sgd is not None:
+            self.finish_update(sgd)
+        return losses
+
+    def get_loss(self, batch: matching.LessonBatch, scores: Any) -> tuple[float, Any]:
+        """Compare scores with the gold annotation.
+
+        batch (LessonBatch): What was scored.
+        scores (torch.Tensor): The model's logits.
+        RETURNS (tuple): The loss, averaged over the windows of the update, and its gradient by the scores.
+        """
+        targets, known = matching.targets(self.model, scores, batch.marks)
+        return gradient_of(self.loss, scores, targets, known, batch.share)
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Apply the gradients that updates have gathered."""
+        self.model.finish_update(sgd)
+
+    @contextmanager
+    def use_params(self, params: dict) -> Iterator[None]:
+        """Part of spaCy's protocol; averages of parameters are not kept by PyTorch layers."""
+        with self.model.use_params(params):
+            yield
+
+    def create_optimizer(self) -> Optimizer:
+        """The optimizer of a component that is trained alone: rates of the paper (section 3.2)."""
+        return LayerwiseAdam_v1()
+
+    def _lessons(self, examples: Sequence[Example]) -> list[matching.Lesson]:
+        lessons = []
+        for example in examples:
+            gold = align(example, self.spans_key, self.model.attrs["words"])
+            asked = doc_labels.read(example.reference, self._labels)
+            universe = dict(zip(asked.names, asked.descriptions, strict=True)) or {label: label for label in gold.types}
+            self._count_untaught(gold)
+            lessons.append(make_lesson(gold, universe, self.sampler))
+        return lessons
+
+    def _count_untaught(self, gold: Gold) -> None:
+        """Say it, at the first and at every tenfold count, when gold spans are out of the model's reach."""
+        widest = matching.max_width(self.model)
+        wide = sum(last - first > widest for first, last, _ in gold.spans) if widest else 0
+        for reason, n in (("wide", wide), ("misaligned", gold.misaligned)):
+            before, self.untaught[reason] = self.untaught[reason], self.untaught[reason] + n
+            if len(str(self.untaught[reason])) > len(str(before)) or (n and not before):
+                warn("W006" if reason == "wide" else "W007", n=self.untaught[reason], widest=widest)
+
+    # Serialisation
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()) -> None:
         """Write all that loading needs: weights, tokenizer, exported encoders, settings changed since.

@@ -19,6 +19,7 @@ def SpanMatcher_v1(
     window: int | None = None,
     overlap: int = 32,
     max_types: int | None = None,
+    mixed_precision: bool = False,
 ) -> Model[Request, Any]:
     """Score spans against types named at run time (GLiNER). Registered as "spacy-openner.SpanMatcher.v1".
 
@@ -30,6 +31,7 @@ def SpanMatcher_v1(
     window (int | None): The most pieces, prompt included, that the model reads at once; its own limit if None.
     overlap (int): Words that two windows share where no sentence start separates them.
     max_types (int | None): The most types in one prompt; as many as fit in half of the window if None.
+    mixed_precision (bool): Train with bfloat16 products.
     RETURNS (Model): Its weights are loaded at first use.
     RAISES (SettingError): For a value that is not allowed.
     """
@@ -46,10 +48,13 @@ def SpanMatcher_v1(
     return Model(
         "span_matcher",
         _forward,
-        attrs={"words": words, "limits": Limits(window, overlap, max_types)},
-        shims=[CheckpointShim(name, revision, cast(Precision, precision), cast(Backend, backend))],
+        # `dropout_rate` is what thinc.api.set_dropout_rate looks for.
+        attrs={"words": words, "limits": Limits(window, overlap, max_types), "dropout_rate": 0.0},
+        shims=[CheckpointShim(name, revision, cast(Precision, precision), cast(Backend, backend), mixed_precision)],
     )
 
 
 def _forward(model: Model, inputs: Request, is_train: bool) -> tuple[Any, Any]:
+    if is_train:
+        model.shims[0].set_dropout(model.attrs["dropout_rate"])
     return model.shims[0](inputs, is_train)

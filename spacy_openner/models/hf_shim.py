@@ -15,7 +15,7 @@ import srsly
 import torch
 from thinc.api import Optimizer
 from thinc.shims import PyTorchShim
-from thinc.util import get_torch_default_device
+from thinc.util import get_torch_default_device, torch2xp, xp2torch
 
 from ..errors import error
 from . import gliner_checkpoint, onnx_encoder, runtime, sources
@@ -27,6 +27,7 @@ from .runtime import Backend, Precision, Runtime
 
 ONNX_FILES = "onnx"
 MSGPACK_LIMIT = 2**32 - 1
+_OF_PARENTS: list[Runtime] = []
 
 
 class Request(NamedTuple):
@@ -46,12 +47,16 @@ class CheckpointShim(PyTorchShim):
     name (str): Directory or hub name; "" for the default weights of the package.
     revision (str | None): Commit or tag of a hub name.
     precision, backend: See `runtime`.
+    mixed_precision (bool): Train in bfloat16 where PyTorch's autocast sees fit; weights stay float32.
     """
 
-    def __init__(self, name: str, revision: str | None, precision: Precision, backend: Backend) -> None:
+    def __init__(
+        self, name: str, revision: str | None, precision: Precision, backend: Backend, mixed_precision: bool = False
+    ) -> None:
         super().__init__(None)
         self.name, self.revision = name, revision
         self.precision, self.backend = precision, backend
+        self.mixed_precision = mixed_precision
         self._checkpoint: Checkpoint | None = None
         self._reset()
 
@@ -63,6 +68,11 @@ class CheckpointShim(PyTorchShim):
         self._scratch: tempfile.TemporaryDirectory | None = None
         self._onnx_files: Path | None = None
         self.pieces: Pieces | None = None
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the weights are there."""
+        return self._checkpoint is not None
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -92,6 +102,8 @@ class CheckpointShim(PyTorchShim):
         if self._runtime is not None and self._owner != os.getpid():
             # Thread pools of OpenMP and ONNX Runtime do not survive a fork: a parallel region would wait for ever.
             torch.set_num_threads(1)
+            # Nor may the parent's runtime be destroyed here: that waits for its threads, too.
+            _OF_PARENTS.append(self._runtime)
             self.lock, self._runtime = threading.RLock(), None
         if self._runtime is None:
             with self.lock:
@@ -134,17 +146,33 @@ class CheckpointShim(PyTorchShim):
         RETURNS (tuple): Logits, and a callback that takes the gradient of the loss by them.
         """
         network = self.checkpoint.network.train()
-        types = None
-        if inputs.type_texts:
-            unique, rows = _index(inputs.type_texts)
-            types = self._encode_types(network, unique)[rows]
-        logits = network(inputs.batch.to(self.device), types)
+        # The runtime may share these modules, which are now in training mode.
+        self._reset_runtime()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision):
+            types = None
+            if inputs.type_texts:
+                unique, rows = _index(inputs.type_texts)
+                types = self._encode_types(network, unique)[rows]
+            logits = network(inputs.batch.to(self.device), types).float()
         return logits, lambda gradient: torch.autograd.backward(logits, gradient)
 
     def finish_update(self, optimizer: Optimizer) -> None:
-        """Apply the gradients; the runtime is stale then."""
-        super().finish_update(optimizer)
+        """Apply the gradients; the runtime is stale then. What the optimizer leaves alone needs none any more."""
+        scale_of = getattr(optimizer, "scale_of", lambda name: 1.0)
+        for name, parameter in self.checkpoint.network.named_parameters():
+            parameter.requires_grad_(scale_of(name) > 0)
+            if parameter.grad is not None and parameter.requires_grad:
+                values, gradient = torch2xp(parameter.data), torch2xp(parameter.grad)
+                updated, _ = optimizer((self.id, name), values, gradient)
+                parameter.data = xp2torch(updated, device=parameter.device)
+            parameter.grad = None
         self._reset_runtime()
+
+    def set_dropout(self, rate: float) -> None:
+        """Set the dropout of the head; the encoder keeps what its own config says."""
+        for module in self.checkpoint.network.head.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = rate
 
     def to_device(self, device_type: str, device_id: int) -> None:
         """Move the weights, if they are loaded; the runtime follows spaCy's device when it is built anew."""

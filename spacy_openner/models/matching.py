@@ -1,7 +1,9 @@
 """Find and score spans with a model: windows in, candidates out. The one door to a model for components."""
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+import inspect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -9,8 +11,10 @@ from thinc.api import Model
 
 from ..errors import error
 from .backbones import piece_limit
+from .fresh import from_encoder
 from .hf_shim import CheckpointShim, Request
 from .pieces import Pieces, Window, WordPieces, group, pad
+from .span_matcher import Marks
 from .words import Words
 
 WORD_MODES: tuple[str, ...] = ("spacy", "gliner")
@@ -35,6 +39,32 @@ class Question(NamedTuple):
     words: Words
     types: Sequence[str]
     thresholds: np.ndarray
+
+
+class Lesson(NamedTuple):
+    """What one text teaches.
+
+    words: Its words.
+    types: The types that it is asked for, as they are written into the prompt.
+    spans: Its entities: first word, last word (exclusive), index of the type.
+    unknown: Runs of words (end exclusive) about which nothing is taught.
+    """
+
+    words: Words
+    types: Sequence[str]
+    spans: Sequence[tuple[int, int, int]]
+    unknown: Sequence[tuple[int, int]]
+
+
+class LessonBatch(NamedTuple):
+    """Windows of lessons as the model reads them, and their gold annotation.
+
+    share: What part of all windows of the update one window is.
+    """
+
+    request: Request
+    marks: Marks
+    share: float
 
 
 class Answer(NamedTuple):
@@ -77,6 +107,23 @@ def _make_pieces(model: Model) -> Pieces:
     )
 
 
+def start(model: Model, encoder: str | Path | None = None, head: Mapping[str, Any] | None = None) -> None:
+    """Load a model's weights, or put a new head on an encoder; weights that are there are left alone.
+
+    encoder, head: See `fresh.from_encoder`.
+    RAISES (SettingError): For an unknown setting of the head.
+    """
+    shim = shim_of(model)
+    if shim.is_loaded or encoder is None:
+        _ = shim.checkpoint
+        return
+    known = inspect.signature(from_encoder).parameters
+    unknown = [name for name in head or {} if name not in known]
+    if unknown:
+        raise error("O001", name="head", value=unknown, allowed=", ".join(list(known)[1:]))
+    shim.use(from_encoder(encoder, **(head or {})))
+
+
 def max_width(model: Model) -> int:
     """Words of the widest span that is looked for; 0 where the model sets no limit."""
     return getattr(shim_of(model).checkpoint.network.head, "max_width", 0)
@@ -97,6 +144,45 @@ def find(model: Model, questions: Sequence[Question], batch_tokens: int) -> list
             scores, key = best[window.text], (window.first + first, window.first + last, window.types[label])
             scores[key] = max(score, scores.get(key, 0.0))
     return [[Answer(*key, score) for key, score in scores.items()] for scores in best]
+
+
+def lesson_batches(model: Model, lessons: Sequence[Lesson], batch_tokens: int) -> Iterator[LessonBatch]:
+    """Lay lessons out for training; memory is bounded by `batch_tokens`, however many lessons there are.
+
+    YIELDS (LessonBatch): Windows of similar length. An entity that a window cuts is unknown to that window.
+    """
+    planned = list(pieces_of(model).plan([each.words for each in lessons], [each.types for each in lessons]))
+    for windows in group(planned, batch_tokens):
+        request = _request(model, windows, [each.types for each in lessons])
+        yield LessonBatch(request, _marks(windows, lessons), 1 / len(planned))
+
+
+def targets(model: Model, logits: torch.Tensor, marks: Marks) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the scores of a batch should be, and which are known; see the heads' `targets`."""
+    return shim_of(model).checkpoint.network.head.targets(logits, marks)
+
+
+def _marks(windows: list[Window], lessons: Sequence[Lesson]) -> Marks:
+    spans, unknown = [], []
+    for row, window in enumerate(windows):
+        lesson = lessons[window.text]
+        for first, last, label in lesson.spans:
+            if label not in window.types:
+                continue
+            if window.first <= first and last <= window.last:
+                spans.append((row, first - window.first, last - window.first, label - window.types.start))
+            else:
+                unknown += _visible(row, window, first, last)
+        for first, last in lesson.unknown:
+            unknown += _visible(row, window, first, last)
+    n_words = torch.tensor([window.last - window.first for window in windows])
+    return Marks(n_words, torch.tensor([len(window.types) for window in windows]), spans, unknown)
+
+
+def _visible(row: int, window: Window, first: int, last: int) -> list[tuple[int, int, int]]:
+    """The part of a run of words that a window shows."""
+    first, last = max(first, window.first), min(last, window.last)
+    return [(row, first - window.first, last - window.first)] if first < last else []
 
 
 def score(model: Model, words: Words, types: Sequence[str], spans: Sequence[tuple[int, int]]) -> np.ndarray:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ..types import TextEncoder
+from .last_layer import ShortLastLayer, at, supports
 from .span_matcher import MarkerHead, MarkerV0Head
 from .token_matcher import TokenHead
 
@@ -62,6 +63,7 @@ class Network(nn.Module):
         width = head.width
         # Any: what Hugging Face adds to a module (config, embeddings) has no static type.
         self.encoder: Any = encoder
+        self._short = ShortLastLayer(encoder) if supports(encoder) else None
         self.head = head
         self.projection = nn.Linear(encoder_width, width) if encoder_width != width else None
         self.lstm = _lstm(width, lstm_layers) if lstm_layers else None
@@ -88,17 +90,23 @@ class Network(nn.Module):
 
         RETURNS (tuple): Words (batch, words, width) and types (batch, types, width).
         """
-        pieces = (encode or self.encode)(batch.input_ids, batch.attention_mask)
-        pieces = pieces.to(next(self.head.parameters()).dtype)
-        words = self._pick(pieces, batch.word_pieces)
+        wanted = torch.cat([batch.word_pieces, batch.type_pieces], dim=1)
+        vectors = (encode or self.encode)(batch.input_ids, batch.attention_mask, wanted.clamp(min=0))
+        vectors = vectors.to(next(self.head.parameters()).dtype)
+        if self.projection is not None:
+            vectors = self.projection(vectors)
+        vectors = vectors * (wanted >= 0)[..., None].to(vectors.dtype)
+        words, types = vectors.split([batch.word_pieces.shape[1], batch.type_pieces.shape[1]], dim=1)
         # A bi-encoder's checkpoint may hold an LSTM, which the reference implementation never applies.
         if self.lstm is not None and self.label_encoder is None:
             words = self._run_lstm(words, batch.n_words)
-        return words, self._pick(pieces, batch.type_pieces)
+        return words, types
 
-    def encode(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    def encode(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """Run the network's own text encoder (see `TextEncoder`)."""
-        return cast(torch.Tensor, self.encoder(input_ids=input_ids, attention_mask=attention_mask)[0])
+        if self._short is not None:
+            return self._short(input_ids, attention_mask, positions)
+        return at(self.encoder(input_ids=input_ids, attention_mask=attention_mask)[0], positions)
 
     def encode_types(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Encode type texts with the second encoder: projected, then averaged over pieces.
@@ -111,14 +119,6 @@ class Network(nn.Module):
             vectors = self.label_projection(vectors)
         mask = attention_mask[..., None].to(vectors.dtype)
         return cast(torch.Tensor, (vectors * mask).sum(1) / mask.sum(1).clamp(min=1e-9))
-
-    def _pick(self, pieces: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """Take the vectors at positions, in the head's width; zeros where the position is -1."""
-        rows = torch.arange(len(positions), device=positions.device)[:, None]
-        picked = pieces[rows, positions.clamp(min=0)]
-        if self.projection is not None:
-            picked = self.projection(picked)
-        return picked * (positions >= 0)[..., None].to(picked.dtype)
 
     def _run_lstm(self, words: torch.Tensor, n_words: torch.Tensor) -> torch.Tensor:
         """Run the LSTM over the real words only, so that padding changes nothing."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from .last_layer import at
 from .network import Network
 
 FILES = {False: "encoder.float32.onnx", True: "encoder.int8.onnx"}
@@ -41,10 +42,10 @@ class OnnxEncoder:
             _write(directory / FILES[True], lambda target: quantise(plain, target))
         return cls(directory / FILES[int8])
 
-    def __call__(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    def __call__(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """Encode a batch; see `TextEncoder`."""
         feed = {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()}
-        return torch.from_numpy(self._session.run(["hidden"], feed)[0])
+        return at(torch.from_numpy(self._session.run(["hidden"], feed)[0]), positions)
 
 
 def export(encoder: nn.Module, target: Path) -> None:

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from .span_matcher import Found, linear_of
+from .span_matcher import Found, Marks, linear_of
 
 
 class TokenHead(nn.Module):
@@ -48,6 +48,20 @@ class TokenHead(nn.Module):
             for i, j in zip(starts.tolist(), ends.tolist(), strict=True)
         ]
         return torch.stack(rows)
+
+    def targets(self, logits: torch.Tensor, marks: Marks) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the scores should be, and which of them may be taught; as `SpanHead.targets`."""
+        targets = torch.zeros(logits.shape)
+        for row, first, last, label in marks.spans:
+            targets[row, first, label, 0] = 1.0
+            targets[row, last - 1, label, 1] = 1.0
+            targets[row, first:last, label, 2] = 1.0
+        known = torch.arange(logits.shape[1]) < marks.n_words[:, None]
+        for row, first, last in marks.unknown:
+            known[row, first:last] = False
+        asked = torch.arange(logits.shape[2]) < marks.n_types[:, None]
+        every = known[:, :, None, None] & asked[:, None, :, None]
+        return targets.to(logits.device), every.expand(logits.shape).to(logits.device)
 
     def select(self, logits: torch.Tensor, n_words: torch.Tensor, thresholds: torch.Tensor) -> Found:
         """Pair starts and ends over the threshold whose insides all reach it; as `SpanHead.select`."""

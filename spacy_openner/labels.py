@@ -6,7 +6,7 @@ from typing import Any
 
 from spacy.tokens import Doc
 
-from ..errors import error
+from .errors import error
 
 ATTRIBUTE = "openner_labels"
 
@@ -24,6 +24,9 @@ class Labels:
     def prompt_texts(self, use_descriptions: bool) -> tuple[str, ...]:
         """What stands for the types in prompts."""
         return self.descriptions if use_descriptions else self.names
+
+
+NONE = Labels((), ())
 
 
 def register() -> None:

@@ -1,0 +1,21 @@
+"""From an annotated text to what it teaches in one update."""
+
+from collections.abc import Mapping
+
+from ..data.align import Gold
+from ..models.matching import Lesson
+from .sampling import Sampler
+
+
+def make_lesson(gold: Gold, universe: Mapping[str, str], sample: Sampler) -> Lesson:
+    """Draw the types that a text is asked for, and keep the annotation of these.
+
+    gold (Gold): The annotation, in words.
+    universe (Mapping[str, str]): The types that were looked for when the text was annotated, with descriptions.
+    sample (Sampler): Draws types.
+    RETURNS (Lesson): Without types where the universe is empty; it teaches nothing then.
+    """
+    texts = sample(gold.types, universe) if universe else {}
+    place = {label: i for i, label in enumerate(texts)}
+    spans = [(first, last, place[label]) for first, last, label in gold.spans if label in place]
+    return Lesson(gold.words, list(texts.values()), spans, gold.unknown)
