@@ -18,6 +18,8 @@ import typer
 from typer.core import TyperGroup
 
 from . import __version__
+from .data.command import convert_files
+from .data.files import read_lines
 from .errors import OpenNerError, OpenNerWarning, error
 from .rendering import doc_record, html_page, one_line, render_figure, render_table
 
@@ -59,19 +61,6 @@ def collect_labels(
         found[name] = description or found.get(name, "")
     found.pop("", None)
     return {name: about or name for name, about in found.items()} if any(found.values()) else list(found)
-
-
-def read_lines(stream: BinaryIO) -> Iterator[str]:
-    """Decode the lines of a UTF-8 stream one by one, without their line ends.
-
-    RAISES (TextError): For a line that is not UTF-8, with its number.
-    """
-    for number, line in enumerate(stream, 1):
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as err:
-            name = getattr(stream, "name", "the input")
-            raise error("O203", what=f"Line {number} of {name}", reason=err.reason) from err
 
 
 def require_text(*texts: str) -> None:
@@ -300,6 +289,9 @@ def find(
         docs = with_progress(nlp.pipe(texts, batch_size=batch_size), progress, total)
         with html_page(html, nlp) if html else nullcontext():
             write_results(docs, overlap.value, as_json, html, headed=text is None)
+
+
+app.command("convert")(reported()(convert_files))
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""Annotated data: converting it, and turning it into what models learn from."""

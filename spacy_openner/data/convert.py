@@ -1,0 +1,257 @@
+"""Conversion of annotated data to what training reads: spaCy's files, with all spans and the list of types."""
+
+import json
+import os
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import accumulate, count, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import error
+from ..rendering import SPANS_KEY
+from .formats import detect_format, read
+from .naming import list_types, make_renamer
+from .report import Report
+from .texts import AnnotatedText, Span, Tally
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
+    from spacy.vocab import Vocab
+
+# Beside words and spaces, which are always there. Nothing else is known.
+ATTRS = ("ENT_IOB", "ENT_TYPE", "SENT_START")
+
+
+def convert(
+    source: str | Path,
+    target: str | Path,
+    *,
+    format: str = "auto",
+    labels: Mapping[str, str | None] | None = None,
+    types: Mapping[str, str] | Sequence[str] | None = None,
+    natural: bool = True,
+    spans_key: str = SPANS_KEY,
+    n_sents: int = 1,
+    shard: int | None = None,
+    **options: Any,
+) -> Report:
+    """Convert annotated data to .spacy files, and list the types that it annotates beside them.
+
+    Each doc has the tokens of the data, all spans in `doc.spans`, and the longest of those that do not overlap
+    in `doc.ents`. Malformed spans are left out and counted. Files are replaced when all is done, or not at all.
+
+    source (str | Path): A file, or a directory where the format has such.
+    target (str | Path): The file to write, NAME.spacy, or a directory for a file that is named like the source.
+        NAME.labels.json, beside it, maps each type to its description.
+    format (str): A key of `spacy_openner.data.formats.READERS`, or "auto".
+    labels (Mapping[str, str | None] | None): The data's label -> the label to write; None leaves its spans out.
+    types (Mapping[str, str] | Sequence[str] | None): All types that the data annotates, if not only those that
+        occur in it or in `labels`; or type -> description.
+    natural (bool): Write labels that `labels` lacks as words: "cell_type" -> "cell type".
+    spans_key (str): The span group to write. It is set in each doc, though it may be empty.
+    n_sents (int): How many texts make a doc; it ends sooner where a document of the data ends.
+    shard (int | None): How many docs make a file: NAME-00001.spacy and so on. All in one if not given.
+    **options (Any): Of the format's reader (see `spacy_openner.data.formats`).
+    RETURNS (Report): What was written, and what was not.
+    RAISES (OpenNerError): For settings that are not allowed, data of another form, or data without texts.
+    """
+    for name, value in (("n_sents", n_sents), ("shard", 1 if shard is None else shard)):
+        if value < 1:
+            raise error("O001", name=name, value=value, allowed="1 and more")
+    source, target = Path(source), _target_file(Path(source), Path(target))
+    kind = detect_format(source) if format == "auto" else format
+    intake = _Intake(make_renamer(labels, natural))
+    groups = _group(intake.take(read(source, kind, intake.tally, **options)), n_sents)
+    labels_file = target.with_suffix(".labels.json")
+    with _replacing(target, is_sharded=shard is not None) as folder:
+        n_docs = _write_docs(groups, folder / target.stem, spans_key, shard)
+        if not n_docs:
+            raise error("O406", path=str(source), kind=kind, skipped=", ".join(intake.tally.skipped) or "none")
+        listed = list_types(intake.types, types, labels)
+        listing = json.dumps(listed, ensure_ascii=False, indent=2) + "\n"
+        (folder / labels_file.name).write_text(listing, encoding="utf-8")
+        names = sorted(path.name for path in folder.glob("*.spacy"))
+    return Report(
+        source=str(source),
+        format=kind,
+        files=tuple(str(target.with_name(name)) for name in names),
+        labels_file=str(labels_file),
+        texts=intake.texts,
+        docs=n_docs,
+        tokens=intake.tokens,
+        spans=sum(intake.types.values()),
+        types=dict(sorted(((label, intake.types[label]) for label in listed), key=lambda item: -item[1])),
+        dropped=intake.tally.dropped,
+        repaired=intake.tally.repaired,
+        skipped=intake.tally.skipped,
+    )
+
+
+@dataclass
+class _Intake:
+    """Takes texts over as they are to be written, and counts.
+
+    rename (Callable[[str], str | None]): Gives the label to write; None for one that is left out.
+    """
+
+    rename: Callable[[str], str | None]
+    tally: Tally = field(default_factory=Tally)
+    types: Counter[str] = field(default_factory=Counter)
+    texts: int = 0
+    tokens: int = 0
+
+    def take(self, texts: Iterable[AnnotatedText]) -> Iterator[AnnotatedText]:
+        """Yield the texts that have words, with the spans that can be written."""
+        starts_doc = False
+        for text in texts:
+            starts_doc = starts_doc or text.starts_doc
+            if not any(text.tokens):
+                self.tally.skip("text without words", text.where)
+            cleaned = self._clean(text)
+            if cleaned.tokens:
+                self.texts += 1
+                self.tokens += len(cleaned.tokens)
+                self.types.update(label for _, _, label in cleaned.spans)
+                yield replace(cleaned, starts_doc=starts_doc)
+                starts_doc = False
+
+    def _clean(self, text: AnnotatedText) -> AnnotatedText:
+        """Rename labels, and leave out what spaCy's docs cannot hold: empty tokens and malformed spans."""
+        places = list(accumulate(map(bool, text.tokens), initial=0))  # of each token when empty ones are gone
+        spans: dict[Span, None] = {}
+        for start, end, label in text.spans:
+            new = self.rename(label)
+            is_inside = 0 <= start <= end <= len(text.tokens)
+            span = (places[start], places[end], new or "") if is_inside else (start, end, new or "")
+            reason = "repeated" if span in spans else _objection(span, new, is_inside)
+            if reason:
+                self.tally.drop(reason, f"{text.where}, [{start}, {end}, {json.dumps(label, ensure_ascii=False)}]")
+            else:
+                spans[span] = None
+        if all(text.tokens):
+            return replace(text, spans=tuple(spans))
+        self.tally.repair("empty token, left out", text.where, text.tokens.count(""))
+        kept = [i for i, token in enumerate(text.tokens) if token]
+        return replace(
+            text,
+            tokens=tuple(text.tokens[i] for i in kept),
+            spans=tuple(spans),
+            spaces=text.spaces and tuple(text.spaces[i] for i in kept),
+            sent_starts=tuple(sorted({places[i] for i in text.sent_starts if places[i] < len(kept)})),
+        )
+
+
+def _objection(span: Span, label: str | None, is_inside: bool) -> str:
+    """Say why a span cannot be written; nothing if it can.
+
+    label (str | None): What its label became.
+    is_inside (bool): Its text has tokens at both ends.
+    """
+    if label is None:
+        return "label that is mapped to null"
+    if not label.strip():
+        return "without a label"
+    if span[0] >= span[1]:
+        return "empty"
+    return "" if is_inside else "outside of the tokens"
+
+
+def _group(texts: Iterable[AnnotatedText], size: int) -> Iterator[list[AnnotatedText]]:
+    """Put up to so many texts of one document together."""
+    group: list[AnnotatedText] = []
+    for text in texts:
+        if group and (text.starts_doc or len(group) == size):
+            yield group
+            group = []
+        group.append(text)
+    if group:
+        yield group
+
+
+def _write_docs(groups: Iterable[list[AnnotatedText]], stem: Path, spans_key: str, shard: int | None) -> int:
+    """Write a doc for each group, and hold no more than one file's docs in memory.
+
+    stem (Path): The files' path up to their numbers.
+    RETURNS (int): How many docs were written. Without any there is no file.
+    """
+    from spacy.tokens import DocBin
+    from spacy.vocab import Vocab
+
+    groups, n_docs = iter(groups), 0
+    for number in count(1):
+        # A vocab of its own keeps the strings of earlier files from adding up.
+        vocab, packed = Vocab(), DocBin(attrs=ATTRS)
+        for group in islice(groups, shard):
+            packed.add(_make_doc(vocab, group, spans_key))
+        if len(packed):
+            packed.to_disk(stem.with_name(f"{stem.name}-{number:05}.spacy" if shard else f"{stem.name}.spacy"))
+        n_docs += len(packed)
+        if shard is None or len(packed) < shard:
+            break
+    return n_docs
+
+
+def _make_doc(vocab: "Vocab", group: Sequence[AnnotatedText], spans_key: str) -> "Doc":
+    """Make a doc of texts that follow one another.
+
+    Without known spaces spaCy's corpus readers keep these tokens; with them they tokenise the text again.
+    """
+    from spacy.tokens import Doc, Span
+    from spacy.util import filter_spans
+
+    words = [token for text in group for token in text.tokens]
+    spaces = [space for text in group for space in text.spaces or ()]
+    starts: list[bool | None] = []
+    for text in group:
+        known = set(text.sent_starts)  # none at all stand for "unknown", spaCy's None
+        starts.extend(i in known if known else None for i in range(len(text.tokens)))
+    doc = Doc(vocab, words=words, spaces=spaces if len(spaces) == len(words) else None, sent_starts=starts)
+    offsets = accumulate((len(text.tokens) for text in group), initial=0)
+    spans = [
+        Span(doc, offset + start, offset + end, label=label)
+        for offset, text in zip(offsets, group, strict=False)
+        for start, end, label in text.spans
+    ]
+    doc.spans[spans_key] = spans
+    doc.ents = filter_spans(spans)
+    return doc
+
+
+def _target_file(source: Path, target: Path) -> Path:
+    """Give the file to write: the target, or one in it that is named like the source.
+
+    RAISES (SettingError): For a target that is neither a .spacy file nor a directory.
+    """
+    if target.suffix == ".spacy":
+        return target
+    if target.suffix and not target.is_dir():
+        raise error("O001", name="target", value=str(target), allowed="NAME.spacy, or a directory")
+    name = source.resolve().name.removesuffix(".gz")
+    return target / f"{name if source.is_dir() else Path(name).stem}.spacy"
+
+
+@contextmanager
+def _replacing(target: Path, is_sharded: bool) -> Iterator[Path]:
+    """Give a directory for new files, which replace those beside the target when all are written.
+
+    is_sharded (bool): Remove the target's old files with numbers that no new file has: they would be read too.
+    RAISES (DataError): If the files cannot be written.
+    """
+    folder = target.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=f".{target.stem}-") as name:
+            yield Path(name)
+            written = sorted(path.name for path in Path(name).iterdir())
+            for file in written:
+                os.replace(Path(name) / file, folder / file)
+        for path in folder.iterdir() if is_sharded else ():
+            if re.fullmatch(re.escape(target.stem) + r"-\d{5,}\.spacy", path.name) and path.name not in written:
+                path.unlink()
+    except OSError as err:
+        raise error("O407", path=str(target), reason=err) from err

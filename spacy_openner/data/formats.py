@@ -1,0 +1,87 @@
+"""The formats that can be converted, and how to tell them apart."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ..errors import error
+from .brat import read_brat
+from .columns import pick_cells, read_columns, split_cells
+from .docbin import read_spacy
+from .files import SNIFFED, opened, read_values
+from .records import expected_record, read_gliner, read_jsonl, record_kind
+from .texts import AnnotatedText, Tally
+
+__all__ = ["READERS", "detect_format", "read", "read_brat", "read_columns", "read_gliner", "read_jsonl", "read_spacy"]
+
+READERS: dict[str, Callable[..., Iterator[AnnotatedText]]] = {
+    "columns": read_columns,
+    "jsonl": read_jsonl,
+    "gliner": read_gliner,
+    "spacy": read_spacy,
+    "brat": read_brat,
+}
+
+
+def read(path: str | Path, kind: str, tally: Tally | None = None, **options: Any) -> Iterator[AnnotatedText]:
+    """Read a file, or a directory, of a known format.
+
+    path (str | Path): What to read.
+    kind (str): A key of `READERS`.
+    tally (Tally | None): Where to count what is not taken over as it stands.
+    **options (Any): Of the format's reader.
+    YIELDS (AnnotatedText): The texts.
+    RAISES (OpenNerError): For an unknown format, an option of another one, or data of another form.
+    """
+    if kind not in READERS:
+        raise error("O001", name="format", value=kind, allowed=", ".join(map(repr, READERS)))
+    known = [name for name in inspect.signature(READERS[kind]).parameters if name not in ("path", "tally")]
+    for name in options:
+        if name not in known:
+            raise error("O408", name=name, kind=kind, options=", ".join(known) or "none")
+    return READERS[kind](path, tally=tally, **options)
+
+
+def detect_format(path: str | Path) -> str:
+    """Tell a file's or a directory's format by its name, and else by its first line with data.
+
+    path (str | Path): What is to be read.
+    RETURNS (str): A key of `READERS`. It is "columns" for what is nothing else.
+    RAISES (DataError): For a directory without known files, or JSON of another form.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _detect_directory(path)
+    if path.suffix == ".spacy":
+        return "spacy"
+    if path.suffix == ".ann" or (path.suffix == ".txt" and path.with_suffix(".ann").is_file()):
+        return "brat"
+    with opened(path) as stream:
+        start = stream.read(SNIFFED).decode("utf-8-sig", errors="replace")
+    lines = (line for line in start.split("\n") if line.strip() and not line.startswith("#"))
+    line = next(lines, "")
+    # A word may well be a bracket.
+    is_json = line.lstrip().startswith(("{", "[")) and not pick_cells(split_cells(line.rstrip("\r")))
+    return _detect_json(path) if is_json else "columns"
+
+
+def _detect_directory(path: Path) -> str:
+    """Tell a directory's format by its files' names."""
+    for kind, pattern in (("spacy", "*.spacy"), ("brat", "*.ann")):
+        if next(path.rglob(pattern), None):
+            return kind
+    raise error("O402", path=str(path), reason="no .spacy or .ann file is in it", formats=", ".join(READERS))
+
+
+def _detect_json(path: Path) -> str:
+    """Tell a JSON file's format by its first record."""
+    expected = f"{expected_record('jsonl')} or {expected_record('gliner')}"
+    for _, record in islice(read_values(path, "jsonl", expected), 1):
+        kind = record_kind(record)
+        if kind is None:
+            shown = f"its first record is {repr(record)[:100]}, not {expected}"
+            raise error("O402", path=str(path), reason=shown, formats=", ".join(READERS))
+        return kind
+    return "jsonl"

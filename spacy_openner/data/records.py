@@ -1,0 +1,86 @@
+"""JSON records with words and token offsets: one a line, or all in one list."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from ..errors import error
+from .files import read_values
+from .texts import AnnotatedText, Span, Tally
+
+# Format -> the keys of words and entities, and what to add to an entity's last number to make it exclusive.
+KEYS = {"jsonl": ("tokens", "spans", 0), "gliner": ("tokenized_text", "ner", 1)}
+
+
+def read_jsonl(path: str | Path, *, tally: Tally | None = None) -> Iterator[AnnotatedText]:
+    """Read records such as {"tokens": ["Marie", "Curie"], "spans": [[0, 2, "person"]]}.
+
+    path (str | Path): JSON lines, or one JSON list; unpacked where its name ends in ".gz".
+    tally (Tally | None): Not used: nothing is left out here.
+    YIELDS (AnnotatedText): Each record.
+    RAISES (DataError): For a record of another form, with its line.
+    """
+    return _read(Path(path), "jsonl")
+
+
+def read_gliner(path: str | Path, *, tally: Tally | None = None) -> Iterator[AnnotatedText]:
+    """Read GLiNER's records, such as {"tokenized_text": ["Marie", "Curie"], "ner": [[0, 1, "person"]]}.
+
+    Their ends are inclusive: 1 stands for the second word.
+
+    path (str | Path): One JSON list, or JSON lines; unpacked where its name ends in ".gz".
+    tally (Tally | None): Not used: nothing is left out here.
+    YIELDS (AnnotatedText): Each record.
+    RAISES (DataError): For a record of another form, with its line.
+    """
+    return _read(Path(path), "gliner")
+
+
+def expected_record(kind: str) -> str:
+    """Show what a record of a format looks like."""
+    words, entities, last = KEYS[kind]
+    return f'{{"{words}": ["Marie", "Curie", ...], "{entities}": [[0, {2 - last}, "person"], ...], ...}}'
+
+
+def record_kind(record: Any) -> str | None:
+    """Tell a record's format by its keys; None if it has none of those known."""
+    kinds = [kind for kind, keys in KEYS.items() if isinstance(record, dict) and keys[0] in record]
+    return kinds[0] if kinds else None
+
+
+def _read(path: Path, kind: str) -> Iterator[AnnotatedText]:
+    """Read the records of a format."""
+    words_key, spans_key, beyond = KEYS[kind]
+    for line, record in read_values(path, kind, expected_record(kind)):
+        where = f"{path}, line {line}"
+        known: dict[str, Any] = record if isinstance(record, dict) else {}
+        words, entities = known.get(words_key), known.get(spans_key)
+        if not (_are_words(words) and _are_spans(entities)):
+            found = repr(record)[:200]
+            raise error("O401", where=where, expected=expected_record(kind), found=found, kind=kind)
+        spans: tuple[Span, ...] = tuple((start, end + beyond, label) for start, end, label in entities)
+        _require_unicode(where, *words, *(label for _, _, label in spans))
+        yield AnnotatedText(tuple(words), spans, where=where)
+
+
+def _are_words(value: Any) -> TypeGuard[list[str]]:
+    """Tell whether a value is a list of strings."""
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)
+
+
+def _are_spans(value: Any) -> TypeGuard[list[tuple[int, int, str]]]:
+    """Tell whether a value is a list of starts, ends and labels."""
+    return isinstance(value, list) and all(
+        isinstance(item, list) and list(map(type, item)) == [int, int, str] for item in value
+    )
+
+
+def _require_unicode(where: str, *texts: str) -> None:
+    """Refuse half characters, which JSON can hold and UTF-8 cannot.
+
+    RAISES (TextError): For a lone surrogate, such as "\\ud83d" without its other half.
+    """
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError as err:
+        raise error("O203", what=where, reason=err.reason) from err
