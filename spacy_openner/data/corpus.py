@@ -17,50 +17,26 @@ from .. import labels as doc_labels
 from ..errors import error, warn
 from .align import gold_spans
 
+SETTINGS = ("path", "weight", "limit", "weights", "limits", "labels")
 LABELS_SUFFIX = ".labels.json"
-SHARD_NUMBER = re.compile(r"-\d+$")
+SHARD_NUMBER = re.compile(r"-\d{5,}$")
 
 
 @dataclass(frozen=True)
 class Source:
-    """One corpus of a mixture.
+    """One corpus of a mixture: texts that were annotated with the same types.
 
-    path (Path): A `.spacy` file, or a directory of them.
+    files (tuple[Path, ...]): `.spacy` files.
     weight (float): How often each text is read in one pass: 0.5 for a random half, 3 for three times.
     limit (int): The most texts that are used, a fixed random choice; 0 for all.
-    labels (tuple[tuple[str, str], ...]): The types that the corpus annotates, with descriptions; empty to take
-        `NAME.labels.json` beside the file, or without one the types that occur.
+    labels (tuple[tuple[str, str], ...]): The types that the corpus annotates, with descriptions; empty for those
+        that occur in it.
     """
 
-    path: Path
+    files: tuple[Path, ...]
     weight: float = 1.0
     limit: int = 0
     labels: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def files(self) -> list[Path]:
-        """The files, sorted by name.
-
-        RAISES (SettingError): When there are none.
-        """
-        found = sorted(self.path.rglob("*.spacy")) if self.path.is_dir() else [self.path]
-        if not found or not all(file.is_file() for file in found):
-            raise error("O010", path=str(self.path))
-        return found
-
-    def listed(self) -> dict[str, str]:
-        """The types that were given, or that files beside the corpus name; empty without either."""
-        if self.labels:
-            return dict(self.labels)
-        types: dict[str, str] = {}
-        folder = self.path if self.path.is_dir() else self.path.parent
-        stems = {SHARD_NUMBER.sub("", file.stem) for file in self.files}
-        for stem in sorted(stems):
-            file = folder / f"{stem}{LABELS_SUFFIX}"
-            if file.is_file():
-                labels = doc_labels.parse(json.loads(file.read_text(encoding="utf8")))
-                types.update(_pairs(labels))
-        return types
 
 
 def OpenNERCorpus_v1(
@@ -78,7 +54,10 @@ def OpenNERCorpus_v1(
 ) -> "OpenNERCorpus":
     """Read and mix corpora. Registered as "spacy-openner.OpenNERCorpus.v1".
 
-    sources (dict[str, dict[str, Any]]): Name -> `path`, and optionally `weight`, `limit`, `labels`; see `Source`.
+    sources (dict[str, dict[str, Any]]): Name -> `path`, a file or a directory of corpora, and
+        optionally `weight`, `limit`, `labels` (see `Source`), and `weights` and `limits` of single corpora of a
+        directory, by their names. A corpus lists its types in `NAME.labels.json` beside
+        `NAME.spacy` (or `NAME-00001.spacy` and so on).
     replay (dict[str, dict[str, Any]] | None): More sources, of what must not be forgotten.
     replay_share (float): The share of `replay` in all texts read; 0 to leave it out.
     spans_key (str): Where gold spans are.
@@ -96,8 +75,8 @@ def OpenNERCorpus_v1(
     if not 0 <= shard < shards:
         raise error("O001", name="shard", value=shard, allowed=f"0 to {shards - 1} (shards)")
     return OpenNERCorpus(
-        {name: _source(name, given) for name, given in sources.items()},
-        {name: _source(name, given) for name, given in (replay or {}).items()} if replay_share else {},
+        _sources(sources),
+        _sources(replay or {}) if replay_share else [],
         replay_share,
         Reading(spans_key, frozenset(exclude_labels or ()), max_words, ask),
         shuffle,
@@ -121,15 +100,15 @@ class OpenNERCorpus:
 
     def __init__(
         self,
-        sources: Mapping[str, Source],
-        replay: Mapping[str, Source],
+        sources: list[Source],
+        replay: list[Source],
         replay_share: float,
         reading: Reading,
         shuffle: bool,
         seed: int,
         numbers: range,
     ) -> None:
-        self.sources, self.replay, self.replay_share = dict(sources), dict(replay), replay_share
+        self.sources, self.replay, self.replay_share = sources, replay, replay_share
         self.reading, self.shuffle, self.numbers = reading, shuffle, numbers
         self._random = random.Random(seed)
         self._seed = seed
@@ -145,8 +124,8 @@ class OpenNERCorpus:
             the types of its source as `_.openner_labels`.
         """
         doc_labels.register()
-        shares = [(source, self._share(source)) for source in self.sources.values()]
-        again = [(source, self._share(source)) for source in self.replay.values()]
+        shares = [(source, self._share(source)) for source in self.sources]
+        again = [(source, self._share(source)) for source in self.replay]
         wanted = round(sum(n for _, n in shares) * self.replay_share / (1 - self.replay_share))
         for number, doc in enumerate(self._interleaved(shares + _scaled(again, wanted), nlp.vocab)):
             if number in self.numbers:
@@ -176,7 +155,7 @@ class OpenNERCorpus:
                 docs = self._docs(file, Vocab())
                 first, numbers[file] = first + len(docs), range(first, first + len(docs))
                 occurring.update(span.label_ for doc in docs for span in gold_spans(doc, self.reading.spans_key))
-            types = source.listed() or {label: label for label in sorted(occurring)}
+            types = dict(source.labels) or {label: label for label in sorted(occurring)}
             kept = {label: text for label, text in types.items() if label not in self.reading.exclude_labels}
             self._known[source] = (numbers, kept)
         return self._known[source]
@@ -241,21 +220,55 @@ def _scaled(shares: Sequence[tuple[Source, int]], wanted: int) -> list[tuple[Sou
     return [(source, round(n * wanted / total)) for source, n in shares] if total else []
 
 
-def _source(name: str, given: dict[str, Any]) -> Source:
-    """Check what a config says about a source."""
-    known = ("path", "weight", "limit", "labels")
-    unknown = [key for key in given if key not in known]
-    if unknown or "path" not in given:
-        raise error("O001", name=f"sources.{name}", value=given, allowed=f"`path`, and {', '.join(known[1:])}")
-    weight, limit = given.get("weight", 1.0), given.get("limit", 0)
+def _sources(given: Mapping[str, Mapping[str, Any]]) -> list[Source]:
+    """Read what a config says about sources."""
+    found: list[Source] = []
+    for name, settings in given.items():
+        unknown = [key for key in settings if key not in SETTINGS]
+        if unknown or not isinstance(settings.get("path"), str | Path):
+            raise error(
+                "O001", name=f"sources.{name}", value=dict(settings), allowed="`path` and " + ", ".join(SETTINGS)
+            )
+        corpora = _corpora(Path(settings["path"]))
+        for key in ("weights", "limits"):
+            missing = set(settings.get(key, {})) - {stem.name for stem in corpora}
+            if missing:
+                known = ", ".join(stem.name for stem in corpora)
+                raise error("O001", name=f"sources.{name}.{key}", value=sorted(missing), allowed=known)
+        for stem, files in corpora.items():
+            weight = settings.get("weights", {}).get(stem.name, settings.get("weight", 1.0))
+            limit = settings.get("limits", {}).get(stem.name, settings.get("limit", 0))
+            _check(f"{name} ({stem.name})", weight, limit)
+            labels = settings.get("labels") or _listed(stem)
+            found.append(Source(tuple(files), float(weight), limit, _pairs(doc_labels.parse(labels))))
+    return found
+
+
+def _check(name: str, weight: Any, limit: Any) -> None:
     if isinstance(weight, bool) or not isinstance(weight, int | float) or weight < 0:
-        raise error("O001", name=f"sources.{name}.weight", value=weight, allowed="a number from 0")
+        raise error("O001", name=f"the weight of {name}", value=weight, allowed="a number from 0")
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
-        raise error("O001", name=f"sources.{name}.limit", value=limit, allowed="a whole number from 0")
-    labels = given.get("labels")
-    if labels is None:
-        return Source(Path(given["path"]), float(weight), limit)
-    return Source(Path(given["path"]), float(weight), limit, _pairs(doc_labels.parse(labels)))
+        raise error("O001", name=f"the limit of {name}", value=limit, allowed="a whole number from 0")
+
+
+def _corpora(path: Path) -> dict[Path, list[Path]]:
+    """The corpora under a path: files by their names without the number of the shard.
+
+    RAISES (SettingError): When there are none.
+    """
+    files = sorted(path.rglob("*.spacy")) if path.is_dir() else [path]
+    if not files or not all(file.is_file() for file in files):
+        raise error("O010", path=str(path))
+    corpora: dict[Path, list[Path]] = {}
+    for file in files:
+        corpora.setdefault(file.with_name(SHARD_NUMBER.sub("", file.stem)), []).append(file)
+    return corpora
+
+
+def _listed(stem: Path) -> Any:
+    """The types that the file beside a corpus lists; nothing without one."""
+    file = stem.with_name(stem.name + LABELS_SUFFIX)
+    return json.loads(file.read_text(encoding="utf8")) if file.is_file() else ()
 
 
 def _pairs(labels: doc_labels.Labels) -> tuple[tuple[str, str], ...]:
