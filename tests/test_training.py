@@ -143,7 +143,7 @@ def test_an_unknown_setting_of_the_head_is_refused(make_nlp, tmp_path):
     pipe = nlp.add_pipe("open_ner_span", config={"labels": TYPES})
     encoder = tiny.backbone("bert", tmp_path / "encoder")
     with pytest.raises(SettingError, match=r"widht.*span_mode"):
-        pipe.initialize(lambda: [], encoder=str(encoder), head={"widht": 3})
+        pipe.initialize(list, encoder=str(encoder), head={"widht": 3})
 
 
 def test_gradients_gather_until_an_optimizer_is_given(make_nlp):
@@ -175,7 +175,8 @@ def test_predictions_between_updates_have_no_dropout(make_nlp):
     nlp.initialize(lambda: data)
     nlp.update(data, sgd=False, drop=0.5)
     first, second = (nlp.get_pipe("open_ner_span").predict([data[0].predicted]) for _ in range(2))
-    assert first == second and first[0]
+    assert first == second
+    assert first[0]
     train(nlp, data, 1)
     assert nlp.get_pipe("open_ner_span").predict([data[0].predicted]) != first, "the runtime saw the new weights"
 
