@@ -40,15 +40,19 @@ def test_ini_blocks_are_configs_that_load(tmp_path):
             load_model_from_config(load_config_from_str(code), auto_fill=True)
 
 
-@pytest.mark.parametrize("line", [line for line in COMMANDS if not line.startswith(SET_UP)])
+def command(line):
+    """A line with its marks: whole projects take minutes."""
+    return pytest.param(line, marks=[pytest.mark.slow] if "spacy project" in line else [])
+
+
+@pytest.mark.parametrize("line", [command(line) for line in COMMANDS if not line.startswith(SET_UP)])
 def test_commands(line, tmp_path):
     if line.startswith("python -m benchmarks"):
         module = shlex.split(line)[2]
         assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
         return
-    command = line.replace("python ", f"{shlex.quote(sys.executable)} ", 1)
-    run = subprocess.run(
-        ["bash", "-c", command], capture_output=True, text=True, cwd=ROOT if "scripts/" in line else tmp_path
-    )
+    program = line.replace("python ", f"{shlex.quote(sys.executable)} ", 1)
+    from_root = "scripts/" in line or "spacy project" in line
+    run = subprocess.run(["bash", "-c", program], capture_output=True, text=True, cwd=ROOT if from_root else tmp_path)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip()

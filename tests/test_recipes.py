@@ -1,0 +1,125 @@
+"""The recipes in configs/, run by spaCy's own commands on the sample corpus, with tiny encoders."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import spacy
+from spacy.cli.package import package
+from spacy.cli.train import train
+
+from spacy_openner.data.corpus import OpenNERCorpus_v1
+from spacy_openner.models import matching
+from tests import tiny
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(*arguments, cwd=ROOT):
+    done = subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, cwd=cwd)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Path:
+    """The sample, converted as the project does it."""
+    path = tmp_path_factory.mktemp("corpus")
+    out = run(ROOT / "scripts" / "convert_sets.py", ROOT / "assets" / "sample", path)
+    assert len(re.findall(r"train/\w+\.spacy: \d+ texts", out)) == 3
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(corpus, tmp_path_factory) -> Path:
+    """A pipeline that `spacy train` made with the recipe for fine-tuning, from a bare encoder."""
+    path = tmp_path_factory.mktemp("trained")
+    encoder = tiny.backbone("bert", path / "encoder")
+    overrides = {
+        "paths.train": str(corpus / "train"),
+        "paths.dev": str(corpus / "dev"),
+        "initialize.components.open_ner_span.encoder": str(encoder),
+        "training.max_steps": 6,
+        "training.eval_frequency": 3,
+        "training.optimizer.learn_rate.warmup_steps": 2,
+        "training.batcher.size": 200,
+    }
+    train(ROOT / "configs" / "finetune.cfg", path / "out", overrides=overrides)
+    return path / "out" / "model-last"
+
+
+def test_the_trained_pipeline_knows_the_types_of_all_corpora(trained, corpus):
+    nlp = spacy.load(trained)
+    pipe = nlp.get_pipe("open_ner_span")
+    assert {"person", "chemical element", "company", "song"} <= set(pipe.labels)
+    assert "openner_f" in nlp.meta["performance"]
+    # The copy holds its own weights: the encoder that it started from may be gone.
+    assert "encoder" not in str(nlp.config["components"])
+    pipe.threshold = 0.0
+    assert len(nlp("Marie Curie lived in Paris.").spans["openner"])
+
+
+def test_training_goes_on_from_a_pipeline(trained, corpus, tmp_path):
+    overrides = {
+        "paths.train": str(corpus / "train"),
+        "paths.dev": str(corpus / "dev"),
+        "training.max_steps": 3,
+        "training.eval_frequency": 3,
+        "training.optimizer.learn_rate.warmup_steps": 1,
+    }
+    text = (ROOT / "configs" / "finetune.cfg").read_text(encoding="utf8")
+    start, end = text.index("[components.open_ner_span]"), text.index("[initialize]")
+    sourced = f'[components.open_ner_span]\nsource = "{trained}"\n\n'
+    config = tmp_path / "resume.cfg"
+    config.write_text(text[:start] + sourced + text[end:], encoding="utf8")
+    train(config, tmp_path / "out", overrides=overrides)
+    before, after = (
+        matching.shim_of(spacy.load(path).get_pipe("open_ner_span").model).checkpoint.network
+        for path in (trained, tmp_path / "out" / "model-last")
+    )
+    change = (before.head.prompt[0].weight - after.head.prompt[0].weight).abs().max()
+    assert 0 < change < 0.01, "it went on from the weights that were there"
+
+
+def test_scores_by_corpus(trained, corpus, tmp_path):
+    out = run(ROOT / "scripts" / "evaluate.py", trained, corpus / "dev", "--output", tmp_path / "scores.json")
+    assert {"business", "music", "science", "mean"} <= set(re.findall(r"^(\w+) ", out, re.M))
+    assert (tmp_path / "scores.json").is_file()
+
+
+def test_the_packaged_pipeline_predicts_the_same(trained, corpus, tmp_path):
+    package(trained, tmp_path, name="sample_model", version="1.2.3", create_sdist=False, silent=True)
+    (folder,) = tmp_path.glob("en_sample_model-*")
+    nlp, packaged = spacy.load(trained), spacy.load(next(folder.rglob("config.cfg")).parent)
+    (example, *_) = OpenNERCorpus_v1({"dev": {"path": corpus / "dev"}}, shuffle=False)(nlp)
+    for one in (nlp, packaged):
+        one.get_pipe("open_ner_span").threshold = 0.1
+    docs = [one(example.reference.text) for one in (nlp, packaged)]
+    first, second = (doc.spans["openner"] for doc in docs)
+    assert len(first)
+    assert [(s.start, s.end, s.label_) for s in first] == [(s.start, s.end, s.label_) for s in second]
+    assert list(first.attrs["scores"]) == list(second.attrs["scores"])
+
+
+def test_the_recipe_of_the_default_weights(corpus, tmp_path):
+    """One folder of corpora, open labels; limits and weights of sets that are not there are left out here."""
+    text = (ROOT / "configs" / "default.cfg").read_text(encoding="utf8")
+    text = re.sub(r"^(limits|weights) = .*$", "", text, flags=re.M)
+    config = tmp_path / "default.cfg"
+    config.write_text(text, encoding="utf8")
+    overrides = {
+        "paths.corpus": str(corpus / "train"),
+        "paths.dev": str(corpus / "dev"),
+        "paths.names": str(ROOT / "configs" / "type_names.json"),
+        "paths.encoder": str(tiny.backbone("bert", tmp_path / "encoder")),
+        "training.max_steps": 3,
+        "training.eval_frequency": 2,
+        "training.optimizer.learn_rate.warmup_steps": 1,
+        "initialize.components.open_ner_span.head.width": 16,
+    }
+    train(config, tmp_path / "out", overrides=overrides)
+    pipe = spacy.load(tmp_path / "out" / "model-last").get_pipe("open_ner_span")
+    assert pipe.labels == ()
+    assert matching.shim_of(pipe.model).checkpoint.network.head.width == 16
