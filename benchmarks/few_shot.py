@@ -1,0 +1,103 @@
+"""Few-shot learning: the default weights against a bare encoder, and what is forgotten with and without replay.
+
+    python -m benchmarks.few_shot CORPUS --encoder DIRECTORY_OF_MINILM
+
+CORPUS is what scripts/convert_sets.py makes: train/crossner_politics.spacy, dev/crossner_politics.spacy, and
+for the replay any set that the default weights were trained on (train/ and dev/ of `--old`). Strict F1, each text
+asked for the types of its own set, threshold 0.5, `miscellaneous` left out.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import spacy
+import torch
+from spacy.language import Language
+from spacy.util import fix_random_seed, minibatch
+
+from benchmarks.common import report
+from spacy_openner.data.corpus import OpenNERCorpus, OpenNERCorpus_v1
+from spacy_openner.training.optimizer import LayerwiseAdam_v1, WarmupCosine_v1
+
+MISCELLANEOUS = ["miscellaneous"]
+
+
+def corpus(path: Path, limit: int = 0, seed: int = 0, **options: Any) -> OpenNERCorpus:
+    """One set, a fixed random part of it."""
+    return OpenNERCorpus_v1(
+        {"main": {"path": path, "limit": limit}}, exclude_labels=MISCELLANEOUS, seed=seed, **options
+    )
+
+
+def fresh(encoder: Path | None) -> Language:
+    """A pipeline with the default weights, or with a new head on an encoder."""
+    nlp = spacy.blank("en")
+    scorer = {"@scorers": "spacy-openner.entity_scorer.v1", "spans_key": "openner"}
+    sampler = {"@misc": "spacy-openner.TypeSampler.v1", "ratio": 1.0, "drop": 0.0}
+    pipe = nlp.add_pipe("open_ner_span", config={"scorer": scorer, "sampler": sampler})
+    head = {"width": 192, "dropout": 0.1}
+    pipe.initialize(list, nlp=nlp, labels=[], encoder=str(encoder) if encoder else None, head=head)
+    return nlp
+
+
+def train(nlp: Language, data: OpenNERCorpus, steps: int, batch: int, rate: float) -> None:
+    """Some steps of fine-tuning."""
+    optimizer = LayerwiseAdam_v1(WarmupCosine_v1(rate, steps // 10, steps))
+    done = 0
+    while done < steps:
+        for examples in minibatch(data(nlp), batch):
+            if done == steps:
+                return
+            nlp.update(examples, sgd=optimizer, drop=0.1)
+            optimizer.step_schedules()
+            done += 1
+
+
+def score(nlp: Language, data: OpenNERCorpus) -> float:
+    """Strict F1, in percent."""
+    return 100 * (nlp.evaluate(list(data(nlp)))["openner_f"] or 0.0)
+
+
+def main() -> None:
+    """Train, score, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--encoder", type=Path, required=True)
+    parser.add_argument("--set", default="crossner_politics")
+    parser.add_argument("--old", default="wnut17", help="a set that the default weights know")
+    parser.add_argument("--sizes", default="50,100,200")
+    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--rate", type=float, default=3e-4)
+    parser.add_argument("--replay-share", type=float, default=0.3)
+    parser.add_argument("--dev", type=int, default=200, help="texts that are scored")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+
+    def file(split: str, name: str) -> Path:
+        return args.corpus / split / f"{name}.spacy"
+
+    new, old = (corpus(file("dev", name), args.dev, shuffle=False) for name in (args.set, args.old))
+    default = fresh(None)
+    rows = [{"start": "default", "sentences": 0, "new set F": score(default, new), "old set F": score(default, old)}]
+    replayed = {"replay": {"old": {"path": file("train", args.old)}}, "replay_share": args.replay_share}
+    for size in map(int, args.sizes.split(",")):
+        for start, encoder, options in (
+            ("encoder", args.encoder, {}),
+            ("default", None, {}),
+            ("default, replay", None, replayed),
+        ):
+            fix_random_seed(0)
+            nlp = fresh(encoder)
+            train(nlp, corpus(file("train", args.set), size, **options), args.steps, args.batch, args.rate)
+            found = {"new set F": score(nlp, new), "old set F": score(nlp, old)}
+            rows.append({"start": start, "sentences": size, **found})
+            print(rows[-1], flush=True)
+    report(rows, args.output, steps=args.steps, batch=args.batch, set=args.set, old=args.old)
+
+
+if __name__ == "__main__":
+    main()
