@@ -22,7 +22,7 @@ import spacy
 import torch
 
 from benchmarks.common import DATA, interleaved, labels_of, machine, ratio, read_set, report
-from spacy_openner.models import matching, runtime, sources
+from spacy_openner.models import matching, prompt_matcher, runtime, sources
 from spacy_openner.models.pieces import group, pad
 from spacy_openner.models.words import doc_words
 
@@ -51,7 +51,7 @@ def bare_encoder(path: Path, labels: list[str], texts: list[str], precision: str
         "open_ner_span", config={"labels": labels, "model": {"name": str(path), "precision": precision}}
     )
     words = [doc_words(nlp.make_doc(text), "gliner") for text in texts]
-    maker = matching.pieces_of(pipe.model)
+    maker = prompt_matcher.pieces_of(pipe.model)
     batches = [pad(windows, 0) for windows in group(maker.plan(words, [labels] * len(words)), pipe.batch_tokens)]
     encoder = matching.shim_of(pipe.model).runtime.network.encoder
 

@@ -73,6 +73,12 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
     ),
     "O010": (SettingError, "There is no .spacy file at {path!r}. Check the path, or make one: spacy-openner convert."),
     "O011": (SettingError, "Cannot read {path!r} as a .spacy file: {reason}. Make it again: spacy-openner convert."),
+    "O012": (
+        SettingError,
+        "`{name}` at initialize is for models with a checkpoint (spacy-openner.SpanMatcher.v1), not for "
+        "spacy-openner.BiEncoderSpanMatcher.v1, which takes `tok2vec`, `label_encoder`, `width` and `max_width` among "
+        "its own settings, in [components.NAME.model]. Leave it out.",
+    ),
     # Checkpoints
     "O101": (
         CheckpointError,
@@ -116,6 +122,20 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         CheckpointError,
         "The weights are larger than 4 GB, and msgpack holds no such object. Use to_disk() instead of to_bytes().",
     ),
+    "O110": (
+        CheckpointError,
+        "Cannot load the encoder of types {path!r}: {reason}. `label_encoder` takes a directory or hub name of a "
+        'Hugging Face encoder, or "" for that of the default weights.',
+    ),
+    "O111": (
+        CheckpointError,
+        "This model has no weights yet. Call nlp.initialize() and train it, or load a saved pipeline.",
+    ),
+    "O112": (
+        CheckpointError,
+        "The width of the vectors of `tok2vec` is not known ({reason}). If it listens to another component, that one "
+        "must be in the pipeline, before this one, and be loaded or initialised first: nlp.initialize().",
+    ),
     # Texts
     "O201": (
         TextError,
@@ -155,6 +175,8 @@ _WARNINGS: dict[str, str] = {
     "W008": "{n} texts of {path!r} have more than {most} words (`max_words`) and are left out.",
     "W007": "Training met {n} gold spans whose boundaries are none of the words'; their words are left out of the "
     "loss. Check the tokenisation of the corpus.",
+    "W009": "The vectors that `tok2vec` gives are all zero: the component that it listens to is disabled, missing, or "
+    "behind this one in the pipeline. What is found means nothing then.",
     "W401": "The list of types lacks {labels}, which the data has; they are added. If they are misspelt, map them "
     "with --labels (`labels=`).",
 }

@@ -7,7 +7,7 @@ import pytest
 import spacy
 import torch
 
-from spacy_openner.models import gliner_checkpoint, matching
+from spacy_openner.models import gliner_checkpoint, prompt_matcher
 from spacy_openner.models.words import doc_words
 from tests import tiny
 
@@ -53,8 +53,8 @@ def own_scores(path: Path, text: str, labels: list[str]) -> np.ndarray:
         config={"labels": labels, "model": {"name": str(path), "words": "gliner", "precision": "float32"}},
     )
     words = doc_words(nlp.make_doc(text), "gliner")
-    (window,) = matching.pieces_of(pipe.model).plan([words], [labels])
-    logits = pipe.model.predict(matching._request(pipe.model, [window], [labels]))
+    (window,) = prompt_matcher.pieces_of(pipe.model).plan([words], [labels])
+    logits = pipe.model.predict(prompt_matcher.request_of(pipe.model, [window], [labels]))
     return logits.sigmoid()[0].numpy()
 
 

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -172,15 +173,14 @@ class OpenNerSpan(OpenNerPipe):
             if span.doc is not doc:
                 raise error("O202", text=span.text)
         asked = doc_labels.read(doc, self._labels) if labels is None else doc_labels.parse(labels)
-        words = doc_words(doc, self.model.attrs["words"])
-        ranges = [words.of_span(span) for span in spans]
-        return matching.score(self.model, words, asked.prompt_texts(self.use_descriptions), ranges)
+        question = self._question(doc, asked)
+        return matching.score(self.model, question, [question.words.of_span(span) for span in spans])
 
     def _question(self, doc: Doc, labels: doc_labels.Labels) -> Question:
         thresholds = [self._label_thresholds.get(label, self._threshold) for label in labels.names]
         texts = labels.prompt_texts(self.use_descriptions)
         words = doc_words(doc, self.model.attrs["words"])
-        return Question(words, texts, np.array(thresholds, dtype=np.float32))
+        return Question(words, texts, np.array(thresholds, dtype=np.float32), doc)
 
     def _candidates(
         self, question: Question, labels: doc_labels.Labels, answers: list[matching.Answer]
@@ -194,8 +194,6 @@ class OpenNerSpan(OpenNerPipe):
         if matching.max_width(self.model) == 1:
             candidates = merge_adjacent(candidates)
         return choose(candidates, self._overlap)
-
-    # Weights
 
     # Training
 
@@ -219,14 +217,14 @@ class OpenNerSpan(OpenNerPipe):
         labels (Sequence[str] | Mapping[str, str] | None): Types to look for from now on; unchanged if None. An
             empty list leaves them open, to be named by each doc or later.
         encoder (str | Path | None): Directory or hub name of a Hugging Face encoder that gets a new head; None to
-            start from the checkpoint that the model names.
+            start from the checkpoint that the model names. For SpanMatcher only, as is `head`.
         head (dict[str, Any] | None): Settings of the new head; see `models.fresh.from_encoder`.
         """
         if labels is not None:
             self.labels = labels
         elif not self.labels:
             self.labels = types_of(get_examples(), self.spans_key)
-        matching.start(self.model, encoder, head or {})
+        matching.start(self.model, lambda: self._sample(get_examples), encoder, head)
 
     def update(
         self,
@@ -291,17 +289,27 @@ class OpenNerSpan(OpenNerPipe):
             asked = doc_labels.read(example.reference, self._labels)
             universe = dict(zip(asked.names, asked.descriptions, strict=True)) or {label: label for label in gold.types}
             self._count_untaught(gold)
-            lessons.append(make_lesson(gold, universe, self.sampler))
+            lessons.append(make_lesson(gold, universe, self.sampler, example.predicted))
         return lessons
+
+    def _sample(self, get_examples: Callable[[], Iterable[Example]]) -> list[Doc]:
+        """A few docs with tokens, whatever the examples are."""
+        docs = [example.predicted for example in islice(get_examples(), 10)]
+        return [doc for doc in docs if len(doc)] or [Doc(self.vocab, words=["a"])]
 
     def _count_untaught(self, gold: Gold) -> None:
         """Say it, at the first and at every tenfold count, when gold spans are out of the model's reach."""
         widest = matching.max_width(self.model)
         wide = sum(last - first > widest for first, last, _ in gold.spans) if widest else 0
-        for reason, n in (("wide", wide), ("misaligned", gold.misaligned)):
-            before, self.untaught[reason] = self.untaught[reason], self.untaught[reason] + n
-            if len(str(self.untaught[reason])) > len(str(before)) or (n and not before):
-                warn("W006" if reason == "wide" else "W007", n=self.untaught[reason], widest=widest)
+        if self._passes_a_power_of_ten("wide", wide):
+            warn("W006", n=self.untaught["wide"], widest=widest)
+        if self._passes_a_power_of_ten("misaligned", gold.misaligned):
+            warn("W007", n=self.untaught["misaligned"])
+
+    def _passes_a_power_of_ten(self, reason: str, n: int) -> bool:
+        before = self.untaught[reason]
+        self.untaught[reason] += n
+        return len(str(self.untaught[reason])) > len(str(before)) or (before == 0 and n > 0)
 
     # Serialisation
 
@@ -313,7 +321,7 @@ class OpenNerSpan(OpenNerPipe):
         parts = {
             "vocab": lambda p: self.vocab.to_disk(p, exclude=exclude),
             "cfg": lambda p: p.write_text(json.dumps(self._changes(), indent=2), encoding="utf8"),
-            "model": lambda p: matching.shim_of(self.model).save(p),
+            "model": lambda p: matching.matcher_of(self.model).save(self.model, p),
         }
         to_disk(Path(path), parts, exclude)
 
@@ -322,7 +330,7 @@ class OpenNerSpan(OpenNerPipe):
         parts = {
             "vocab": lambda p: self.vocab.from_disk(p, exclude=exclude),
             "cfg": lambda p: self._apply(json.loads(p.read_text(encoding="utf8"))),
-            "model": lambda p: matching.shim_of(self.model).load(p),
+            "model": lambda p: matching.matcher_of(self.model).load(self.model, p),
         }
         from_disk(Path(path), parts, exclude)
         return self
@@ -332,7 +340,7 @@ class OpenNerSpan(OpenNerPipe):
         parts = {
             "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
             "cfg": lambda: json.dumps(self._changes()),
-            "model": lambda: matching.shim_of(self.model).to_bytes(),
+            "model": lambda: matching.matcher_of(self.model).to_bytes(self.model),
         }
         return to_bytes(parts, exclude)
 
@@ -341,7 +349,7 @@ class OpenNerSpan(OpenNerPipe):
         parts = {
             "vocab": lambda b: self.vocab.from_bytes(b, exclude=exclude),
             "cfg": lambda b: self._apply(json.loads(b)),
-            "model": lambda b: matching.shim_of(self.model).from_bytes(b),
+            "model": lambda b: matching.matcher_of(self.model).from_bytes(self.model, b),
         }
         from_bytes(bytes_data, parts, exclude)
         return self

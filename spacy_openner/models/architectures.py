@@ -2,11 +2,16 @@
 
 from typing import Any, cast
 
+from spacy.tokens import Doc
 from thinc.api import Model
+from thinc.types import Floats2d
 
 from ..errors import error
+from .bi_encoder import BiEncoderShim, WordRequest
+from .bi_matcher import TOK2VEC, BiEncoderMatcher
 from .hf_shim import CheckpointShim, Request
-from .matching import WORD_MODES, Limits
+from .matching import MATCHER, WORD_MODES
+from .prompt_matcher import Limits, PromptMatcher
 from .runtime import Backend, Precision, check
 
 
@@ -43,15 +48,60 @@ def SpanMatcher_v1(
         ("overlap", overlap, 0),
         ("max_types", max_types, 1),
     ):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-            raise error("O001", name=setting, value=value, allowed=f"a whole number from {least}")
+        if value is not None:
+            _check_number(setting, value, least)
     return Model(
         "span_matcher",
         _forward,
         # `dropout_rate` is what thinc.api.set_dropout_rate looks for.
-        attrs={"words": words, "limits": Limits(window, overlap, max_types), "dropout_rate": 0.0},
+        attrs={
+            MATCHER: PromptMatcher(),
+            "words": words,
+            "limits": Limits(window, overlap, max_types),
+            "dropout_rate": 0.0,
+        },
         shims=[CheckpointShim(name, revision, cast(Precision, precision), cast(Backend, backend), mixed_precision)],
     )
+
+
+def BiEncoderSpanMatcher_v1(
+    tok2vec: Model[list[Doc], list[Floats2d]],
+    label_encoder: str = "",
+    label_revision: str | None = None,
+    width: int = 128,
+    max_width: int = 12,
+) -> Model[WordRequest, Any]:
+    """Score spans by the token vectors of any spaCy layer, a shared one too, against types that are encoded apart.
+
+    Registered as "spacy-openner.BiEncoderSpanMatcher.v1". Words are the doc's tokens.
+
+    tok2vec (Model): Makes the token vectors: an embedding layer, or a listener to a `tok2vec` or `transformer`
+        component, whose vectors are then computed once for all components.
+    label_encoder (str): Directory or hub name of a Hugging Face encoder that reads the types; "" for that of the
+        default weights. It is not trained, and it is saved with the component.
+    label_revision (str | None): Commit or tag of a hub name.
+    width (int): Width of the head.
+    max_width (int): Most words in a span.
+    RETURNS (Model): Without weights until it is initialised or loaded.
+    RAISES (SettingError): For a value that is not allowed.
+    """
+    _check_number("width", width, 1)
+    _check_number("max_width", max_width, 1, 128)
+    return Model(
+        "bi_encoder_span_matcher",
+        _forward,
+        layers=[tok2vec],
+        refs={TOK2VEC: tok2vec},
+        attrs={MATCHER: BiEncoderMatcher(), "words": "spacy", "dropout_rate": 0.0},
+        shims=[BiEncoderShim(label_encoder, label_revision, width, max_width)],
+    )
+
+
+def _check_number(name: str, value: Any, least: int, most: int | None = None) -> None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):
+        allowed = f"a whole number from {least}" + (f" to {most}" if most is not None else "")
+        raise error("O001", name=name, value=value, allowed=allowed)
 
 
 def _forward(model: Model, inputs: Request, is_train: bool) -> tuple[Any, Any]:

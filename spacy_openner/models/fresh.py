@@ -40,7 +40,7 @@ def from_encoder(
     RETURNS (Checkpoint): With pretrained encoders and a random head.
     RAISES (SettingError): For an unknown `span_mode`.
     """
-    tokenizer, backbone = _pretrained(encoder)
+    tokenizer, backbone = pretrained(encoder)
     head_width = width or backbone.config.hidden_size
     heads: dict[str, Any] = {
         "markerV0": lambda: MarkerV0Head(head_width, max_width, dropout),
@@ -64,7 +64,7 @@ def from_encoder(
         "sep_token": MARKERS[2],
     }
     if labels_encoder is not None:
-        labels_tokenizer, labels_backbone = _pretrained(labels_encoder)
+        labels_tokenizer, labels_backbone = pretrained(labels_encoder)
         network = Network(
             backbone,
             head,
@@ -82,10 +82,17 @@ def from_encoder(
     return Checkpoint(config, network.eval(), tokenizer, entity_id=ids[1], separator_id=ids[2])
 
 
-def _pretrained(name: str | Path) -> tuple[Any, Any]:
+def pretrained(name: str | Path, revision: str | None = None) -> tuple[Any, Any]:
+    """Load a Hugging Face encoder in float32; of a model of two halves, its encoder.
+
+    name (str | Path): A directory or hub name.
+    revision (str | None): Commit or tag of a hub name.
+    RETURNS (tuple): Its tokenizer and the network.
+    """
     from transformers import AutoConfig, AutoModel, AutoTokenizer, T5EncoderModel
 
-    kind = AutoConfig.from_pretrained(name, trust_remote_code=False).model_type
+    options = {"revision": revision or "main", "trust_remote_code": False}
+    kind = AutoConfig.from_pretrained(name, **options).model_type
     loader = T5EncoderModel if kind in T5_FAMILY else AutoModel
-    tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-    return tokenizer, loader.from_pretrained(name, trust_remote_code=False, torch_dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(name, **options)
+    return tokenizer, loader.from_pretrained(name, torch_dtype=torch.float32, **options)

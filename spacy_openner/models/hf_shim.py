@@ -18,7 +18,7 @@ from thinc.shims import PyTorchShim
 from thinc.util import get_torch_default_device, torch2xp, xp2torch
 
 from ..errors import error
-from . import gliner_checkpoint, onnx_encoder, runtime, sources
+from . import gliner_checkpoint, memory, onnx_encoder, runtime, sources
 from .backbones import piece_limit
 from .gliner_checkpoint import Checkpoint
 from .network import Batch
@@ -157,22 +157,13 @@ class CheckpointShim(PyTorchShim):
         return logits, lambda gradient: torch.autograd.backward(logits, gradient)
 
     def finish_update(self, optimizer: Optimizer) -> None:
-        """Apply the gradients; the runtime is stale then. What the optimizer leaves alone needs none any more."""
-        scale_of = getattr(optimizer, "scale_of", lambda name: 1.0)
-        for name, parameter in self.checkpoint.network.named_parameters():
-            parameter.requires_grad_(scale_of(name) > 0)
-            if parameter.grad is not None and parameter.requires_grad:
-                values, gradient = torch2xp(parameter.data), torch2xp(parameter.grad)
-                updated, _ = optimizer((self.id, name), values, gradient)
-                parameter.data = xp2torch(updated, device=parameter.device)
-            parameter.grad = None
+        """Apply the gradients; the runtime is stale then."""
+        apply_gradients(self.id, self.checkpoint.network, optimizer)
         self._reset_runtime()
 
     def set_dropout(self, rate: float) -> None:
         """Set the dropout of the head; the encoder keeps what its own config says."""
-        for module in self.checkpoint.network.head.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = rate
+        set_dropout(self.checkpoint.network.head, rate)
 
     def to_device(self, device_type: str, device_id: int) -> None:
         """Move the weights, if they are loaded; the runtime follows spaCy's device when it is built anew."""
@@ -198,22 +189,11 @@ class CheckpointShim(PyTorchShim):
 
         RAISES (CheckpointError): When they pass the limit of msgpack: use `to_disk` then.
         """
-        with tempfile.TemporaryDirectory() as scratch:
-            gliner_checkpoint.save(self.checkpoint, Path(scratch))
-            names = [file for file in Path(scratch).rglob("*") if file.is_file()]
-            if any(file.stat().st_size > MSGPACK_LIMIT for file in names):
-                raise error("O109")
-            files = {file.relative_to(scratch).as_posix(): file.read_bytes() for file in names}
-        return srsly.msgpack_dumps(files)
+        return pack(lambda path: gliner_checkpoint.save(self.checkpoint, path))
 
     def from_bytes(self, bytes_data: bytes) -> "CheckpointShim":
         """Read what `to_bytes` packed."""
-        with tempfile.TemporaryDirectory() as scratch:
-            for name, content in srsly.msgpack_loads(bytes_data).items():
-                file = Path(scratch) / name
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(content)
-            self.use(gliner_checkpoint.load(Path(scratch)))
+        unpack(bytes_data, lambda path: self.use(gliner_checkpoint.load(path)))
         return self
 
     def __getstate__(self) -> dict[str, Any]:
@@ -273,3 +253,54 @@ def _index(type_texts: Sequence[Sequence[str]]) -> tuple[list[str], torch.Tensor
     rows = [[place.setdefault(text, len(place)) for text in texts] for texts in type_texts]
     longest = max(len(row) for row in rows)
     return list(place), torch.tensor([row + [0] * (longest - len(row)) for row in rows])
+
+
+def apply_gradients(owner: int, network: torch.nn.Module, optimizer: Optimizer) -> None:
+    """Update a network's parameters. What the optimizer leaves alone needs no gradient any more.
+
+    owner (int): The id of the shim, which is part of each parameter's key.
+    """
+    scale_of = getattr(optimizer, "scale_of", lambda name: 1.0)
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(scale_of(name) > 0)
+        if parameter.grad is not None and parameter.requires_grad:
+            values, gradient = torch2xp(parameter.data), torch2xp(parameter.grad)
+            updated, _ = optimizer((owner, name), values, gradient)
+            # An array that was updated in place is still the parameter's: wrapping it anew at every update would
+            # build an endless chain of wrappers.
+            if updated is not values:
+                parameter.data = xp2torch(updated, device=parameter.device)
+        parameter.grad = None
+    memory.after_update()
+
+
+def set_dropout(network: torch.nn.Module, rate: float) -> None:
+    """Set the rate of all dropout layers."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = rate
+
+
+def pack(save: Callable[[Path], None]) -> bytes:
+    """Put the files that `save` writes into a directory into one object.
+
+    RAISES (CheckpointError): When one of them passes the limit of msgpack: use `to_disk` then.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        save(Path(scratch))
+        names = [file for file in Path(scratch).rglob("*") if file.is_file()]
+        if any(file.stat().st_size > MSGPACK_LIMIT for file in names):
+            raise error("O109")
+        files = {file.relative_to(scratch).as_posix(): file.read_bytes() for file in names}
+    packed: bytes = srsly.msgpack_dumps(files)
+    return packed
+
+
+def unpack(bytes_data: bytes, load: Callable[[Path], None]) -> None:
+    """Lay out again what `pack` took, and call `load` with the directory."""
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, content in srsly.msgpack_loads(bytes_data).items():
+            file = Path(scratch) / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        load(Path(scratch))

@@ -2,20 +2,23 @@
 
 from collections.abc import Mapping
 
+from spacy.tokens import Doc
+
 from ..data.align import Gold
 from ..models.matching import Lesson
 from .sampling import Sampler
 
 
-def make_lesson(gold: Gold, universe: Mapping[str, str], sample: Sampler) -> Lesson:
+def make_lesson(gold: Gold, universe: Mapping[str, str], sample: Sampler, doc: Doc) -> Lesson:
     """Draw the types that a text is asked for, and keep the annotation of these.
 
     gold (Gold): The annotation, in words.
     universe (Mapping[str, str]): The types that were looked for when the text was annotated, with descriptions.
     sample (Sampler): Draws types.
+    doc (Doc): The text itself.
     RETURNS (Lesson): Without types where the universe is empty; it teaches nothing then.
     """
     texts = sample(gold.types, universe) if universe else {}
     place = {label: i for i, label in enumerate(texts)}
     spans = [(first, last, place[label]) for first, last, label in gold.spans if label in place]
-    return Lesson(gold.words, list(texts.values()), spans, gold.unknown)
+    return Lesson(gold.words, list(texts.values()), spans, gold.unknown, doc)
