@@ -2,15 +2,18 @@
 
 import multiprocessing
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import spacy
 import torch
+from spacy.cli.train import train as spacy_train
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.util import registry
 
+from spacy_openner.data.convert import convert
 from spacy_openner.errors import CheckpointError, OpenNerWarning, SettingError
 from spacy_openner.models import bi_matcher, label_encoder, matching
 from spacy_openner.training.optimizer import LayerwiseAdam_v1, WarmupCosine_v1
@@ -485,3 +488,27 @@ def test_damaged_copies_are_refused(add, tmp_path):
 
 def test_the_architecture_is_registered():
     assert registry.architectures.get("spacy-openner.BiEncoderSpanMatcher.v1")
+
+
+@pytest.mark.parametrize("recipe", ["tok2vec", "shared_transformer"])
+def test_recipes(recipe, encoder_path, tmp_path):
+    """As `spacy train` runs them."""
+    root = Path(__file__).resolve().parents[1]
+    for split in ("train", "dev"):
+        convert(root / "assets" / "sample" / "music" / f"{split}.jsonl", tmp_path / f"{split}.spacy")
+    overrides = {
+        "paths.train": str(tmp_path / "train.spacy"),
+        "paths.dev": str(tmp_path / "dev.spacy"),
+        "paths.label_encoder": str(encoder_path),
+        "training.max_steps": 2,
+        "training.eval_frequency": 2,
+        "training.optimizer.learn_rate.warmup_steps": 1,
+        "training.batcher.size": 100,
+    }
+    if recipe == "shared_transformer":
+        overrides["paths.encoder"] = str(tiny.backbone("bert", tmp_path / "encoder"))
+    spacy_train(root / "configs" / f"{recipe}.cfg", tmp_path / "out", overrides=overrides)
+    nlp = spacy.load(tmp_path / "out" / "model-last")
+    assert "song" in nlp.get_pipe("open_ner_span").labels
+    assert "openner_f" in nlp.meta["performance"]
+    assert nlp("Hi there.").spans["openner"] is not None
