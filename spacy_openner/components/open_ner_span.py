@@ -224,7 +224,7 @@ class OpenNerSpan(OpenNerPipe):
             self.labels = labels
         elif not self.labels:
             self.labels = types_of(get_examples(), self.spans_key)
-        matching.start(self.model, lambda: self._sample(get_examples), encoder, head)
+        matching.start(self.model, lambda: [eg.predicted for eg in islice(get_examples(), 10)], encoder, head)
 
     def update(
         self,
@@ -291,11 +291,6 @@ class OpenNerSpan(OpenNerPipe):
             self._count_untaught(gold)
             lessons.append(make_lesson(gold, universe, self.sampler, example.predicted))
         return lessons
-
-    def _sample(self, get_examples: Callable[[], Iterable[Example]]) -> list[Doc]:
-        """A few docs with tokens, whatever the examples are."""
-        docs = [example.predicted for example in islice(get_examples(), 10)]
-        return [doc for doc in docs if len(doc)] or [Doc(self.vocab, words=["a"])]
 
     def _count_untaught(self, gold: Gold) -> None:
         """Say it, at the first and at every tenfold count, when gold spans are out of the model's reach."""

@@ -12,6 +12,7 @@ import numpy as np
 import srsly
 import torch
 from spacy.tokens import Doc
+from spacy.vocab import Vocab
 from thinc.api import Model
 from thinc.util import torch2xp, xp2torch
 
@@ -50,7 +51,7 @@ class BiEncoderMatcher:
         for name, value in (("encoder", encoder), ("head", head)):
             if value:
                 raise error("O012", name=name)
-        docs = sample()
+        docs = [doc for doc in sample() if len(doc)] or [Doc(Vocab(), words=["a"])]
         tok2vec = model.get_ref(TOK2VEC)
         if not _has_weights(tok2vec):
             _guarded(lambda: tok2vec.initialize(X=docs))

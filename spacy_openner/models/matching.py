@@ -131,7 +131,7 @@ def start(
 ) -> None:
     """Load a model's weights, or make new ones; weights that are there are left alone.
 
-    sample (Callable[[], list[Doc]]): Gives a few docs with tokens, for layers that take their sizes from data.
+    sample (Callable[[], list[Doc]]): Gives a few docs, for layers that take their sizes from data.
     encoder, head: What to put a new head on, and its settings, where the architecture knows these.
     RAISES (SettingError): For settings that the architecture does not know.
     """
