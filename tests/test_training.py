@@ -70,6 +70,16 @@ def train(nlp, data, steps, sgd=None, drop=0.0):
     return losses
 
 
+def train_until(nlp, data, is_learnt):
+    """Train until it is learnt; how many steps random weights need is a matter of luck."""
+    sgd = fast_optimizer()
+    for _ in range(60):
+        train(nlp, data, 25, sgd)
+        if is_learnt():
+            return
+    pytest.fail("not learnt in 1,500 steps")
+
+
 @pytest.mark.parametrize("variant", ["markerV0", "marker", "token_level", "bi-encoder"])
 def test_overfitting_IO(variant, tmp_path):
     """Train, assert, save, reload, assert again, score."""
@@ -84,10 +94,9 @@ def test_overfitting_IO(variant, tmp_path):
     data = examples(nlp)
     nlp.initialize(lambda: data)
     without_dropout(nlp)
-    losses = train(nlp, data, 300)
-    assert losses[-1] < losses[0] / 5
     expected = [set(spans) for _, spans in TEXTS]
-    assert [found(nlp(eg.predicted.copy())) for eg in data] == expected
+    assert [found(nlp(eg.predicted.copy())) for eg in data] != expected
+    train_until(nlp, data, lambda: [found(nlp(eg.predicted.copy())) for eg in data] == expected)
     assert nlp.evaluate(data)["openner_f"] == 1.0
     nlp.to_disk(tmp_path / "saved")
     again = spacy.load(tmp_path / "saved")
@@ -170,7 +179,7 @@ def test_gradients_gather_until_an_optimizer_is_given(make_nlp):
 
 
 def test_predictions_between_updates_have_no_dropout(make_nlp):
-    nlp = make_nlp()
+    nlp = make_nlp(threshold=0.0)
     data = examples(nlp)
     nlp.initialize(lambda: data)
     nlp.update(data, sgd=False, drop=0.5)
