@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from . import __version__
+from .cli_calibration import calibrate_pipeline, measure_reliability
 from .data.command import convert_files
 from .data.files import read_lines
 from .errors import OpenNerError, OpenNerWarning, error
@@ -292,6 +293,8 @@ def find(
 
 
 app.command("convert")(reported()(convert_files))
+app.command("calibrate")(reported()(calibrate_pipeline))
+app.command("reliability")(reported()(measure_reliability))
 
 
 def main() -> None:

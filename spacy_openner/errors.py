@@ -143,6 +143,30 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
     ),
     "O202": (TextError, "A span of another doc was given ({text!r}): all spans must belong to the doc."),
     "O203": (TextError, "{what} is not UTF-8 ({reason}). Convert it."),
+    # Calibration
+    "O421": (
+        SettingError,
+        "The annotated docs have no entity of a type that {name!r} is asked for (asked for: {asked}; annotated: "
+        "{gold}). Set the component's `labels` to names of annotated types, or list them in a file NAME.labels.json "
+        "beside NAME.spacy.",
+    ),
+    "O422": (SettingError, "There are no annotated docs to calibrate by: give at least one."),
+    "O423": (
+        SettingError,
+        "The pipeline has no component {name!r} that finds entities. It has: {present}; of these, find "
+        "entities: {fit}. Name one of them.",
+    ),
+    "O424": (SettingError, "The wanted precision is {value!r}; allowed: a number over 0, up to 1."),
+    "O425": (
+        SettingError,
+        "{name!r} joins neighbouring words once they have passed the threshold, so that other thresholds give other "
+        "spans, which one prediction does not show. Set its `threshold` by hand.",
+    ),
+    "O426": (
+        SettingError,
+        "Cannot load the pipeline {path!r}: {reason}. Give the directory of a saved pipeline, or the name of an "
+        "installed package.",
+    ),
     # Extras
     "O301": (MissingExtra, "{what} needs the package {package!r}: pip install 'spacy-openner[{extra}]'."),
     # Data
@@ -179,6 +203,9 @@ _WARNINGS: dict[str, str] = {
     "behind this one in the pipeline. What is found means nothing then.",
     "W401": "The list of types lacks {labels}, which the data has; they are added. If they are misspelt, map them "
     "with --labels (`labels=`).",
+    "W421": "No threshold gives {name!r} a precision of {wanted}: {reached:.3f} is reached, with {n} spans predicted. "
+    "That threshold is chosen (the present one where nothing is ever right). More annotated texts, or another name for "
+    "the type, may help.",
 }
 
 

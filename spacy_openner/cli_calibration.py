@@ -1,0 +1,185 @@
+"""The commands `calibrate` and `reliability`; `spacy_openner.cli` adds them to the others."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .errors import SettingError, error
+from .rendering import display_width, one_line, pad
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Doc
+
+    from .calibration import Calibration, Reliability, Scores
+
+Arg, Opt = typer.Argument, typer.Option
+NOTES = {
+    "chosen": "",
+    "kept": "kept: too few gold spans",
+    "unreached": "precision not reached",
+    "unannotated": "kept: not annotated, not counted",
+}
+
+Pipeline = Annotated[str, Arg(metavar="PIPELINE", help="A saved pipeline: directory or package.")]
+GoldFile = Annotated[
+    Path,
+    Arg(
+        metavar="DEV.spacy",
+        exists=True,
+        dir_okay=False,
+        help="Annotated docs. DEV.labels.json beside it may list all types that are annotated.",
+    ),
+]
+Component = Annotated[str, Opt(help="The component that finds entities.")]
+AsJson = Annotated[bool, Opt("--json", help="Print one JSON object instead of tables.")]
+
+
+def load(pipeline: str, gold: Path) -> tuple["Language", list["Doc"], Any]:
+    """Load a pipeline and annotated docs.
+
+    RETURNS (tuple): The pipeline, the docs, and the types that are annotated (None if nothing says so).
+    RAISES (OpenNerError): For what cannot be read.
+    """
+    import spacy
+
+    from .evidence import read_gold
+
+    try:
+        nlp = spacy.load(pipeline)
+    except OSError as problem:
+        raise error("O426", path=pipeline, reason=problem) from problem
+    return nlp, *read_gold(gold, nlp)
+
+
+def shown(docs: list["Doc"]) -> Iterator["Doc"]:
+    """Hand docs on with a progress bar, where `find` would draw one."""
+    from .cli import with_progress  # which imports this module
+
+    return with_progress(docs, None, len(docs))
+
+
+def render_rows(rows: list[tuple[str, ...]]) -> str:
+    """Lay out rows, the first of which is a head, in aligned columns."""
+    widths = [max(map(display_width, column)) for column in zip(*rows, strict=True)]
+    rules = tuple("-" * width for width in widths)
+    return "\n".join("   ".join(map(pad, row, widths)).rstrip() for row in [rows[0], rules, *rows[1:]])
+
+
+def figures(scores: "Scores") -> tuple[str, ...]:
+    """Precision, recall and F1 in percent."""
+    return tuple(f"{100 * value:.1f}" for value in (scores.precision, scores.recall, scores.f1))
+
+
+def render_calibration(result: "Calibration") -> str:
+    """Lay out what was chosen, type by type, and what it leads to."""
+    rows: list[tuple[str, ...]] = [("type", "threshold", "gold", "precision", "recall", "F1", "F1 before", "")]
+    for label, chosen in result.per_type.items():
+        silent = chosen.status == "chosen" and not chosen.after.predicted
+        note = "finds nothing: its mistakes would cost more" if silent else NOTES[chosen.status]
+        numbers = (f"{chosen.threshold:.4g}", str(chosen.after.gold), *figures(chosen.after), figures(chosen.before)[2])
+        rows.append((one_line(label), *numbers, note))
+    rows.append(("all", "", str(result.after.gold), *figures(result.after), figures(result.before)[2], ""))
+    lines = [
+        render_rows(rows),
+        "",
+        "Scores are of the texts that the thresholds were chosen by; expect less of others.",
+    ]
+    return "\n".join([*lines, *left_out(result)])
+
+
+def render_reliability(result: "Reliability") -> str:
+    """Lay out the shares of right spans by score."""
+    rows: list[tuple[str, ...]] = [("score", "spans", "mean score", "right")]
+    for each in result.bins:
+        means = ("-" if value is None else f"{value:.3f}" for value in (each.mean_score, each.share_right))
+        rows.append((f"{each.low:.1f}-{each.high:.1f}", str(each.count), *means))
+    lines = [render_rows(rows), ""]
+    if result.ece is not None and result.brier is not None:
+        lines.append(f"Expected calibration error {result.ece:.3f}, Brier score {result.brier:.3f}.")
+    return "\n".join([*lines, *left_out(result)])
+
+
+def left_out(result: "Calibration | Reliability") -> list[str]:
+    """Say what the figures do not cover."""
+    lines = []
+    if result.not_asked:
+        types = ", ".join(f"{one_line(label)} ({n})" for label, n in sorted(result.not_asked.items()))
+        lines.append(f"Annotated, but not asked for: {types}.")
+    if result.skipped:
+        lines.append(f"Docs without any annotation: {result.skipped}.")
+    return lines
+
+
+def render_settings(result: "Calibration") -> str:
+    """Write the thresholds as a part of a config, or as Python where a config cannot hold the types' names."""
+    from .components.config_keys import check_config_keys
+
+    values = json.dumps(result.label_thresholds, ensure_ascii=False)
+    try:
+        check_config_keys("label_thresholds", result.label_thresholds)
+    except SettingError:
+        pipe = f"nlp.get_pipe({result.component!r})"
+        return f"{pipe}.threshold = {result.threshold}\n{pipe}.label_thresholds = {values}"
+    head = f"[components.{result.component}]"
+    return f"{head}\nthreshold = {result.threshold}\nlabel_thresholds = {values}"
+
+
+def calibration_record(result: "Calibration") -> dict[str, Any]:
+    """Turn a calibration into plain data, with precision, recall and F1."""
+
+    def record(scores: "Scores") -> dict[str, Any]:
+        return {**asdict(scores), "precision": scores.precision, "recall": scores.recall, "f1": scores.f1}
+
+    types = {
+        label: asdict(chosen) | {"before": record(chosen.before), "after": record(chosen.after)}
+        for label, chosen in result.per_type.items()
+    }
+    return asdict(result) | {"before": record(result.before), "after": record(result.after), "per_type": types}
+
+
+def calibrate_pipeline(
+    pipeline: Pipeline,
+    gold: GoldFile,
+    output: Annotated[Path | None, Opt(metavar="DIR", help="Save the pipeline with the thresholds there.")] = None,
+    component: Component = "open_ner_span",
+    precision: Annotated[
+        float | None, Opt(help="For each type the lowest threshold with this precision, instead of the best F1.")
+    ] = None,
+    one_threshold: Annotated[bool, Opt("--global", help="One threshold for all types.")] = False,
+    min_gold: Annotated[int, Opt(min=1, help="Types with fewer gold spans keep their threshold.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Choose the thresholds of PIPELINE's types by annotated docs, for the best F1 or a wanted precision."""
+    from .calibration import apply, calibrate
+
+    nlp, docs, types = load(pipeline, gold)
+    options = {"precision": precision, "one_threshold": one_threshold, "min_gold": min_gold, "types": types}
+    result = calibrate(nlp, shown(docs), component, **options)
+    text = json.dumps(calibration_record(result), ensure_ascii=False) if as_json else render_calibration(result)
+    typer.echo(text.encode())
+    if output is not None:
+        apply(nlp, result)
+        nlp.to_disk(output)
+    elif not as_json:
+        typer.echo(f"\n{render_settings(result)}".encode())
+
+
+def measure_reliability(
+    pipeline: Pipeline,
+    gold: GoldFile,
+    component: Component = "open_ner_span",
+    threshold: Annotated[float, Opt(min=0, max=1, help="Spans of lower scores are left out.")] = 0.05,
+    as_json: AsJson = False,
+) -> None:
+    """Show how often what PIPELINE finds is right, by score, on annotated docs."""
+    from .calibration import reliability
+
+    nlp, docs, types = load(pipeline, gold)
+    result = reliability(nlp, shown(docs), component, threshold=threshold, types=types)
+    text = json.dumps(asdict(result), ensure_ascii=False) if as_json else render_reliability(result)
+    typer.echo(text.encode())
