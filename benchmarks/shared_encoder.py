@@ -118,7 +118,6 @@ def runs(nlp: Language, texts: list[list[str]], batch_size: int) -> dict[str, Ca
         "... + open_ner_span": run(),
         "transformer alone": run("tagger", "parser", "ner", "open_ner_span"),
         "transformer + open_ner_span": run("tagger", "parser", "ner"),
-        "transformer + ner": run("tagger", "parser", "open_ner_span"),
     }
 
 
