@@ -197,3 +197,17 @@ def test_white_space_around_a_gold_span_is_no_mismatch():
     reference.spans["openner"] = [Span(reference, paris - 1, paris + 2, label="city")]
     gold = align(Example(doc, reference), "openner", "spacy")
     assert [(gold.words.texts[a:b], label) for a, b, label in gold.spans] == [(["Paris"], "city")]
+
+
+def test_a_text_stored_with_its_own_types_keeps_them(tmp_path):
+    nlp, docs = spacy.blank("en"), DocBin(store_user_data=True)
+    for words, own in ((["a", "b"], ["city", "miscellaneous"]), (["c"], {"gene": "a stretch of DNA"}), (["d"], None)):
+        doc = Doc(nlp.vocab, words)
+        doc.spans["openner"] = []
+        doc._.openner_labels = own
+        docs.add(doc)
+    docs.to_disk(tmp_path / "mixed.spacy")
+    (tmp_path / "mixed.labels.json").write_text('["person"]', encoding="utf8")
+    corpus = OpenNERCorpus_v1({"all": {"path": tmp_path}}, exclude_labels=["miscellaneous"])
+    asked = {eg.reference[0].text: eg.predicted._.openner_labels for eg in corpus(nlp)}
+    assert asked == {"a": {"city": "city"}, "c": {"gene": "a stretch of DNA"}, "d": {"person": "person"}}

@@ -3,7 +3,7 @@
 import json
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,8 @@ def OpenNERCorpus_v1(
     sources (dict[str, dict[str, Any]]): Name -> `path`, a file or a directory of corpora, and
         optionally `weight`, `limit`, `labels` (see `Source`), and `weights` and `limits` of single corpora of a
         directory, by their names. A corpus lists its types in `NAME.labels.json` beside
-        `NAME.spacy` (or `NAME-00001.spacy` and so on).
+        `NAME.spacy` (or `NAME-00001.spacy` and so on). A text that was stored with types of its own
+        (`doc._.openner_labels`) keeps these.
     replay (dict[str, dict[str, Any]] | None): More sources, of what must not be forgotten.
     replay_share (float): The share of `replay` in all texts read; 0 to leave it out.
     spans_key (str): Where gold spans are.
@@ -156,8 +157,7 @@ class OpenNERCorpus:
                 first, numbers[file] = first + len(docs), range(first, first + len(docs))
                 occurring.update(span.label_ for doc in docs for span in gold_spans(doc, self.reading.spans_key))
             types = dict(source.labels) or {label: label for label in sorted(occurring)}
-            kept = {label: text for label, text in types.items() if label not in self.reading.exclude_labels}
-            self._known[source] = (numbers, kept)
+            self._known[source] = (numbers, self._kept(types.items()))
         return self._known[source]
 
     def _stream(self, source: Source, n: int, vocab: Vocab) -> Iterator[Doc]:
@@ -172,8 +172,13 @@ class OpenNERCorpus:
             for file in self._mixed(list(numbers)):
                 docs = zip(numbers[file], self._docs(file, vocab), strict=True)
                 for doc in self._mixed([doc for i, doc in docs if i in taken]):
-                    doc._.set(doc_labels.ATTRIBUTE, types)
+                    own = doc_labels.read(doc, doc_labels.NONE)
+                    doc_labels.write(doc, self._kept(zip(own.names, own.descriptions, strict=True)) or types)
                     yield doc
+
+    def _kept(self, types: Iterable[tuple[str, str]]) -> dict[str, str]:
+        """Types with descriptions, the excluded ones aside."""
+        return {label: text for label, text in types if label not in self.reading.exclude_labels}
 
     def _mixed(self, items: list[Any]) -> list[Any]:
         """The items in random order, if the corpus is mixed."""

@@ -15,7 +15,8 @@ from torch import nn
 
 from ..errors import error
 from . import label_encoder
-from .hf_shim import apply_gradients, pack, set_dropout, unpack
+from .dropout import quicken, set_dropout
+from .hf_shim import apply_gradients, pack, unpack
 from .label_encoder import LabelEncoder
 from .span_matcher import MarkerV0Head
 
@@ -48,6 +49,7 @@ class BiEncoderNetwork(nn.Module):
         self.projection = nn.Linear(text_width, width)
         self.label_projection = nn.Linear(label_width, width)
         self.head = MarkerV0Head(width, max_width, dropout=0.0)
+        quicken(self.head)
 
     def forward(self, words: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
         """Score all spans; see `SpanHead.forward`.

@@ -20,6 +20,7 @@ from thinc.util import get_torch_default_device, torch2xp, xp2torch
 from ..errors import error
 from . import gliner_checkpoint, memory, onnx_encoder, runtime, sources
 from .backbones import piece_limit
+from .dropout import quicken, set_dropout
 from .gliner_checkpoint import Checkpoint
 from .network import Batch
 from .pieces import Pieces
@@ -92,6 +93,7 @@ class CheckpointShim(PyTorchShim):
         with self.lock:
             self._reset_runtime()
             self.pieces = None
+            quicken(checkpoint.network)
             self._checkpoint = checkpoint
             self._model = checkpoint.network
             self._onnx_files = onnx_files if onnx_files is not None and onnx_files.is_dir() else None
@@ -272,13 +274,6 @@ def apply_gradients(owner: int, network: torch.nn.Module, optimizer: Optimizer) 
                 parameter.data = xp2torch(updated, device=parameter.device)
         parameter.grad = None
     memory.after_update()
-
-
-def set_dropout(network: torch.nn.Module, rate: float) -> None:
-    """Set the rate of all dropout layers."""
-    for module in network.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = rate
 
 
 def pack(save: Callable[[Path], None]) -> bytes:
