@@ -16,6 +16,10 @@ from ..errors import error, warn
 from .network import Batch
 from .words import Words
 
+# A few texts of an update differ more in length than many of a stream do. A shorter window starts a batch of its own
+# when the one before it is worth a pass (a share of the budget) and it is not like the longest there (a share of that).
+WORTHWHILE, ALIKE = 1 / 8, 0.75
+
 
 @dataclass(frozen=True)
 class WordPieces:
@@ -265,11 +269,16 @@ def pad(windows: Sequence[Window], pad_id: int) -> Batch:
 
 
 def _cut(waiting: list[Window], batch_tokens: int) -> Iterator[list[Window]]:
+    """Cut windows into batches by length: none over the budget, and none of much padding, unless it is tiny."""
     batch: list[Window] = []
     for window in sorted(waiting, key=lambda window: -len(window.input_ids)):
-        if batch and len(batch[0].input_ids) * (len(batch) + 1) > batch_tokens:
-            yield batch
-            batch = []
+        if batch:
+            longest = len(batch[0].input_ids)
+            full = longest * (len(batch) + 1) > batch_tokens
+            worthwhile = longest * len(batch) >= WORTHWHILE * batch_tokens
+            if full or (worthwhile and len(window.input_ids) < ALIKE * longest):
+                yield batch
+                batch = []
         batch.append(window)
     if batch:
         yield batch
