@@ -79,6 +79,11 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "spacy-openner.BiEncoderSpanMatcher.v1, which takes `tok2vec`, `label_encoder`, `width` and `max_width` among "
         "its own settings, in [components.NAME.model]. Leave it out.",
     ),
+    "O013": (
+        SettingError,
+        "The tags {a!r} and {b!r} read the same to this model, or one begins the other: their labels differ in case, "
+        "spaces or brackets only. Rename one of the labels.",
+    ),
     # Checkpoints
     "O101": (
         CheckpointError,
@@ -135,6 +140,11 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         CheckpointError,
         "The width of the vectors of `tok2vec` is not known ({reason}). If it listens to another component, that one "
         "must be in the pipeline, before this one, and be loaded or initialised first: nlp.initialize().",
+    ),
+    "O113": (
+        CheckpointError,
+        "Cannot load a generative model from {path!r}: {reason}. It must be a sequence-to-sequence or causal model "
+        "that `transformers` loads: a directory with config.json, weights and tokenizer, or a hub name.",
     ),
     # Texts
     "O201": (
@@ -201,6 +211,10 @@ _WARNINGS: dict[str, str] = {
     "loss. Check the tokenisation of the corpus.",
     "W009": "The vectors that `tok2vec` gives are all zero: the component that it listens to is disabled, missing, or "
     "behind this one in the pipeline. What is found means nothing then.",
+    "W010": "The tokenizer ({kind}) does not read the chunks of an answer independently of one another. Decoding takes "
+    "the reference path, one piece at a time, which is many times slower.",
+    "W011": "{n} words take more than {room} pieces, an eighth of what the model reads at once. It is shown their "
+    "beginnings only; what it says of them counts for the whole words.",
     "W401": "The list of types lacks {labels}, which the data has; they are added. If they are misspelt, map them "
     "with --labels (`labels=`).",
     "W421": "No threshold gives {name!r} a precision of {wanted}: {reached:.3f} is reached, with {n} spans predicted. "

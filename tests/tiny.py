@@ -6,7 +6,24 @@ from pathlib import Path
 import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast, T5EncoderModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    BartConfig,
+    BartForConditionalGeneration,
+    BertConfig,
+    EncoderDecoderConfig,
+    EncoderDecoderModel,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5EncoderModel,
+    T5ForConditionalGeneration,
+)
 
 from spacy_openner.models import gliner_checkpoint
 from spacy_openner.models.fresh import from_encoder
@@ -155,3 +172,79 @@ def same(left, right, atol: float = 2e-5) -> None:
     left, right = sorted(left, key=lambda x: x[:3]), sorted(right, key=lambda x: x[:3])
     assert [x[:3] for x in left] == [x[:3] for x in right]
     assert np.allclose([x[3] for x in left], [x[3] for x in right], rtol=0, atol=atol)
+
+
+GENERATORS = ("t5", "bert", "bart", "llama", "gpt2")
+_HEADS = {"num_attention_heads": 4, "num_hidden_layers": 2, "hidden_size": 32, "intermediate_size": 48}
+
+
+def generator_tokenizer(kind: str) -> PreTrainedTokenizerFast:
+    """A tokenizer of the generator's own style, trained on a few sentences and answers."""
+    if kind == "bert":
+        return tokenizer("bert")
+    specials = ["<pad>", "</s>", "<s>", "<unk>"]
+    tags = ["O", "B-person", "I-person", "B-award", "I-city", "B-city, town (populated place)"]
+    answers = [" ".join(f"{w}({t})" for w, t in zip(text.split(), tags * 9, strict=False)) for text in SENTENCES]
+    text = SENTENCES * 2 + LABELS + answers + ["[INST] Use the specific entity tags: a, b and O. Sentence: [/INST]"]
+    if kind == "gpt2":
+        made = Tokenizer(models.BPE())
+        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        made.decoder = decoders.ByteLevel()
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        made.train_from_iterator(
+            text, trainers.BpeTrainer(vocab_size=500, special_tokens=specials, initial_alphabet=alphabet)
+        )
+    else:
+        made = Tokenizer(models.Unigram() if kind == "t5" else models.BPE(unk_token="<unk>"))
+        made.pre_tokenizer = pre_tokenizers.Metaspace()
+        made.decoder = decoders.Metaspace()
+        options = {"unk_token": "<unk>"} if kind == "t5" else {}
+        trainer = trainers.UnigramTrainer if kind == "t5" else trainers.BpeTrainer
+        made.train_from_iterator(text, trainer(vocab_size=400, special_tokens=specials, **options))
+        single = "<s> $A" if kind == "llama" else "$A </s>"
+        ids = [("<s>", 2)] if kind == "llama" else [("</s>", 1)]
+        made.post_processor = processors.TemplateProcessing(single=single, special_tokens=ids)
+    names = {"pad_token": "<pad>", "eos_token": "</s>", "bos_token": "<s>", "unk_token": "<unk>"}
+    return PreTrainedTokenizerFast(tokenizer_object=made, **names)
+
+
+def generator_network(kind: str, tok: PreTrainedTokenizerFast, seed: int = 0) -> PreTrainedModel:
+    """A random generative model; weights are spread out, so that choices differ."""
+    torch.manual_seed(seed)
+    ids = {"vocab_size": len(tok), "pad_token_id": 0, "eos_token_id": 1}
+    if kind == "bert":
+        own = {**_HEADS, "vocab_size": len(tok), "pad_token_id": 0}
+        parts = BertConfig(**own), BertConfig(**own, is_decoder=True, add_cross_attention=True)
+        config = EncoderDecoderConfig.from_encoder_decoder_configs(*parts)
+        ends = {"decoder_start_token_id": tok.cls_token_id, "eos_token_id": tok.sep_token_id, "pad_token_id": 0}
+        for name, value in ends.items():
+            setattr(config, name, value)
+        network = EncoderDecoderModel(config)
+        for name, value in ends.items():
+            setattr(network.generation_config, name, value)
+    elif kind == "t5":
+        sizes = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4}
+        network = T5ForConditionalGeneration(T5Config(**sizes, **ids, decoder_start_token_id=0))
+    elif kind == "bart":
+        sizes = {f"{part}_{name}": n for part in ("encoder", "decoder") for name, n in _BART.items()}
+        ids |= {"decoder_start_token_id": 1, "forced_eos_token_id": None, "bos_token_id": 2}
+        network = BartForConditionalGeneration(BartConfig(d_model=32, max_position_embeddings=400, **sizes, **ids))
+    elif kind == "llama":
+        options = {"num_key_value_heads": 2, "bos_token_id": 2, "max_position_embeddings": 1024}
+        network = LlamaForCausalLM(LlamaConfig(**_HEADS, **ids, **options))
+    else:
+        sizes = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 1024, "bos_token_id": 2}
+        network = GPT2LMHeadModel(GPT2Config(**sizes, **ids))
+    spread(network)
+    return network.eval()
+
+
+_BART = {"layers": 2, "attention_heads": 4, "ffn_dim": 48}
+
+
+def saved_generator(kind: str, path: Path, seed: int = 0) -> Path:
+    """A random generative model, saved as `transformers` saves it."""
+    tok = generator_tokenizer(kind)
+    generator_network(kind, tok, seed).save_pretrained(path)
+    tok.save_pretrained(path)
+    return path

@@ -1,13 +1,16 @@
 """What all components that find entities share: their settings, and their part of spaCy's protocol."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc
 from spacy.training import Example
-from spacy.util import minibatch
+from spacy.util import SimpleFrozenList, from_bytes, from_disk, minibatch, to_bytes, to_disk
 from spacy.vocab import Vocab
+from typing_extensions import Self
 
 from .. import labels as doc_labels
 from ..decoding.spans import OVERLAPS, Overlap
@@ -25,6 +28,19 @@ SETTINGS = (
     "overwrite_ents",
     "batch_tokens",
 )
+
+
+# What the scorer finds, and how much of it counts when spaCy picks the best of several models.
+SCORE_WEIGHTS: dict[str, float | None] = {
+    "openner_f": 1.0,
+    "openner_p": 0.0,
+    "openner_r": 0.0,
+    "openner_macro_f": None,
+    "openner_per_type": None,
+    "openner_errors": None,
+    "openner_unaligned": None,
+    "openner_skipped": None,
+}
 
 
 class OpenNerPipe(Pipe):
@@ -214,3 +230,63 @@ class OpenNerPipe(Pipe):
         for key, (before, after) in changes.items():
             if self._given[key] == before:
                 setattr(self, key, after)
+
+    # Serialisation. How the weights are stored is the subclass's affair.
+
+    def _save(self, path: Path) -> None:
+        """Write the weights, and all that goes with them, into a directory."""
+        raise NotImplementedError
+
+    def _load(self, path: Path) -> None:
+        """Read what `_save` wrote."""
+        raise NotImplementedError
+
+    def _pack(self) -> bytes:
+        """As `_save`, in one object."""
+        raise NotImplementedError
+
+    def _unpack(self, data: bytes) -> None:
+        """Read what `_pack` wrote."""
+        raise NotImplementedError
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()) -> None:
+        """Write all that loading needs: weights, tokenizer, exported encoders, settings changed since.
+
+        exclude (Iterable[str]): Of "vocab", "cfg", "model".
+        """
+        parts = {
+            "vocab": lambda p: self.vocab.to_disk(p, exclude=exclude),
+            "cfg": lambda p: p.write_text(json.dumps(self._changes(), indent=2), encoding="utf8"),
+            "model": self._save,
+        }
+        to_disk(Path(path), parts, exclude)
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()) -> Self:
+        """Read what `to_disk` wrote."""
+        parts = {
+            "vocab": lambda p: self.vocab.from_disk(p, exclude=exclude),
+            "cfg": lambda p: self._apply(json.loads(p.read_text(encoding="utf8"))),
+            "model": self._load,
+        }
+        from_disk(Path(path), parts, exclude)
+        return self
+
+    def to_bytes(self, *, exclude: Iterable[str] = SimpleFrozenList()) -> bytes:
+        """As `to_disk`, in one object. Weights over 4 GB do not fit: `to_disk` has no limit."""
+        parts = {
+            "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
+            "cfg": lambda: json.dumps(self._changes()),
+            "model": self._pack,
+        }
+        packed: bytes = to_bytes(parts, exclude)
+        return packed
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = SimpleFrozenList()) -> Self:
+        """Read what `to_bytes` wrote."""
+        parts = {
+            "vocab": lambda b: self.vocab.from_bytes(b, exclude=exclude),
+            "cfg": lambda b: self._apply(json.loads(b)),
+            "model": self._unpack,
+        }
+        from_bytes(bytes_data, parts, exclude)
+        return self

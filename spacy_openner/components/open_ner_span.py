@@ -1,6 +1,5 @@
 """`open_ner_span`: entities of types named at run time, by scoring spans (GLiNER)."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,6 @@ import numpy as np
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example, validate_examples
-from spacy.util import SimpleFrozenList, from_bytes, from_disk, to_bytes, to_disk
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
@@ -29,7 +27,7 @@ from ..training.optimizer import LayerwiseAdam_v1
 from ..training.sampling import Sampler, TypeSampler_v1
 from ..types import Candidate
 from .config_keys import check_config_keys
-from .open_ner_pipe import OpenNerPipe
+from .open_ner_pipe import SCORE_WEIGHTS, OpenNerPipe
 
 DEFAULT_CONFIG = """
 [model]
@@ -65,16 +63,7 @@ DEFAULT_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
         "sampler": {"@misc": "spacy-openner.TypeSampler.v1"},
         "scorer": {"@scorers": "spacy-openner.entity_scorer.v1"},
     },
-    default_score_weights={
-        "openner_f": 1.0,
-        "openner_p": 0.0,
-        "openner_r": 0.0,
-        "openner_macro_f": None,
-        "openner_per_type": None,
-        "openner_errors": None,
-        "openner_unaligned": None,
-        "openner_skipped": None,
-    },
+    default_score_weights=SCORE_WEIGHTS,
 )
 def make_open_ner_span(
     nlp: Language,
@@ -308,43 +297,14 @@ class OpenNerSpan(OpenNerPipe):
 
     # Serialisation
 
-    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()) -> None:
-        """Write all that loading needs: weights, tokenizer, exported encoders, settings changed since.
+    def _save(self, path: Path) -> None:
+        matching.matcher_of(self.model).save(self.model, path)
 
-        exclude (Iterable[str]): Of "vocab", "cfg", "model".
-        """
-        parts = {
-            "vocab": lambda p: self.vocab.to_disk(p, exclude=exclude),
-            "cfg": lambda p: p.write_text(json.dumps(self._changes(), indent=2), encoding="utf8"),
-            "model": lambda p: matching.matcher_of(self.model).save(self.model, p),
-        }
-        to_disk(Path(path), parts, exclude)
+    def _load(self, path: Path) -> None:
+        matching.matcher_of(self.model).load(self.model, path)
 
-    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()) -> "OpenNerSpan":
-        """Read what `to_disk` wrote."""
-        parts = {
-            "vocab": lambda p: self.vocab.from_disk(p, exclude=exclude),
-            "cfg": lambda p: self._apply(json.loads(p.read_text(encoding="utf8"))),
-            "model": lambda p: matching.matcher_of(self.model).load(self.model, p),
-        }
-        from_disk(Path(path), parts, exclude)
-        return self
+    def _pack(self) -> bytes:
+        return matching.matcher_of(self.model).to_bytes(self.model)
 
-    def to_bytes(self, *, exclude: Iterable[str] = SimpleFrozenList()) -> bytes:
-        """As `to_disk`, in one object. Weights over 4 GB do not fit: `to_disk` has no limit."""
-        parts = {
-            "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
-            "cfg": lambda: json.dumps(self._changes()),
-            "model": lambda: matching.matcher_of(self.model).to_bytes(self.model),
-        }
-        return to_bytes(parts, exclude)
-
-    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = SimpleFrozenList()) -> "OpenNerSpan":
-        """Read what `to_bytes` wrote."""
-        parts = {
-            "vocab": lambda b: self.vocab.from_bytes(b, exclude=exclude),
-            "cfg": lambda b: self._apply(json.loads(b)),
-            "model": lambda b: matching.matcher_of(self.model).from_bytes(self.model, b),
-        }
-        from_bytes(bytes_data, parts, exclude)
-        return self
+    def _unpack(self, data: bytes) -> None:
+        matching.matcher_of(self.model).from_bytes(self.model, data)

@@ -9,6 +9,7 @@ from thinc.types import Floats2d
 from ..errors import error
 from .bi_encoder import BiEncoderShim, WordRequest
 from .bi_matcher import TOK2VEC, BiEncoderMatcher
+from .generator import GeneratorShim
 from .hf_shim import CheckpointShim, Request
 from .matching import MATCHER, WORD_MODES
 from .prompt_matcher import Limits, PromptMatcher
@@ -95,6 +96,28 @@ def BiEncoderSpanMatcher_v1(
         attrs={MATCHER: BiEncoderMatcher(), "words": "spacy", "dropout_rate": 0.0},
         shims=[BiEncoderShim(label_encoder, label_revision, width, max_width)],
     )
+
+
+def Generator_v1(
+    name: str = "",
+    revision: str | None = None,
+    precision: str = "auto",
+    mixed_precision: bool = False,
+) -> Model:
+    """Any sequence-to-sequence or causal model that `transformers` loads.
+
+    Registered as "spacy-openner.Generator.v1".
+
+    name (str): Directory or hub name; "" for the default weights of the package.
+    revision (str | None): Commit or tag of a hub name.
+    precision (str): "auto", "float32", "bfloat16", or "float16" on a GPU.
+    mixed_precision (bool): Train in bfloat16 where PyTorch's autocast sees fit.
+    RETURNS (Model): Its weights are loaded at first use.
+    RAISES (SettingError): For a value that is not allowed.
+    """
+    check(precision, "torch")
+    shim = GeneratorShim(name, revision, cast(Precision, precision), mixed_precision)
+    return Model("generator", _forward, attrs={"dropout_rate": 0.0}, shims=[shim])
 
 
 def _check_number(name: str, value: Any, least: int, most: int | None = None) -> None:

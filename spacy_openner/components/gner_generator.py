@@ -1,0 +1,228 @@
+"""`gner_generator`: entities of types named at run time, by a generative model that tags every word (GNER)."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.vocab import Vocab
+from thinc.api import Config, Model
+
+from ..decoding.spans import choose
+from ..errors import error
+from ..labels import Labels
+from ..models import tagging
+from ..models.words import doc_words
+from ..prompts.gner import GNERPrompt_v1
+from ..types import Candidate
+from .config_keys import check_config_keys
+from .open_ner_pipe import SCORE_WEIGHTS, OpenNerPipe
+
+Decoding = Literal["constrained", "free"]
+DECODINGS: tuple[str, ...] = ("constrained", "free")
+DEFAULT_CONFIG = """
+[model]
+@architectures = "spacy-openner.Generator.v1"
+name = ""
+revision = null
+precision = "auto"
+mixed_precision = false
+"""
+DEFAULT_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
+
+
+@Language.factory(
+    "gner_generator",
+    assigns=["doc.ents", "doc.spans", "token.ent_iob", "token.ent_type"],
+    default_config={
+        "model": DEFAULT_MODEL,
+        "prompt": {"@misc": "spacy-openner.GNERPrompt.v1"},
+        "labels": [],
+        "threshold": 0.0,
+        "label_thresholds": {},
+        "use_descriptions": False,
+        "decoding": "constrained",
+        "num_beams": 1,
+        "draft_from": None,
+        "max_types": None,
+        "spans_key": "openner",
+        "annotate_ents": True,
+        "overwrite_ents": False,
+        "batch_tokens": 2048,
+        "scorer": {"@scorers": "spacy-openner.entity_scorer.v1"},
+    },
+    default_score_weights=SCORE_WEIGHTS,
+)
+def make_gner_generator(
+    nlp: Language,
+    name: str,
+    model: Model,
+    prompt: Any,
+    labels: list[str] | dict[str, str],
+    threshold: float,
+    label_thresholds: dict[str, float],
+    use_descriptions: bool,
+    decoding: str,
+    num_beams: int,
+    draft_from: str | None,
+    max_types: int | None,
+    spans_key: str,
+    annotate_ents: bool,
+    overwrite_ents: bool,
+    batch_tokens: int,
+    scorer: Callable | None,
+) -> "GnerGenerator":
+    """Build the component; see `GnerGenerator` for the settings.
+
+    RAISES (SettingError): For keys of mappings that a config file would lose or change.
+    """
+    for setting, value in (("labels", labels), ("label_thresholds", label_thresholds)):
+        if isinstance(value, dict):
+            check_config_keys(setting, value)
+    return GnerGenerator(
+        nlp.vocab,
+        model,
+        name,
+        prompt=prompt,
+        decoding=decoding,
+        num_beams=num_beams,
+        draft_from=draft_from,
+        max_types=max_types,
+        labels=labels,
+        threshold=threshold,
+        label_thresholds=label_thresholds,
+        use_descriptions=use_descriptions,
+        spans_key=spans_key,
+        annotate_ents=annotate_ents,
+        overwrite_ents=overwrite_ents,
+        batch_tokens=batch_tokens,
+        scorer=scorer,
+    )
+
+
+class GnerGenerator(OpenNerPipe):
+    """Find entities of types that are named at run time, by a model that answers with a tag for each word.
+
+    vocab (Vocab): The pipeline's vocabulary.
+    model (Model): A generative model; its weights are loaded at `initialize` or at first use.
+    name (str): The component's name.
+    prompt (Prompt): The format of questions and answers.
+    decoding (str): "constrained": answers can only repeat the text, so that nothing is left out, added or misspelt;
+        "free": the model says what it likes, and its answer is matched with the text.
+    num_beams (int): Above 1, beam search (GNER, section 5.3), many times slower.
+    draft_from (str | None): "ents" or the key of a span group that an earlier component wrote: guesses that make
+        constrained decoding faster where they are right, and never change its result.
+    max_types (int | None): The most types in one prompt; more are split over several. None for what fits.
+    **settings (Any): See `OpenNerPipe`. A tagger's spans never overlap within a prompt; of several prompts the better
+        ones are kept.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model,
+        name: str = "gner_generator",
+        *,
+        prompt: tagging.Prompt | None = None,
+        decoding: str = "constrained",
+        num_beams: int = 1,
+        draft_from: str | None = None,
+        max_types: int | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(vocab, name, **{"threshold": 0.0, **settings})
+        self.model = model
+        self.prompt = prompt or GNERPrompt_v1()
+        self.decoding = decoding
+        self.draft_from = draft_from
+        for setting, value in (("num_beams", num_beams), ("max_types", max_types)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise error("O001", name=setting, value=value, allowed="a whole number from 1")
+        self.num_beams, self.max_types = num_beams, max_types
+        # What decoding did so far; `tally.slips` counts the slips of free answers.
+        self.tally = tagging.Tally()
+
+    @property
+    def decoding(self) -> Decoding:
+        """How answers are found: "constrained" or "free"."""
+        return self._decoding
+
+    @decoding.setter
+    def decoding(self, value: str) -> None:
+        if value not in DECODINGS:
+            raise error("O001", name="decoding", value=value, allowed=", ".join(DECODINGS))
+        self._decoding = cast(Decoding, value)
+
+    def predict(self, docs: Sequence[Doc]) -> list[list[Candidate]]:
+        """Find candidates; the docs are not changed.
+
+        docs (Sequence[Doc]): Any docs.
+        RETURNS (list[list[Candidate]]): For each doc what passed the thresholds, without overlaps.
+        """
+        asked = self._asked(docs)
+        questions = [self._question(doc, labels) for doc, labels in zip(docs, asked, strict=True)]
+        if not any(len(question.words) and question.types for question in questions):
+            return [[] for _ in docs]
+        settings = tagging.Settings(
+            constrained=self._decoding == "constrained",
+            num_beams=self.num_beams,
+            batch_tokens=self.batch_tokens,
+            max_types=self.max_types,
+        )
+        generator = self.model.shims[0].runtime
+        answers = tagging.tag(generator, self.prompt, questions, settings, self.tally)
+        return [self._candidates(*each) for each in zip(questions, asked, answers, strict=True)]
+
+    def _question(self, doc: Doc, labels: Labels) -> tagging.Question:
+        words = doc_words(doc, "spacy")
+        place = {label: i for i, label in enumerate(labels.names)}
+        guesses = self._guesses(doc) if self.draft_from and self._decoding == "constrained" else ()
+        draft = [(*words.of_span(span), place[span.label_]) for span in guesses if span.label_ in place]
+        return tagging.Question(words, labels.prompt_texts(self.use_descriptions), [d for d in draft if d[0] < d[1]])
+
+    def _guesses(self, doc: Doc) -> Iterable[Any]:
+        """What an earlier component found; of overlapping spans the later ones win, which only costs time."""
+        return doc.ents if self.draft_from == "ents" else doc.spans.get(self.draft_from, ())
+
+    def _candidates(
+        self, question: tagging.Question, labels: Labels, answers: Sequence[tagging.Answer]
+    ) -> list[Candidate]:
+        """From words to tokens; what passes its threshold, and of overlapping spans the better ones."""
+        words, found = question.words, []
+        for first, last, label, score in answers:
+            name = labels.names[label]
+            if score > self._label_thresholds.get(name, self._threshold):
+                found.append(Candidate(int(words.starts[first]), int(words.ends[last - 1]), name, score))
+        return choose(found, self._overlap)
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+        labels: Sequence[str] | Mapping[str, str] | None = None,
+    ) -> None:
+        """Load the weights.
+
+        labels (Sequence[str] | Mapping[str, str] | None): Types to look for from now on; unchanged if None.
+        """
+        if labels is not None:
+            self.labels = labels
+        _ = self.model.shims[0].generator
+
+    # Serialisation
+
+    def _save(self, path: Path) -> None:
+        self.model.shims[0].save(path)
+
+    def _load(self, path: Path) -> None:
+        self.model.shims[0].load(path)
+
+    def _pack(self) -> bytes:
+        packed: bytes = self.model.shims[0].to_bytes()
+        return packed
+
+    def _unpack(self, data: bytes) -> None:
+        self.model.shims[0].from_bytes(data)

@@ -1,0 +1,1 @@
+"""Formats of generative models: each module renders one format and reads it back."""

@@ -1,0 +1,76 @@
+"""GNER's format, to the letter, and answers that went wrong in every way that the paper and users tell of."""
+
+import pytest
+
+from spacy_openner.errors import SettingError
+from spacy_openner.prompts.gner import GNERPrompt_v1, spans_of, tags_of
+
+PROMPT = """\
+Please analyze the sentence provided, identifying the type of entity for each word on a token-by-token basis.
+Output format is: word_1(label_1), word_2(label_2), ...
+We'll use the BIO-format to label the entities, where:
+1. B- (Begin) indicates the start of a named entity.
+2. I- (Inside) is used for words within a named entity but are not the first word.
+3. O (Outside) denotes words that are not part of a named entity.
+
+Use the specific entity tags: person, city and O.
+Sentence: Ann lives in Oslo"""
+
+
+def test_the_prompt_is_the_published_one():
+    prompt = GNERPrompt_v1()
+    words = ["Ann", "lives", "in", "Oslo"]
+    assert prompt.render(words, ["person", "city"]) == PROMPT
+    assert prompt.render(words, ["person", "city"], causal=True) == f"[INST] {PROMPT} [/INST]"
+    assert prompt.answer(words, ["B-person", "O", "O", "B-city"]) == "Ann(B-person) lives(O) in(O) Oslo(B-city)"
+    assert prompt.tags(["person", "city"]) == ["O", "B-person", "I-person", "B-city", "I-city"]
+
+
+def test_placeholders_in_labels_and_texts_stay():
+    text = GNERPrompt_v1().render(["{labels}", "{prompt}"], ["{sentence}"], causal=True)
+    assert "entity tags: {sentence} and O" in text
+    assert text.endswith("Sentence: {labels} {prompt} [/INST]")
+
+
+@pytest.mark.parametrize("setting", ["instruction", "causal"])
+def test_an_instruction_without_its_places_is_refused(setting):
+    with pytest.raises(SettingError, match=setting):
+        GNERPrompt_v1(**{setting: "Find {labels}."})
+
+
+@pytest.mark.parametrize(
+    ("answer", "labels", "expected"),
+    [
+        (
+            "Ann(B-person) in(O) Oslo(B-city)",
+            ["person", "city"],
+            [("Ann", "B-person"), ("in", "O"), ("Oslo", "B-city")],
+        ),
+        # Missing spaces.
+        ("forces(O).(O)", [], [("forces", "O"), (".", "O")]),
+        # Brackets and commas in labels, one label the beginning of another.
+        ("Oslo(B-city (populated))", ["city", "city (populated)"], [("Oslo", "B-city (populated)")]),
+        # Words that look like tags, or hold one.
+        ("(O)(O) f(O)(B-person)", ["person"], [("(O)", "O"), ("f(O)", "B-person")]),
+        ("((O) a(O) )(O)", [], [("(", "O"), ("a", "O"), (")", "O")]),
+        # A label that was not asked for, and text without a tag at the end.
+        ("Ann(B-human) and", ["person"], [("Ann", "B-human")]),
+        ("", ["person"], []),
+        ("no tags at all", ["person"], []),
+        ("北京(B-city)大学(I-city)", ["city"], [("北京", "B-city"), ("大学", "I-city")]),
+    ],
+)
+def test_parse(answer, labels, expected):
+    assert [tuple(word) for word in GNERPrompt_v1().parse(answer, labels)] == expected
+
+
+def test_a_label_that_closes_a_bracket():
+    assert GNERPrompt_v1().parse("a(B-x) y) b(O)", ["x", "x) y"]) == [("a", "B-x) y"), ("b", "O")]
+
+
+def test_tags_and_spans_are_each_others_inverse():
+    spans = [(0, 2, "a"), (2, 3, "a"), (5, 6, "b")]
+    assert tags_of(6, spans) == ["B-a", "I-a", "B-a", "O", "O", "B-b"]
+    assert spans_of(tags_of(6, spans)) == spans
+    # An I- that continues nothing is not lost.
+    assert spans_of(["I-a", "I-a", "O", "I-b", "I-a"]) == [(0, 2, "a"), (3, 4, "b"), (4, 5, "a")]
