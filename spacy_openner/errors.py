@@ -84,6 +84,11 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "The tags {a!r} and {b!r} read the same to this model, or one begins the other: their labels differ in case, "
         "spaces or brackets only. Rename one of the labels.",
     ),
+    "O014": (
+        SettingError,
+        "`decoding` is 'constrained', which needs answers that tag every word (the prompt's target is {target!r}, "
+        "allowed: 'bio'). Set `decoding` to 'free'.",
+    ),
     # Checkpoints
     "O101": (
         CheckpointError,

@@ -118,11 +118,12 @@ def decoded(generator, texts, drafts=None, window=512):
     """Answers of the engine, all texts in one batch where the model can do that."""
     ids, mask, words = asked(generator, texts)
     found = []
-    for rows in tagging._together(generator, len(texts)):
-        part = slice(rows.start, rows.stop)
-        decoder, n = generator.start(ids[part], mask[part]), [len(LABELS)] * len(rows)
-        own = drafts[part] if drafts is not None else None
-        found += decode(decoder, words[part], n, generator.first(ids[part]), own, window)
+    with torch.inference_mode():
+        for rows in tagging._together(generator, len(texts)):
+            part = slice(rows.start, rows.stop)
+            decoder, n = generator.start(ids[part], mask[part]), [len(LABELS)] * len(rows)
+            own = drafts[part] if drafts is not None else None
+            found += decode(decoder, words[part], n, generator.first(ids[part]), own, window)
     return words, found
 
 

@@ -5,9 +5,12 @@ import warnings
 import numpy as np
 import pytest
 import spacy
+import torch
 from spacy.tokens import Doc, Span
+from spacy.training import Example
 
 from spacy_openner.errors import CheckpointError, OpenNerWarning, SettingError
+from spacy_openner.training.optimizer import LayerwiseAdam_v1
 from tests import tiny
 
 LABELS = ["person", "award", "city, town (populated place)"]
@@ -216,3 +219,82 @@ def test_a_tokenizer_whose_chunks_hang_together_takes_the_reference_path(t5, mon
     passes = nlp.get_pipe("gner_generator").tally.passes
     assert [[x[:3] for x in tiny.found(nlp(text))] for text in tiny.SENTENCES[:2]] == expected
     assert nlp.get_pipe("gner_generator").tally.passes == passes
+
+
+TRAIN = [
+    ("Ann Bell lives in Oslo", [(0, 2, "person"), (4, 5, "city")]),
+    ("She met Carl in Rome", [(2, 3, "person"), (4, 5, "city")]),
+    ("Oslo and Rome are far", [(0, 1, "city"), (2, 3, "city")]),
+    ("Nobody came", []),
+]
+
+
+def examples(nlp):
+    found = []
+    for text, spans in TRAIN:
+        reference = Doc(nlp.vocab, text.split())
+        reference.ents = [Span(reference, start, end, label=label) for start, end, label in spans]
+        reference._.openner_labels = ["person", "city"]
+        found.append(Example(Doc(nlp.vocab, text.split()), reference))
+    return found
+
+
+@pytest.mark.parametrize("kind", ["t5", "bert", "llama", "bart"])
+def test_overfitting_IO(kind, tmp_path):
+    nlp = pipeline(tiny.saved_generator(kind, tmp_path / "model"), labels=["person", "city"])
+    nlp.initialize(lambda: examples(nlp))
+    optimizer = LayerwiseAdam_v1(3e-3)
+    for _ in range(300):
+        losses = nlp.update(examples(nlp), sgd=optimizer, drop=0.0)
+        if losses["gner_generator"] < 0.003:
+            break
+    expected = [[(start, end, label) for start, end, label in spans] for _, spans in TRAIN]
+    docs = [eg.predicted for eg in examples(nlp)]
+    assert [[x[:3] for x in tiny.found(nlp(doc))] for doc in docs] == expected
+    nlp.to_disk(tmp_path / "saved")
+    loaded = spacy.load(tmp_path / "saved")
+    docs = [eg.predicted for eg in examples(loaded)]
+    assert [[x[:3] for x in tiny.found(loaded(doc))] for doc in docs] == expected
+    assert min(x[3] for doc in docs for x in tiny.found(doc)) > 0.9
+
+
+@pytest.mark.parametrize("prompt", [{"target": "bioes"}, {"target": "context", "context": 1}])
+def test_every_target_can_be_learnt(prompt, t5):
+    nlp = pipeline(t5, labels=["person", "city"], decoding="free", loss="answer", prompt={**PROMPT, **prompt})
+    optimizer = LayerwiseAdam_v1(3e-3)
+    for _ in range(800):
+        losses = nlp.update(examples(nlp)[:2], sgd=optimizer, drop=0.0)
+        if losses["gner_generator"] < 0.01:
+            break
+    docs = [nlp(eg.predicted) for eg in examples(nlp)[:2]]
+    expected = [[(start, end, label) for start, end, label in spans] for _, spans in TRAIN[:2]]
+    assert [[x[:3] for x in tiny.found(doc)] for doc in docs] == expected
+
+
+def test_the_loss_is_the_one_of_transformers(t5):
+    """The loss "answer" beside the labels argument of the model itself, one text, no dropout."""
+    nlp = pipeline(t5, labels=["person", "city"], loss="answer")
+    pipe = nlp.get_pipe("gner_generator")
+    pipe.sampler = lambda present, universe: {"person": "person", "city": "city"}
+    eg = examples(nlp)[0]
+    ours = nlp.update([eg], sgd=False, drop=0.0)["gner_generator"]
+    generator = pipe.model.shims[0].generator
+    words = [token.text for token in eg.predicted]
+    ids, mask = generator.read([pipe.prompt.render(words, ["person", "city"])])
+    answer = pipe.prompt.answer(words, ["B-person", "I-person", "O", "O", "B-city"])
+    wanted = torch.tensor([[*generator.tokenizer(answer, add_special_tokens=False)["input_ids"], generator.end]])
+    with torch.inference_mode():
+        theirs = generator.network.eval()(input_ids=ids, attention_mask=mask, labels=wanted).loss
+    assert ours == pytest.approx(float(theirs), rel=1e-3)
+
+
+def test_unknown_words_teach_nothing(t5):
+    nlp = pipeline(t5, labels=["person", "city"])
+    reference = Doc(nlp.vocab, ["Ann", "came"])
+    reference.set_ents([], missing=[reference[0:2]])
+    assert nlp.update([Example(Doc(nlp.vocab, ["Ann", "came"]), reference)], sgd=None)["gner_generator"] == 0.0
+
+
+def test_constrained_decoding_needs_answers_that_tag_every_word(t5):
+    with pytest.raises(SettingError, match="O014"):
+        pipeline(t5, prompt={**PROMPT, "target": "entities"})

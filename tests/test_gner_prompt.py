@@ -68,6 +68,39 @@ def test_a_label_that_closes_a_bracket():
     assert GNERPrompt_v1().parse("a(B-x) y) b(O)", ["x", "x) y"]) == [("a", "B-x) y"), ("b", "O")]
 
 
+TOKYO = ["John", "explored", "Tokyo", ",", "and", "flew", "back", "to", "New", "York", "."]
+TOKYO_TAGS = ["B-Person", "O", "B-Location", "O", "O", "O", "O", "O", "B-Location", "I-Location", "O"]
+
+
+@pytest.mark.parametrize(
+    ("target", "context", "answer"),
+    [
+        ("entities", None, "[John](Person) [Tokyo](Location) [New York](Location)"),
+        ("context", 1, "[John](Person) explored [Tokyo](Location) , to [New York](Location) ."),
+        ("context", None, "[John](Person) explored [Tokyo](Location) , and flew back to [New York](Location) ."),
+        (
+            "bioes",
+            None,
+            "John(S-Person) explored(O) Tokyo(S-Location) ,(O) and(O) flew(O) back(O) to(O) New(B-Location) "
+            "York(E-Location) .(O)",
+        ),
+    ],
+)
+def test_the_other_targets_of_the_paper(target, context, answer):
+    prompt = GNERPrompt_v1(target=target, context=context)
+    assert prompt.answer(TOKYO, TOKYO_TAGS) == answer
+    read = prompt.parse(answer, ["Person", "Location"])
+    said = dict(zip(TOKYO, TOKYO_TAGS, strict=True))
+    assert all(said[word] == tag for word, tag in read)
+    assert {word for word, _ in read} >= {"John", "Tokyo", "New", "York"}
+
+
+@pytest.mark.parametrize("settings", [{"target": "magic"}, {"context": 0}])
+def test_targets_are_checked(settings):
+    with pytest.raises(SettingError, match=next(iter(settings))):
+        GNERPrompt_v1(**settings)
+
+
 def test_tags_and_spans_are_each_others_inverse():
     spans = [(0, 2, "a"), (2, 3, "a"), (5, 6, "b")]
     assert tags_of(6, spans) == ["B-a", "I-a", "B-a", "O", "O", "B-b"]

@@ -183,7 +183,7 @@ def generator_tokenizer(kind: str) -> PreTrainedTokenizerFast:
     if kind == "bert":
         return tokenizer("bert")
     specials = ["<pad>", "</s>", "<s>", "<unk>"]
-    tags = ["O", "B-person", "I-person", "B-award", "I-city", "B-city, town (populated place)"]
+    tags = ["O", "B-person", "I-person", "B-award", "I-city", "B-city, town (populated place)", "S-person", "E-city"]
     answers = [" ".join(f"{w}({t})" for w, t in zip(text.split(), tags * 9, strict=False)) for text in SENTENCES]
     text = SENTENCES * 2 + LABELS + answers + ["[INST] Use the specific entity tags: a, b and O. Sentence: [/INST]"]
     if kind == "gpt2":

@@ -1,6 +1,6 @@
 """`gner_generator`: entities of types named at run time, by a generative model that tags every word (GNER)."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -10,15 +10,21 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
+from ..data.align import types_of
 from ..decoding.spans import choose
 from ..errors import error
 from ..labels import Labels
 from ..models import tagging
+from ..models.jobs import Prompt
+from ..models.matching import Lesson
+from ..models.teaching import LOSSES, Exercise, exercises, loss_of
 from ..models.words import doc_words
 from ..prompts.gner import GNERPrompt_v1
+from ..training.sampling import Sampler
 from ..types import Candidate
 from .config_keys import check_config_keys
-from .open_ner_pipe import SCORE_WEIGHTS, OpenNerPipe
+from .open_ner_pipe import SCORE_WEIGHTS
+from .trainable_pipe import TrainablePipe
 
 Decoding = Literal["constrained", "free"]
 DECODINGS: tuple[str, ...] = ("constrained", "free")
@@ -43,6 +49,8 @@ DEFAULT_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
         "threshold": 0.0,
         "label_thresholds": {},
         "use_descriptions": False,
+        "loss": "choices",
+        "sampler": {"@misc": "spacy-openner.TypeSampler.v1"},
         "decoding": "constrained",
         "num_beams": 1,
         "draft_from": None,
@@ -64,6 +72,8 @@ def make_gner_generator(
     threshold: float,
     label_thresholds: dict[str, float],
     use_descriptions: bool,
+    loss: str,
+    sampler: Callable,
     decoding: str,
     num_beams: int,
     draft_from: str | None,
@@ -86,6 +96,8 @@ def make_gner_generator(
         model,
         name,
         prompt=prompt,
+        loss=loss,
+        sampler=sampler,
         decoding=decoding,
         num_beams=num_beams,
         draft_from=draft_from,
@@ -102,13 +114,16 @@ def make_gner_generator(
     )
 
 
-class GnerGenerator(OpenNerPipe):
+class GnerGenerator(TrainablePipe):
     """Find entities of types that are named at run time, by a model that answers with a tag for each word.
 
     vocab (Vocab): The pipeline's vocabulary.
     model (Model): A generative model; its weights are loaded at `initialize` or at first use.
     name (str): The component's name.
     prompt (Prompt): The format of questions and answers.
+    loss (str): What training minimises: "choices", the cross-entropy of what constrained decoding chooses; or "answer",
+        that of all pieces of the answer, which free decoding needs.
+    sampler (Sampler | None): Draws the types of training prompts.
     decoding (str): "constrained": answers can only repeat the text, so that nothing is left out, added or misspelt;
         "free": the model says what it likes, and its answer is matched with the text.
     num_beams (int): Above 1, beam search (GNER, section 5.3), many times slower.
@@ -125,16 +140,20 @@ class GnerGenerator(OpenNerPipe):
         model: Model,
         name: str = "gner_generator",
         *,
-        prompt: tagging.Prompt | None = None,
+        prompt: Prompt | None = None,
+        loss: str = "choices",
+        sampler: Sampler | None = None,
         decoding: str = "constrained",
         num_beams: int = 1,
         draft_from: str | None = None,
         max_types: int | None = None,
         **settings: Any,
     ) -> None:
-        super().__init__(vocab, name, **{"threshold": 0.0, **settings})
-        self.model = model
-        self.prompt = prompt or GNERPrompt_v1()
+        super().__init__(vocab, model, name, sampler=sampler, **{"threshold": 0.0, **settings})
+        self.prompt: Prompt = prompt or GNERPrompt_v1()
+        if loss not in LOSSES:
+            raise error("O001", name="loss", value=loss, allowed=", ".join(LOSSES))
+        self.loss = loss
         self.decoding = decoding
         self.draft_from = draft_from
         for setting, value in (("num_beams", num_beams), ("max_types", max_types)):
@@ -153,6 +172,8 @@ class GnerGenerator(OpenNerPipe):
     def decoding(self, value: str) -> None:
         if value not in DECODINGS:
             raise error("O001", name="decoding", value=value, allowed=", ".join(DECODINGS))
+        if value == "constrained" and self.prompt.target != "bio":
+            raise error("O014", target=self.prompt.target)
         self._decoding = cast(Decoding, value)
 
     def predict(self, docs: Sequence[Doc]) -> list[list[Candidate]]:
@@ -204,13 +225,32 @@ class GnerGenerator(OpenNerPipe):
         nlp: Language | None = None,
         labels: Sequence[str] | Mapping[str, str] | None = None,
     ) -> None:
-        """Load the weights.
+        """Load the weights. Weights that are there already are left alone.
 
-        labels (Sequence[str] | Mapping[str, str] | None): Types to look for from now on; unchanged if None.
+        get_examples (Callable): Yields examples. If there are no labels yet, those that they know are taken.
+        labels (Sequence[str] | Mapping[str, str] | None): Types to look for from now on; unchanged if None. An
+            empty list leaves them open, to be named by each doc or later.
         """
         if labels is not None:
             self.labels = labels
+        elif not self.labels:
+            self.labels = types_of(get_examples(), self.spans_key)
         _ = self.model.shims[0].generator
+
+    def _batches(self, lessons: Sequence[Lesson]) -> Iterator[Exercise]:
+        return exercises(self.model.shims[0].generator, self.prompt, lessons, self.loss, self.batch_tokens)
+
+    def get_loss(self, batch: Exercise, scores: Any) -> tuple[float, Any]:
+        """Compare choices with the gold annotation.
+
+        batch (Exercise): What was asked.
+        scores (torch.Tensor): The model's logits.
+        RETURNS (tuple): The loss, averaged over the texts of the update, and its gradient by the scores.
+        """
+        leaf = scores.detach().requires_grad_()
+        loss = loss_of(batch, leaf)
+        loss.backward()
+        return float(loss.detach()), leaf.grad
 
     # Serialisation
 

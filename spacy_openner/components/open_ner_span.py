@@ -1,8 +1,6 @@
 """`open_ner_span`: entities of types named at run time, by scoring spans (GLiNER)."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,24 +8,23 @@ from typing import Any
 import numpy as np
 from spacy.language import Language
 from spacy.tokens import Doc, Span
-from spacy.training import Example, validate_examples
+from spacy.training import Example
 from spacy.vocab import Vocab
-from thinc.api import Config, Model, Optimizer, set_dropout_rate
+from thinc.api import Config, Model
 
 from .. import labels as doc_labels
-from ..data.align import Gold, align, types_of
+from ..data.align import types_of
 from ..decoding.spans import choose, merge_adjacent
-from ..errors import error, warn
+from ..errors import error
 from ..models import matching
 from ..models.matching import Question
-from ..models.words import doc_words
-from ..training.lessons import make_lesson
+from ..models.words import WordMode, doc_words
 from ..training.losses import Loss, SpanLoss_v1, gradient_of
-from ..training.optimizer import LayerwiseAdam_v1
-from ..training.sampling import Sampler, TypeSampler_v1
+from ..training.sampling import Sampler
 from ..types import Candidate
 from .config_keys import check_config_keys
-from .open_ner_pipe import SCORE_WEIGHTS, OpenNerPipe
+from .open_ner_pipe import SCORE_WEIGHTS
+from .trainable_pipe import TrainablePipe
 
 DEFAULT_CONFIG = """
 [model]
@@ -108,7 +105,7 @@ def make_open_ner_span(
     )
 
 
-class OpenNerSpan(OpenNerPipe):
+class OpenNerSpan(TrainablePipe):
     """Find entities of types that are named at run time, by scoring all spans against all types.
 
     vocab (Vocab): The pipeline's vocabulary.
@@ -129,12 +126,8 @@ class OpenNerSpan(OpenNerPipe):
         sampler: Sampler | None = None,
         **settings: Any,
     ) -> None:
-        super().__init__(vocab, name, **settings)
-        self.model = model
+        super().__init__(vocab, model, name, sampler=sampler, **settings)
         self.loss = loss or SpanLoss_v1()
-        self.sampler = sampler or TypeSampler_v1()
-        # Gold spans that training met and could not teach, by reason.
-        self.untaught: Counter[str] = Counter()
 
     def predict(self, docs: Sequence[Doc]) -> list[list[Candidate]]:
         """Find candidates; the docs are not changed. Safe to call from several threads.
@@ -186,11 +179,6 @@ class OpenNerSpan(OpenNerPipe):
 
     # Training
 
-    @property
-    def is_trainable(self) -> bool:
-        """Whether the component can be updated."""
-        return True
-
     def initialize(
         self,
         get_examples: Callable[[], Iterable[Example]],
@@ -215,37 +203,15 @@ class OpenNerSpan(OpenNerPipe):
             self.labels = types_of(get_examples(), self.spans_key)
         matching.start(self.model, lambda: [eg.predicted for eg in islice(get_examples(), 10)], encoder, head)
 
-    def update(
-        self,
-        examples: Iterable[Example],
-        *,
-        drop: float = 0.0,
-        sgd: Optimizer | None = None,
-        losses: dict[str, float] | None = None,
-    ) -> dict[str, float]:
-        """Learn from a batch (GLiNER, section 2.2).
+    def _batches(self, lessons: Sequence[matching.Lesson]) -> Iterator[matching.LessonBatch]:
+        return matching.lesson_batches(self.model, lessons, self.batch_tokens)
 
-        A text's own list of types (`reference._.openner_labels`, which the corpus reader sets) says what its
-        annotation covers; without one, the component's labels do. Other types are never taken for absent.
+    def _word_mode(self) -> WordMode:
+        mode: WordMode = self.model.attrs["words"]
+        return mode
 
-        drop (float): Dropout of the head.
-        sgd (Optimizer | None): Applies the gradients; None to gather them.
-        losses (dict[str, float] | None): Where the loss is added, under the component's name.
-        RETURNS (dict[str, float]): The losses.
-        """
-        losses = {} if losses is None else losses
-        losses.setdefault(self.name, 0.0)
-        examples = list(examples)
-        validate_examples(examples, "OpenNerSpan.update")
-        set_dropout_rate(self.model, drop)
-        for batch in matching.lesson_batches(self.model, self._lessons(examples), self.batch_tokens):
-            scores, backprop = self.model.begin_update(batch.request)
-            loss, d_scores = self.get_loss(batch, scores)
-            backprop(d_scores)
-            losses[self.name] += loss
-        if sgd is not None:
-            self.finish_update(sgd)
-        return losses
+    def _widest(self) -> int:
+        return matching.max_width(self.model)
 
     def get_loss(self, batch: matching.LessonBatch, scores: Any) -> tuple[float, Any]:
         """Compare scores with the gold annotation.
@@ -256,44 +222,6 @@ class OpenNerSpan(OpenNerPipe):
         """
         targets, known = matching.targets(self.model, scores, batch.marks)
         return gradient_of(self.loss, scores, targets, known, batch.share)
-
-    def finish_update(self, sgd: Optimizer) -> None:
-        """Apply the gradients that updates have gathered."""
-        self.model.finish_update(sgd)
-
-    @contextmanager
-    def use_params(self, params: dict) -> Iterator[None]:
-        """Part of spaCy's protocol; averages of parameters are not kept by PyTorch layers."""
-        with self.model.use_params(params):
-            yield
-
-    def create_optimizer(self) -> Optimizer:
-        """The optimizer of a component that is trained alone: rates of the paper (section 3.2)."""
-        return LayerwiseAdam_v1()
-
-    def _lessons(self, examples: Sequence[Example]) -> list[matching.Lesson]:
-        lessons = []
-        for example in examples:
-            gold = align(example, self.spans_key, self.model.attrs["words"])
-            asked = doc_labels.read(example.reference, self._labels)
-            universe = dict(zip(asked.names, asked.descriptions, strict=True)) or {label: label for label in gold.types}
-            self._count_untaught(gold)
-            lessons.append(make_lesson(gold, universe, self.sampler, example.predicted))
-        return lessons
-
-    def _count_untaught(self, gold: Gold) -> None:
-        """Say it, at the first and at every tenfold count, when gold spans are out of the model's reach."""
-        widest = matching.max_width(self.model)
-        wide = sum(last - first > widest for first, last, _ in gold.spans) if widest else 0
-        if self._passes_a_power_of_ten("wide", wide):
-            warn("W006", n=self.untaught["wide"], widest=widest)
-        if self._passes_a_power_of_ten("misaligned", gold.misaligned):
-            warn("W007", n=self.untaught["misaligned"])
-
-    def _passes_a_power_of_ten(self, reason: str, n: int) -> bool:
-        before = self.untaught[reason]
-        self.untaught[reason] += n
-        return len(str(self.untaught[reason])) > len(str(before)) or (before == 0 and n > 0)
 
     # Serialisation
 

@@ -40,7 +40,6 @@ class HFDecoder:
         """Where the weights are."""
         return torch.device(self.model.device)
 
-    @torch.inference_mode()
     def feed(self, rows: Sequence[int], pieces: Sequence[Sequence[int]], keep: Sequence[int]) -> None:
         """See `Decoder.feed`."""
         self._keep(rows, [self.prompt[row] + n for row, n in zip(rows, keep, strict=True)])
@@ -54,22 +53,25 @@ class HFDecoder:
         self.hidden, self.layers = self._run(ids, positions, mask, steps[past:])
         self.lengths = [length + longest for length in self.lengths]
 
-    @torch.inference_mode()
     def choices(self, places: Sequence[tuple[int, int]], allowed: Sequence[Sequence[int]]) -> list[np.ndarray]:
         """See `Decoder.choices`. Only the places and pieces asked for meet the output layer."""
         if not places:
             return []
-        assert self.hidden is not None
-        index = torch.tensor(places, device=self.device)
         columns = sorted({piece for pieces in allowed for piece in pieces})
         number = {piece: i for i, piece in enumerate(columns)}
-        states = self.hidden[index[:, 0], index[:, 1]]
-        scores = self._scores(states, torch.tensor(columns, device=self.device)).float().cpu().numpy()
+        scores = self.logits(places, columns).float().cpu().numpy()
         found = []
         for row, pieces in zip(scores, allowed, strict=True):
             values = row[[number[piece] for piece in pieces]]
             found.append(values - np.logaddexp.reduce(values))
         return found
+
+    def logits(self, places: Sequence[tuple[int, int]], columns: Sequence[int]) -> Tensor:
+        """Score pieces at places of the pass just made. *Shape:* (places, columns)."""
+        assert self.hidden is not None
+        index = torch.tensor(places, device=self.device)
+        states = self.hidden[index[:, 0], index[:, 1]]
+        return self._scores(states, torch.tensor(columns, device=self.device))
 
     def _keep(self, rows: Sequence[int], lengths: Sequence[int]) -> None:
         """Forget other rows and what is beyond each row's length, and align the rest to the right."""
@@ -115,7 +117,6 @@ class HFDecoder:
 class CrossDecoder(HFDecoder):
     """A decoder that looks at what an encoder made of the prompt."""
 
-    @torch.inference_mode()
     def __init__(self, model: Any, ids: Tensor, mask: Tensor) -> None:
         super().__init__(model, ids, mask)
         self.seen = model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
@@ -151,7 +152,6 @@ class T5Decoder(CrossDecoder):
 class BertDecoder(CrossDecoder):
     """`EncoderDecoderModel` whose decoder is a BERT: positions are absolute, and given."""
 
-    @torch.inference_mode()
     def __init__(self, model: Any, ids: Tensor, mask: Tensor) -> None:
         super().__init__(model, ids, mask)
         if hasattr(model, "enc_to_dec_proj"):
@@ -203,7 +203,6 @@ class LearnedDecoder(CrossDecoder):
 class CausalDecoder(HFDecoder):
     """LLaMA and its kin: the prompt is the beginning of the same sequence; its last piece starts the answer."""
 
-    @torch.inference_mode()
     def __init__(self, model: Any, ids: Tensor, mask: Tensor) -> None:
         super().__init__(model, ids, mask)
         # The prompts without their last pieces, each aligned to the right.

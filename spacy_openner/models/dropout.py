@@ -25,6 +25,10 @@ class ByteDropout(nn.Dropout):
         return states * kept.mul_(LEVELS / (LEVELS - dropped))
 
 
+# By these names attention layers keep the rate for their weights, and other layers without nn.Dropout theirs.
+RATES = ("dropout", "dropout_prob", "attention_dropout")
+
+
 def quicken(network: nn.Module) -> None:
     """Let all dropout layers of a network draw bytes, and leave attention weights alone.
 
@@ -34,12 +38,24 @@ def quicken(network: nn.Module) -> None:
     for module in network.modules():
         if type(module) is nn.Dropout:
             module.__class__ = ByteDropout
-        if isinstance(getattr(module, "dropout_prob", None), float):
-            module.dropout_prob = 0.0  # type: ignore[assignment]
+        if _is_attention(module):
+            _set_rates(module, 0.0)
 
 
 def set_dropout(network: nn.Module, rate: float) -> None:
-    """Set the rate of all dropout layers."""
+    """Set the rate of all dropout, that of attention weights aside."""
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = rate
+        elif not _is_attention(module):
+            _set_rates(module, rate)
+
+
+def _is_attention(module: nn.Module) -> bool:
+    return "Attention" in type(module).__name__
+
+
+def _set_rates(module: nn.Module, rate: float) -> None:
+    for name in RATES:
+        if isinstance(module.__dict__.get(name), float):
+            setattr(module, name, rate)

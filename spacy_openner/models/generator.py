@@ -3,6 +3,7 @@
 import copy
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from . import sources
 from .backbones import T5_FAMILY, load_tokenizer
 from .chunks import Chunks
 from .decoders import HFDecoder, decoder_class
+from .dropout import quicken, set_dropout
 from .hf_shim import apply_gradients, pack, unpack
 from .runtime import Precision, resolve
 
@@ -113,6 +115,7 @@ def of(network: Any, tokenizer: Any) -> Generator:
     # Set once: changing them at call time is what makes fast tokenizers unsafe between threads.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
+    quicken(network)
     chunks = Chunks(tokenizer, leads=not network.config.is_encoder_decoder)
     return Generator(network.eval(), tokenizer, chunks)
 
@@ -185,6 +188,22 @@ class GeneratorShim(PyTorchShim):
         if chosen != "float32":
             network = copy.deepcopy(network).to({"bfloat16": torch.bfloat16, "float16": torch.float16}[chosen])
         return Generator(network.to(device), generator.tokenizer, generator.chunks)
+
+    def begin_update(self, inputs: Any) -> tuple[torch.Tensor, Callable[[torch.Tensor], None]]:
+        """Make the choices of an exercise (`teaching.Exercise`) for training.
+
+        RETURNS (tuple): Logits, and a callback that takes the gradient of the loss by them.
+        """
+        generator = self.generator
+        generator.network.train()
+        self._runtime = None
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision):
+            logits = inputs.scores(generator)
+        return logits, lambda gradient: torch.autograd.backward(logits, gradient)
+
+    def set_dropout(self, rate: float) -> None:
+        """Set the rate of all dropout layers."""
+        set_dropout(self.generator.network, rate)
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Apply the gradients; the runtime is stale then."""

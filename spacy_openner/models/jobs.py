@@ -24,6 +24,11 @@ class Prompt(Protocol):
 
     def parse(self, text: str, labels: Sequence[str]) -> list[Any]: ...
 
+    def answer(self, words: Sequence[str], tags: Sequence[str]) -> str: ...
+
+    @property
+    def target(self) -> str: ...
+
 
 class Question(NamedTuple):
     """What one text is asked.

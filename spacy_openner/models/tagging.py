@@ -57,9 +57,10 @@ def tag(
     tally = tally if tally is not None else Tally()
     found: list[list[Answer]] = [[] for _ in questions]
     jobs = [job for i, question in enumerate(questions) for job in jobs_of(generator, prompt, question, i, settings)]
-    for batch in in_batches(jobs, settings.batch_tokens):
-        for job, answers in zip(batch, _answer(generator, prompt, questions, batch, settings, tally), strict=True):
-            found[job.text] += answers
+    with torch.inference_mode():
+        for batch in in_batches(jobs, settings.batch_tokens):
+            for job, answers in zip(batch, _answer(generator, prompt, questions, batch, settings, tally), strict=True):
+                found[job.text] += answers
     return found
 
 
@@ -166,18 +167,17 @@ def _say(
             words[row], tagsets[row], generator.end, said[start:].tolist()
         )
     network = generator.network
-    with torch.inference_mode():
-        said = network.generate(
-            input_ids=ids.to(network.device),
-            attention_mask=mask.to(network.device),
-            # Room to stray: a free answer may be longer than the text.
-            max_new_tokens=longest if tagsets is not None else longest + longest // 4 + 8,
-            num_beams=settings.num_beams,
-            do_sample=False,
-            eos_token_id=generator.end,
-            pad_token_id=generator.tokenizer.pad_token_id or 0,
-            **options,
-        )
+    said = network.generate(
+        input_ids=ids.to(network.device),
+        attention_mask=mask.to(network.device),
+        # Room to stray: a free answer may be longer than the text.
+        max_new_tokens=longest if tagsets is not None else longest + longest // 4 + 8,
+        num_beams=settings.num_beams,
+        do_sample=False,
+        eos_token_id=generator.end,
+        pad_token_id=generator.tokenizer.pad_token_id or 0,
+        **options,
+    )
     return [_until(row[start:].tolist(), generator.end) for row in said]
 
 

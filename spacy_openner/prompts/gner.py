@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from ..errors import error
 
@@ -20,7 +20,9 @@ Use the specific entity tags: {labels} and O.
 Sentence: {sentence}"""
 CAUSAL = "[INST] {prompt} [/INST]"
 PLACEHOLDER = re.compile(r"\{(labels|sentence)\}")
-UNKNOWN_TAG = r"[BI]-[^()]*"
+Target = Literal["bio", "bioes", "entities", "context"]
+TARGETS: tuple[str, ...] = ("bio", "bioes", "entities", "context")
+AS_BIO = {"B": "B", "S": "B", "I": "I", "E": "I", "O": "O"}
 
 
 class TaggedWord(NamedTuple):
@@ -35,9 +37,11 @@ class GNERPrompt(NamedTuple):
 
     instruction: str = INSTRUCTION
     causal: str = CAUSAL
+    target: Target = "bio"
+    context: int | None = None
 
     def render(self, words: Sequence[str], labels: Sequence[str], *, causal: bool = False) -> str:
-        """Ask for the tags of all words.
+        """Ask for the entities of a text.
 
         causal (bool): For a model that goes on with the prompt, instead of answering it.
         """
@@ -47,16 +51,23 @@ class GNERPrompt(NamedTuple):
         return self.causal.replace("{prompt}", question, 1) if causal else question
 
     def chunk(self, word: str, tag: str) -> str:
-        """One word of an answer."""
+        """One word of an answer that tags all words."""
         return f"{word}({tag})"
 
     def tags(self, labels: Sequence[str]) -> list[str]:
-        """All tags, "O" first, then each label's two."""
+        """All tags of BIO, "O" first, then each label's two."""
         return [OUTSIDE, *(mark + label for label in labels for mark in (BEGIN, INSIDE))]
 
     def answer(self, words: Sequence[str], tags: Sequence[str]) -> str:
-        """What a model is trained to say."""
-        return " ".join(self.chunk(word, tag) for word, tag in zip(words, tags, strict=True))
+        """What a model is trained to say (GNER, figure 3).
+
+        tags (Sequence[str]): The tag of each word, in BIO whatever the target.
+        """
+        if self.target == "bio":
+            return " ".join(self.chunk(word, tag) for word, tag in zip(words, tags, strict=True))
+        if self.target == "bioes":
+            return " ".join(self.chunk(word, tag) for word, tag in zip(words, _bioes(tags), strict=True))
+        return _bracketed(words, tags, self.context if self.target == "context" else 0)
 
     def parse(self, text: str, labels: Sequence[str]) -> list[TaggedWord]:
         """Read an answer, however it went wrong.
@@ -66,29 +77,72 @@ class GNERPrompt(NamedTuple):
 
         text (str): What a model said.
         labels (Sequence[str]): The types that it was asked for.
-        RETURNS (list[TaggedWord]): In order. Text after the last tag is no word of any tag, and left out.
+        RETURNS (list[TaggedWord]): In order, with tags of BIO. Text after the last tag is no word of any tag, and left
+            out where every word has one.
         """
+        if self.target in ("entities", "context"):
+            return _parse_bracketed(text, labels)
+        marks = "BIES" if self.target == "bioes" else "BI"
         # Longest first: a label may begin with another one.
-        known = sorted((re.escape(tag) for tag in self.tags(labels)), key=len, reverse=True)
-        found = list(re.finditer(rf"\((?P<tag>{'|'.join(known)}|{UNKNOWN_TAG})\)", text))
+        known = sorted((f"[{marks}]-{re.escape(label)}" for label in labels), key=len, reverse=True)
+        found = list(re.finditer(rf"\((?P<tag>{'|'.join([*known, OUTSIDE])}|[{marks}]-[^()]*)\)", text))
         words, start = [], 0
         for i, match in enumerate(found):
-            follows = i + 1 < len(found) and found[i + 1].start() == match.end()
             # "(O)(O)" is the word "(O)" with its tag, and so is the end of "f(O)(O)".
-            if follows:
+            if i + 1 < len(found) and found[i + 1].start() == match.end():
                 continue
-            words.append(TaggedWord(text[start : match.start()].strip(), match["tag"]))
+            words.append(
+                TaggedWord(text[start : match.start()].strip(), AS_BIO.get(match["tag"][0], "") + match["tag"][1:])
+            )
             start = match.end()
         return [word for word in words if word.word]
 
 
-def GNERPrompt_v1(instruction: str = INSTRUCTION, causal: str = CAUSAL) -> GNERPrompt:
+def _bioes(tags: Sequence[str]) -> list[str]:
+    """Mark the ends of entities and single words."""
+    marked = []
+    for tag, after in zip(tags, [*tags[1:], OUTSIDE], strict=True):
+        last = not after.startswith(INSIDE)
+        mark = {BEGIN: "S-" if last else BEGIN, INSIDE: "E-" if last else INSIDE}.get(tag[:2])
+        marked.append(mark + tag[2:] if mark else tag)
+    return marked
+
+
+def _bracketed(words: Sequence[str], tags: Sequence[str], context: int | None) -> str:
+    """Entities as [mention](label), with so many words around each; None for all words."""
+    spans = spans_of(tags)
+    near = [context is None or any(s - context <= i < e + context for s, e, _ in spans) for i in range(len(words))]
+    parts = [word if kept else "" for word, kept in zip(words, near, strict=True)]
+    for start, end, label in spans:
+        parts[start:end] = [f"[{' '.join(words[start:end])}]({label})"] + [""] * (end - start - 1)
+    return " ".join(part for part in parts if part)
+
+
+def _parse_bracketed(text: str, labels: Sequence[str]) -> list[TaggedWord]:
+    known = sorted(map(re.escape, labels), key=len, reverse=True)
+    pattern = rf"\[(?P<mention>.+?)\]\((?P<label>{'|'.join([*known, '[^()]*'])})\)"
+    words, start = [], 0
+    for match in re.finditer(pattern, text):
+        words += [TaggedWord(word, OUTSIDE) for word in text[start : match.start()].split()]
+        for i, word in enumerate(match["mention"].split()):
+            words.append(TaggedWord(word, (INSIDE if i else BEGIN) + match["label"]))
+        start = match.end()
+    return words + [TaggedWord(word, OUTSIDE) for word in text[start:].split()]
+
+
+def GNERPrompt_v1(
+    instruction: str = INSTRUCTION, causal: str = CAUSAL, target: str = "bio", context: int | None = None
+) -> GNERPrompt:
     """The prompt of published GNER checkpoints, registered as "spacy-openner.GNERPrompt.v1".
 
     instruction (str): The text around "{labels}" and "{sentence}".
     causal (str): The text around "{prompt}", for causal models.
+    target (str): What answers look like (GNER, section 3): "bio" tags every word, and "bioes" with more tags;
+        "entities" names the entities alone, "context" with words around them. Only "bio" can be decoded under
+        constraints.
+    context (int | None): For "context": how many words on each side; None for the whole text.
     RETURNS (GNERPrompt): Renders questions and answers, and reads answers.
-    RAISES (SettingError): When a placeholder is missing.
+    RAISES (SettingError): When a placeholder is missing, or for an unknown target.
     """
     for name, text, needed in (
         ("instruction", instruction, ("{labels}", "{sentence}")),
@@ -96,7 +150,11 @@ def GNERPrompt_v1(instruction: str = INSTRUCTION, causal: str = CAUSAL) -> GNERP
     ):
         if any(place not in text for place in needed):
             raise error("O001", name=name, value=text, allowed=f"a text with {' and '.join(needed)}")
-    return GNERPrompt(instruction, causal)
+    if target not in TARGETS:
+        raise error("O001", name="target", value=target, allowed=", ".join(TARGETS))
+    if context is not None and (isinstance(context, bool) or not isinstance(context, int) or context < 1):
+        raise error("O001", name="context", value=context, allowed="a whole number from 1, or null for the whole text")
+    return GNERPrompt(instruction, causal, cast(Target, target), context)
 
 
 def spans_of(tags: Iterable[str]) -> list[tuple[int, int, str]]:
