@@ -298,3 +298,43 @@ def test_unknown_words_teach_nothing(t5):
 def test_constrained_decoding_needs_answers_that_tag_every_word(t5):
     with pytest.raises(SettingError, match="O014"):
         pipeline(t5, prompt={**PROMPT, "target": "entities"})
+
+
+def test_a_decoder_on_a_pretrained_encoder(tmp_path):
+    nlp = pipeline("", labels=["person", "city"])
+    encoder = tiny.backbone("bert", tmp_path / "encoder")
+    nlp.get_pipe("gner_generator").initialize(lambda: examples(nlp), nlp=nlp, encoder=encoder, layers=1)
+    generator = nlp.get_pipe("gner_generator").model.shims[0].generator
+    network = generator.network
+    table = network.encoder.embeddings.word_embeddings.weight
+    assert network.decoder.bert.embeddings.word_embeddings.weight is table
+    assert network.decoder.cls.predictions.decoder.weight is table
+    old, new = network.encoder.encoder.layer[-1], network.decoder.bert.encoder.layer[0]
+    assert torch.equal(old.output.dense.weight, new.output.dense.weight)
+    nlp.update(examples(nlp), sgd=LayerwiseAdam_v1(1e-2))
+    found = [tiny.found(nlp(text)) for text in tiny.SENTENCES]
+    nlp.to_disk(tmp_path / "saved")
+    # The shared table is stored once.
+    size = (tmp_path / "saved" / "gner_generator" / "model" / "model.safetensors").stat().st_size
+    assert size < 4 * sum(p.numel() for p in network.parameters()) + 50_000
+    loaded = spacy.load(tmp_path / "saved")
+    assert [tiny.found(loaded(text)) for text in tiny.SENTENCES] == found
+    again = loaded.get_pipe("gner_generator").model.shims[0].generator.network
+    assert again.decoder.bert.embeddings.word_embeddings.weight is again.encoder.embeddings.word_embeddings.weight
+
+
+def test_random_weights_from_a_config(t5):
+    nlp = pipeline("", labels=["person", "city"])
+    config = {
+        "model_type": "t5",
+        "d_model": 16,
+        "d_kv": 4,
+        "d_ff": 16,
+        "num_layers": 1,
+        "num_heads": 2,
+        "decoder_start_token_id": 0,
+    }
+    nlp.get_pipe("gner_generator").initialize(lambda: examples(nlp), config=config, tokenizer=t5)
+    assert nlp.update(examples(nlp))["gner_generator"] > 0
+    with pytest.raises(SettingError, match="model_type"):
+        pipeline("").get_pipe("gner_generator").initialize(list, config={"model_type": "magic"}, tokenizer=t5)

@@ -123,3 +123,20 @@ def test_the_recipe_of_the_default_weights(corpus, tmp_path):
     pipe = spacy.load(tmp_path / "out" / "model-last").get_pipe("open_ner_span")
     assert pipe.labels == ()
     assert matching.shim_of(pipe.model).checkpoint.network.head.width == 16
+
+
+def test_the_recipe_of_a_generator(corpus, tmp_path):
+    overrides = {
+        "paths.train": str(corpus / "train" / "music.spacy"),
+        "paths.dev": str(corpus / "dev" / "music.spacy"),
+        "initialize.components.gner_generator.encoder": str(tiny.backbone("bert", tmp_path / "encoder")),
+        "initialize.components.gner_generator.layers": 1,
+        "training.max_steps": 2,
+        "training.eval_frequency": 2,
+        "training.optimizer.learn_rate.warmup_steps": 1,
+    }
+    train(ROOT / "configs" / "generator.cfg", tmp_path / "out", overrides=overrides)
+    nlp = spacy.load(tmp_path / "out" / "model-last")
+    assert "song" in nlp.get_pipe("gner_generator").labels
+    assert "openner_f" in nlp.meta["performance"]
+    assert nlp("A song by nobody.").spans["openner"] is not None

@@ -15,6 +15,7 @@ from ..decoding.spans import choose
 from ..errors import error
 from ..labels import Labels
 from ..models import tagging
+from ..models.fresh_generator import from_config, warm_started
 from ..models.jobs import Prompt
 from ..models.matching import Lesson
 from ..models.teaching import LOSSES, Exercise, exercises, loss_of
@@ -224,18 +225,31 @@ class GnerGenerator(TrainablePipe):
         *,
         nlp: Language | None = None,
         labels: Sequence[str] | Mapping[str, str] | None = None,
+        encoder: str | Path | None = None,
+        layers: int = 2,
+        config: dict[str, Any] | None = None,
+        tokenizer: str | Path | None = None,
     ) -> None:
-        """Load the weights. Weights that are there already are left alone.
+        """Load the weights, or make new ones. Weights that are there already are left alone.
 
         get_examples (Callable): Yields examples. If there are no labels yet, those that they know are taken.
         labels (Sequence[str] | Mapping[str, str] | None): Types to look for from now on; unchanged if None. An
             empty list leaves them open, to be named by each doc or later.
+        encoder (str | Path | None): Directory or hub name of a BERT-like encoder that gets a decoder of `layers`
+            layers; see `models.fresh_generator.warm_started`.
+        config, tokenizer (dict[str, Any] | None, str | Path | None): To start from random weights; see
+            `models.fresh_generator.from_config`.
         """
         if labels is not None:
             self.labels = labels
         elif not self.labels:
             self.labels = types_of(get_examples(), self.spans_key)
-        _ = self.model.shims[0].generator
+        shim = self.model.shims[0]
+        if encoder is not None and not shim.is_loaded:
+            shim.use(warm_started(encoder, layers=layers))
+        elif config is not None and tokenizer is not None and not shim.is_loaded:
+            shim.use(from_config(config, tokenizer))
+        _ = shim.generator
 
     def _batches(self, lessons: Sequence[Lesson]) -> Iterator[Exercise]:
         return exercises(self.model.shims[0].generator, self.prompt, lessons, self.loss, self.batch_tokens)

@@ -107,6 +107,8 @@ def load(directory: Path) -> Generator:
         network = kind.from_pretrained(directory, torch_dtype=torch.float32, trust_remote_code=False)
     except Exception as problem:  # damaged files fail in as many ways as there are libraries
         raise error("O113", path=str(directory), reason=str(problem).splitlines()[0]) from problem
+    if getattr(config, "shared_embeddings", False):
+        share_embeddings(network)
     return of(network, load_tokenizer(directory, directory, None))
 
 
@@ -118,6 +120,19 @@ def of(network: Any, tokenizer: Any) -> Generator:
     quicken(network)
     chunks = Chunks(tokenizer, leads=not network.config.is_encoder_decoder)
     return Generator(network.eval(), tokenizer, chunks)
+
+
+def share_embeddings(network: Any) -> None:
+    """Give both halves of an `EncoderDecoderModel` of BERTs, and the output, one table of word vectors."""
+    table = network.encoder.embeddings.word_embeddings
+    network.decoder.bert.embeddings.word_embeddings = table
+    network.decoder.cls.predictions.decoder.weight = table.weight
+    # What `transformers` stores once, and does not miss when it loads.
+    network._tied_weights_keys = [
+        "decoder.bert.embeddings.word_embeddings.weight",
+        "decoder.cls.predictions.decoder.weight",
+        "decoder.cls.predictions.decoder.bias",
+    ]
 
 
 def save(generator: Generator, path: Path) -> None:

@@ -1,0 +1,118 @@
+"""Speed of gner_generator's constrained decoding beside plain `generate` and matching: one run, same weights and texts.
+
+    python -m benchmarks.generator_speed MODEL --batches 1 4 16 --sentences 32 --output generator_speed.json
+
+MODEL is a directory of a generative model whose tags are plausible: a trained one. Seconds a sentence; "drafted" has
+the model's own answers as drafts, which is the best that an earlier component could give. Passes and pieces fed are
+counted for each sentence.
+"""
+
+import argparse
+import random
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.common import DATA, interleaved, labels_of, machine, ratio, read_set, report
+from spacy_openner.models import generator as generators
+from spacy_openner.models import tagging
+from spacy_openner.models.generator import Generator
+from spacy_openner.models.jobs import Question, Settings
+from spacy_openner.models.words import Words
+from spacy_openner.prompts.gner import INSTRUCTION, GNERPrompt, GNERPrompt_v1
+
+Rows = list[dict[str, Any]]
+
+
+def questions_of(rows: Rows, labels: list[str]) -> list[Question]:
+    """One question a sentence."""
+    found = []
+    for row in rows:
+        n = len(row["tokens"])
+        words = Words(row["tokens"], np.arange(n), np.arange(1, n + 1), np.zeros(n, dtype=bool))
+        found.append(Question(words, labels))
+    return found
+
+
+def run(
+    generator: Generator, prompt: GNERPrompt, questions: list[Question], batch: int, settings: Settings, tally: Any
+) -> list[Any]:
+    """Tag sentences in batches of a fixed number, in the order of their lengths."""
+    order = sorted(range(len(questions)), key=lambda i: len(questions[i].words))
+    found: list[Any] = [None] * len(questions)
+    for start in range(0, len(order), batch):
+        part = order[start : start + batch]
+        answers = tagging.tag(generator, prompt, [questions[i] for i in part], settings, tally)
+        for i, answer in zip(part, answers, strict=True):
+            found[i] = answer
+    return found
+
+
+def systems_of(
+    generator: Generator, prompt: GNERPrompt, questions: list[Question], batch: int
+) -> tuple[dict[str, Callable[[], Any]], dict[str, tagging.Tally]]:
+    """The ways to decode, and where they count."""
+    wide = Settings(batch_tokens=10**9)
+    plain = wide._replace(constrained=False)
+    answers = run(generator, prompt, questions, batch, wide, tagging.Tally())
+    drafted = [
+        q._replace(draft=[(a.first, a.last, a.type) for a in found])
+        for q, found in zip(questions, answers, strict=True)
+    ]
+    tallies = {name: tagging.Tally() for name in ("generate and match", "constrained", "constrained, drafted")}
+    return {
+        "generate and match": lambda: run(generator, prompt, questions, batch, plain, tallies["generate and match"]),
+        "constrained": lambda: run(generator, prompt, questions, batch, wide, tallies["constrained"]),
+        "constrained, drafted": lambda: run(generator, prompt, drafted, batch, wide, tallies["constrained, drafted"]),
+    }, tallies
+
+
+def main() -> None:
+    """Measure, compare, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--instruction", default=INSTRUCTION)
+    parser.add_argument("--set", default="conll2003")
+    parser.add_argument("--sentences", type=int, default=32)
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--bfloat16", action="store_true")
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    generator = generators.load(args.model)
+    if args.bfloat16:
+        generator.network.to(torch.bfloat16)
+    rows = read_set(args.set, "dev", args.data)
+    labels = labels_of(rows)
+    chosen = [row for row in rows if len(row["tokens"]) > 3]
+    questions = questions_of(random.Random(0).sample(chosen, args.sentences), labels)
+    prompt = GNERPrompt_v1(args.instruction)
+    table = []
+    for batch in args.batches:
+        systems, tallies = systems_of(generator, prompt, questions, batch)
+        seconds = interleaved(systems, args.rounds)
+        for name, times in seconds.items():
+            tally = tallies[name]
+            table.append(
+                {
+                    "batch": batch,
+                    "system": name,
+                    "s/sentence": statistics.median(times) / len(questions),
+                    "x generate": ratio(seconds["generate and match"], times),
+                    "passes": tally.passes / max(1, tally.texts),
+                    "pieces fed": tally.fed / max(1, tally.texts),
+                }
+            )
+    print(f"{len(questions)} sentences of {args.set}, {len(labels)} types; {machine()}")
+    report(table, args.output, sentences=len(questions), model=args.model.name, bfloat16=args.bfloat16)
+
+
+if __name__ == "__main__":
+    main()
