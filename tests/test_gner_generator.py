@@ -1,5 +1,6 @@
 """The component: real pipelines around tiny random generators."""
 
+import multiprocessing
 import warnings
 
 import numpy as np
@@ -204,10 +205,17 @@ def test_saved_and_loaded_it_says_the_same(path, tmp_path):
     assert [tiny.found(again(text)) for text in tiny.SENTENCES] == expected
 
 
-def test_two_processes(t5):
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_two_processes(t5, method, monkeypatch):
+    """Also after the parent has predicted with several threads, whose pools a fork leaves behind dead."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
     nlp = pipeline(t5)
     expected = [tiny.found(doc) for doc in nlp.pipe(tiny.SENTENCES)]
+    monkeypatch.setattr("spacy.language.mp", multiprocessing.get_context(method))
     found = [tiny.found(doc) for doc in nlp.pipe(tiny.SENTENCES, n_process=2, batch_size=3)]
+    torch.set_num_threads(threads)
     assert [[x[:3] for x in each] for each in found] == [[x[:3] for x in each] for each in expected]
 
 

@@ -9,7 +9,10 @@ import pytest
 import torch
 from thinc.api import Adam
 
+from spacy_openner.data.align import Gold
 from spacy_openner.errors import SettingError
+from spacy_openner.models.words import Words
+from spacy_openner.training.lessons import make_lesson
 from spacy_openner.training.losses import SpanLoss_v1, gradient_of
 from spacy_openner.training.optimizer import LayerwiseAdam_v1, WarmupCosine_v1
 from spacy_openner.training.sampling import TypeSampler_v1
@@ -147,3 +150,20 @@ def test_rise_and_fall_of_the_rate():
     assert seen[2] > seen[1]
     with pytest.raises(SettingError, match="warmup_steps"):
         WarmupCosine_v1(1.0, 10, 10)
+
+
+def test_of_several_types_of_a_span_the_first_asked_counts():
+    words = Words(["Ann", "Bo"], np.arange(2), np.arange(1, 3), np.zeros(2, dtype=bool))
+    spans = [(0, 1, "chemist"), (0, 1, "scientist"), (0, 1, "person"), (1, 2, "person")]
+    gold, universe = Gold(words, spans), {label: label for label in ("chemist", "scientist", "person", "city")}
+
+    def taught(asked, finest):
+        sample = TypeSampler_v1(drop=0.0, ratio=0.0, finest=finest)
+        lesson = make_lesson(gold, {label: universe[label] for label in asked}, sample, None)
+        return {(first, lesson.types[label]) for first, _, label in lesson.spans}
+
+    everything = ["chemist", "scientist", "person", "city"]
+    assert taught(everything, False) == {(0, "chemist"), (0, "scientist"), (0, "person"), (1, "person")}
+    assert taught(everything, True) == {(0, "chemist"), (1, "person")}
+    assert taught(["person", "scientist"], True) == {(0, "scientist"), (1, "person")}
+    assert taught(["person"], True) == {(0, "person"), (1, "person")}

@@ -231,23 +231,20 @@ class OpenNerPipe(Pipe):
             if self._given[key] == before:
                 setattr(self, key, after)
 
-    # Serialisation. How the weights are stored is the subclass's affair.
+    # Serialisation. A component with weights says how they are stored.
 
     def _save(self, path: Path) -> None:
         """Write the weights, and all that goes with them, into a directory."""
-        raise NotImplementedError
 
     def _load(self, path: Path) -> None:
         """Read what `_save` wrote."""
-        raise NotImplementedError
 
     def _pack(self) -> bytes:
         """As `_save`, in one object."""
-        raise NotImplementedError
+        return b""
 
     def _unpack(self, data: bytes) -> None:
         """Read what `_pack` wrote."""
-        raise NotImplementedError
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()) -> None:
         """Write all that loading needs: weights, tokenizer, exported encoders, settings changed since.

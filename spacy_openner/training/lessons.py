@@ -14,11 +14,16 @@ def make_lesson(gold: Gold, universe: Mapping[str, str], sample: Sampler, doc: D
 
     gold (Gold): The annotation, in words.
     universe (Mapping[str, str]): The types that were looked for when the text was annotated, with descriptions.
-    sample (Sampler): Draws types.
+    sample (Sampler): Draws types; if it is for the finest, a span has the first of its types that are drawn.
     doc (Doc): The text itself.
     RETURNS (Lesson): Without types where the universe is empty; it teaches nothing then.
     """
     texts = sample(gold.types, universe) if universe else {}
     place = {label: i for i, label in enumerate(texts)}
     spans = [(first, last, place[label]) for first, last, label in gold.spans if label in place]
+    if getattr(sample, "finest", False):
+        first_types: dict[tuple[int, int], int] = {}
+        for first, last, label in spans:
+            first_types.setdefault((first, last), label)
+        spans = [(first, last, label) for (first, last), label in first_types.items()]
     return Lesson(gold.words, list(texts.values()), spans, gold.unknown, doc)

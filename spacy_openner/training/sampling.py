@@ -33,6 +33,7 @@ class TypeSampler(NamedTuple):
     describe: float
     rename: float
     names: Mapping[str, Sequence[str]]
+    finest: bool = False
 
     def __call__(self, present: Sequence[str], universe: Mapping[str, str]) -> dict[str, str]:
         """Draw types; see `Sampler`. Randomness is Python's own, which `[training] seed` fixes."""
@@ -75,6 +76,7 @@ def TypeSampler_v1(
     describe: float = 0.0,
     rename: float = 0.0,
     names: Path | dict[str, list[str]] | None = None,
+    finest: bool = False,
 ) -> TypeSampler:
     """Sample types for training prompts (GLiNER, section 3.2 and appendix A.1), as "spacy-openner.TypeSampler.v1".
 
@@ -85,6 +87,8 @@ def TypeSampler_v1(
     describe (float): How often a type's description stands for it.
     rename (float): How often another name stands for it, where `names` has one.
     names (Path | dict | None): Type -> other names; a JSON file or the mapping itself.
+    finest (bool): Of several types that a span has, only the first that is in the prompt counts: beside "writer",
+        "person" stands for the other people. For corpora that list the finest type first.
     RETURNS (Sampler): For the component's `sampler`.
     RAISES (SettingError): For a value out of range.
     """
@@ -97,4 +101,4 @@ def TypeSampler_v1(
     others = names if isinstance(names, dict) else {}
     if isinstance(names, str | Path):
         others = json.loads(Path(names).read_text(encoding="utf8"))
-    return TypeSampler(ratio, most_absent, drop, max_types, describe, rename, others)
+    return TypeSampler(ratio, most_absent, drop, max_types, describe, rename, others, finest)
