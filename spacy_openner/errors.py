@@ -151,6 +151,11 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "Cannot load a generative model from {path!r}: {reason}. It must be a sequence-to-sequence or causal model "
         "that `transformers` loads: a directory with config.json, weights and tokenizer, or a hub name.",
     ),
+    "O114": (
+        CheckpointError,
+        "The package has no generative model of its own (looked in {places}). Name one: "
+        'config={{"model": {{"name": "DIRECTORY_OR_HUB_NAME"}}}}; or start a new one: `encoder` at initialize.',
+    ),
     # Texts
     "O201": (
         TextError,

@@ -11,6 +11,7 @@ import pytest
 import spacy
 import torch
 from spacy.language import Language
+from spacy.util import fix_random_seed
 
 from tests import tiny
 
@@ -18,6 +19,12 @@ from tests import tiny
 torch.set_num_threads(1)
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def fixed_chance() -> None:
+    """No test hangs on luck."""
+    fix_random_seed(0)
 
 
 @pytest.fixture(scope="session")

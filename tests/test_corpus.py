@@ -201,7 +201,12 @@ def test_white_space_around_a_gold_span_is_no_mismatch():
 
 def test_a_text_stored_with_its_own_types_keeps_them(tmp_path):
     nlp, docs = spacy.blank("en"), DocBin(store_user_data=True)
-    for words, own in ((["a", "b"], ["city", "miscellaneous"]), (["c"], {"gene": "a stretch of DNA"}), (["d"], None)):
+    for words, own in (
+        (["a", "b"], ["city", "miscellaneous"]),
+        (["c"], {"gene": "a stretch of DNA"}),
+        (["d"], None),
+        (["e"], ["miscellaneous"]),
+    ):
         doc = Doc(nlp.vocab, words)
         doc.spans["openner"] = []
         doc._.openner_labels = own
@@ -210,4 +215,4 @@ def test_a_text_stored_with_its_own_types_keeps_them(tmp_path):
     (tmp_path / "mixed.labels.json").write_text('["person"]', encoding="utf8")
     corpus = OpenNERCorpus_v1({"all": {"path": tmp_path}}, exclude_labels=["miscellaneous"])
     asked = {eg.reference[0].text: eg.predicted._.openner_labels for eg in corpus(nlp)}
-    assert asked == {"a": {"city": "city"}, "c": {"gene": "a stretch of DNA"}, "d": {"person": "person"}}
+    assert asked == {"a": {"city": "city"}, "c": {"gene": "a stretch of DNA"}, "d": {"person": "person"}, "e": {}}

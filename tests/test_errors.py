@@ -8,12 +8,16 @@ import pytest
 import spacy_openner
 from spacy_openner import errors
 
-SOURCES = "".join(path.read_text(encoding="utf8") for path in Path(spacy_openner.__file__).parent.rglob("*.py"))
+SOURCES = "".join(
+    path.read_text(encoding="utf8")
+    for path in Path(spacy_openner.__file__).parent.rglob("*.py")
+    if path.name != "errors.py"
+)
 
 
 def test_codes_in_use_are_the_codes_in_the_table():
-    assert set(re.findall(r'error\(\s*"(O\d+)"', SOURCES)) == set(errors._MESSAGES)
-    assert set(re.findall(r'warn\(\s*"(W\d+)"', SOURCES)) == set(errors._WARNINGS)
+    assert set(re.findall(r'"(O\d{3})"', SOURCES)) == set(errors._MESSAGES)
+    assert set(re.findall(r'"(W\d{3})"', SOURCES)) == set(errors._WARNINGS)
 
 
 @pytest.mark.parametrize("code", errors._MESSAGES)

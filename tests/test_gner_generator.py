@@ -1,5 +1,6 @@
 """The component: real pipelines around tiny random generators."""
 
+import itertools
 import multiprocessing
 import warnings
 
@@ -11,6 +12,7 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from spacy_openner.errors import CheckpointError, OpenNerWarning, SettingError
+from spacy_openner.prompts.gner import spans_of
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
 from tests import tiny
 
@@ -164,10 +166,32 @@ def test_free_decoding_matches_what_was_said(path):
     assert all(len(doc.spans["openner"].attrs["scores"]) == len(doc.spans["openner"]) for doc in docs)
 
 
-def test_beams_find_an_answer_at_least_as_likely(t5):
-    greedy, beams = pipeline(t5), pipeline(t5, num_beams=3)
-    for text in tiny.SENTENCES[:2]:
-        assert [token.text for token in beams(text)] == [token.text for token in greedy(text)]
+def test_beams_are_those_of_generate_among_all_answers_written_out(t5):
+    """The reference knows no trie: it lists every legal answer and lets `generate` choose among their beginnings."""
+    nlp = pipeline(t5, labels=["person", "award"], num_beams=3)
+    pipe = nlp.get_pipe("gner_generator")
+    generator = pipe.model.shims[0].generator
+    for words in (["Marie", "Curie", "won"], ["Hi", "Paris"], ["the", "Nobel", "Prize"]):
+        legal = {}
+        for tags in itertools.product(pipe.prompt.tags(pipe.labels), repeat=len(words)):
+            if all(t[:2] != "I-" or before[2:] == t[2:] for before, t in itertools.pairwise(["O", *tags])):
+                answer = generator.tokenizer(pipe.prompt.answer(words, tags), add_special_tokens=False)["input_ids"]
+                legal[(*answer, generator.end)] = tags
+        ids, mask = generator.read([pipe.prompt.render(words, pipe.labels)])
+        (said,) = generator.network.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            num_beams=3,
+            do_sample=False,
+            max_new_tokens=max(map(len, legal)),
+            prefix_allowed_tokens_fn=lambda _, before, legal=legal: (
+                sorted({a[len(before) - 1] for a in legal if list(a[: len(before) - 1]) == before[1:].tolist()}) or [0]
+            ),
+        )
+        said = said[1:].tolist()
+        expected = spans_of(legal[tuple(said[: said.index(generator.end) + 1])])
+        doc = nlp(Doc(nlp.vocab, words))
+        assert [x[:3] for x in tiny.found(doc)] == expected
 
 
 @pytest.mark.parametrize("settings", [{"decoding": "magic"}, {"num_beams": 0}, {"max_types": 0}, {"threshold": 2}])
@@ -177,6 +201,8 @@ def test_settings_are_checked(t5, settings):
 
 
 def test_missing_and_damaged_models_are_named(tmp_path, t5):
+    with pytest.raises(CheckpointError, match=r"O114.*Name one"):
+        pipeline("")("Hi")
     with pytest.raises(CheckpointError, match="O113"):
         pipeline(tmp_path / "nowhere")("Hi")
     with pytest.raises(CheckpointError, match=r"O113.*config\.json"):

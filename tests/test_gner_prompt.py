@@ -3,7 +3,7 @@
 import pytest
 
 from spacy_openner.errors import SettingError
-from spacy_openner.prompts.gner import GNERPrompt_v1, spans_of, tags_of
+from spacy_openner.prompts.gner import GNERPrompt_v1, spans_of
 
 PROMPT = """\
 Please analyze the sentence provided, identifying the type of entity for each word on a token-by-token basis.
@@ -99,6 +99,13 @@ def test_the_other_targets_of_the_paper(target, context, answer):
 def test_targets_are_checked(settings):
     with pytest.raises(SettingError, match=next(iter(settings))):
         GNERPrompt_v1(**settings)
+
+
+def tags_of(n_words, spans):
+    tags = ["O"] * n_words
+    for start, end, label in spans:
+        tags[start:end] = [f"B-{label}"] + [f"I-{label}"] * (end - start - 1)
+    return tags
 
 
 def test_tags_and_spans_are_each_others_inverse():

@@ -91,7 +91,7 @@ def test_descriptions_go_into_the_prompt_only_when_asked(make_nlp):
 
 
 def test_labels_change_without_loading(make_nlp, monkeypatch):
-    nlp = make_nlp(overlap="all")
+    nlp = make_nlp(overlap="all", threshold=0.1)
     pipe = nlp.get_pipe("open_ner_span")
     nlp("Load now.")
     monkeypatch.setattr("spacy_openner.models.gliner_checkpoint.load", None)

@@ -71,7 +71,7 @@ def train(nlp, data, steps, sgd=None, drop=0.0):
 
 
 def train_until(nlp, data, is_learnt):
-    """Train until it is learnt; how many steps random weights need is a matter of luck."""
+    """Train until it is learnt; random weights need a few hundred steps, some more."""
     sgd = fast_optimizer()
     for i in range(60):
         if i in (20, 40):

@@ -163,7 +163,7 @@ def test_of_several_types_of_a_span_the_first_asked_counts():
         return {(first, lesson.types[label]) for first, _, label in lesson.spans}
 
     everything = ["chemist", "scientist", "person", "city"]
-    assert taught(everything, False) == {(0, "chemist"), (0, "scientist"), (0, "person"), (1, "person")}
-    assert taught(everything, True) == {(0, "chemist"), (1, "person")}
-    assert taught(["person", "scientist"], True) == {(0, "scientist"), (1, "person")}
-    assert taught(["person"], True) == {(0, "person"), (1, "person")}
+    assert taught(everything, 0.0) == {(0, "chemist"), (0, "scientist"), (0, "person"), (1, "person")}
+    assert taught(everything, 1.0) == {(0, "chemist"), (1, "person")}
+    assert taught(["person", "scientist"], 1.0) == {(0, "scientist"), (1, "person")}
+    assert taught(["person"], 1.0) == {(0, "person"), (1, "person")}

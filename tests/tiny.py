@@ -1,6 +1,7 @@
 """Small random models of every supported kind, and the sentences that they are tried on."""
 
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -43,29 +44,49 @@ KINDS = ("bert", "deberta-v2", "modernbert", "t5", "roberta")
 _SIZE = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4, "num_hidden_layers": 2}
 
 
+def _word_pieces(text: str) -> list[str]:
+    """Characters, and words cut after three letters: made by rule, since trainers order pieces by chance."""
+    words = sorted(set(re.findall(r"\w+", text)))
+    parts = {word[:3] for word in words} | {"##" + word[3:] for word in words if word[3:]}
+    letters = set(text) - {" "}
+    return sorted(letters | {"##" + c for c in letters} | parts)
+
+
+def _unigram(text: list[str], specials: list[str], unknown: str) -> Tokenizer:
+    """Pieces as `_word_pieces` makes them, the longer the likelier; no two alike, so that there is one best way to cut."""
+    pieces = {p.removeprefix("##") for p in _word_pieces(" ".join(text))}
+    pieces |= {"▁" + p for p in pieces} | {"▁"}
+    ordered = sorted(pieces - set(specials), key=lambda piece: (-len(piece), piece))
+    scored = [(piece, -5.0 - i * (i + 1) / 1e5) for i, piece in enumerate(ordered)]
+    made = Tokenizer(models.Unigram([*((s, 0.0) for s in specials), *scored], unk_id=specials.index(unknown)))
+    made.add_special_tokens(specials)
+    return made
+
+
 def tokenizer(kind: str) -> PreTrainedTokenizerFast:
     """A tokenizer of the backbone's own style, trained on a few sentences."""
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     text = SENTENCES * 2 + LABELS
     if kind == "bert":
-        made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        pieces = {**dict.fromkeys(specials), **dict.fromkeys(_word_pieces(" ".join(text).lower()))}
+        made = Tokenizer(models.WordPiece({p: i for i, p in enumerate(pieces)}, unk_token="[UNK]"))
         made.normalizer = normalizers.BertNormalizer(lowercase=True)
         made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        trainer = trainers.WordPieceTrainer(vocab_size=220, special_tokens=specials)
+        made.add_special_tokens(specials)
     elif kind in ("modernbert", "roberta"):
         made = Tokenizer(models.BPE())
         made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         made.decoder = decoders.ByteLevel()
         alphabet = pre_tokenizers.ByteLevel.alphabet()
-        trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=specials, initial_alphabet=alphabet)
+        made.train_from_iterator(
+            text, trainers.BpeTrainer(vocab_size=400, special_tokens=specials, initial_alphabet=alphabet)
+        )
     else:
-        made = Tokenizer(models.Unigram())
+        made = _unigram(text, specials, "[UNK]")
         # Deliberately the scheme that treats the first word of a list unlike the others.
         scheme = "first" if kind == "t5" else "always"
         made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
         made.decoder = decoders.Metaspace()
-        trainer = trainers.UnigramTrainer(vocab_size=260, special_tokens=specials, unk_token="[UNK]")
-    made.train_from_iterator(text, trainer)
     ids = [(name, made.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
     if kind == "t5":
         made.post_processor = processors.TemplateProcessing(single="$A [SEP]", special_tokens=[ids[1]])
@@ -195,12 +216,11 @@ def generator_tokenizer(kind: str) -> PreTrainedTokenizerFast:
             text, trainers.BpeTrainer(vocab_size=500, special_tokens=specials, initial_alphabet=alphabet)
         )
     else:
-        made = Tokenizer(models.Unigram() if kind == "t5" else models.BPE(unk_token="<unk>"))
+        made = _unigram(text, specials, "<unk>") if kind == "t5" else Tokenizer(models.BPE(unk_token="<unk>"))
         made.pre_tokenizer = pre_tokenizers.Metaspace()
         made.decoder = decoders.Metaspace()
-        options = {"unk_token": "<unk>"} if kind == "t5" else {}
-        trainer = trainers.UnigramTrainer if kind == "t5" else trainers.BpeTrainer
-        made.train_from_iterator(text, trainer(vocab_size=400, special_tokens=specials, **options))
+        if kind != "t5":
+            made.train_from_iterator(text, trainers.BpeTrainer(vocab_size=400, special_tokens=specials))
         single = "<s> $A" if kind == "llama" else "$A </s>"
         ids = [("<s>", 2)] if kind == "llama" else [("</s>", 1)]
         made.post_processor = processors.TemplateProcessing(single=single, special_tokens=ids)
@@ -242,8 +262,8 @@ def generator_network(kind: str, tok: PreTrainedTokenizerFast, seed: int = 0) ->
 _BART = {"layers": 2, "attention_heads": 4, "ffn_dim": 48}
 
 
-def saved_generator(kind: str, path: Path, seed: int = 0) -> Path:
-    """A random generative model, saved as `transformers` saves it."""
+def saved_generator(kind: str, path: Path, seed: int = 2) -> Path:
+    """A random generative model, saved as `transformers` saves it; with seed 2, every kind answers with several tags."""
     tok = generator_tokenizer(kind)
     generator_network(kind, tok, seed).save_pretrained(path)
     tok.save_pretrained(path)

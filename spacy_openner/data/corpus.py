@@ -173,7 +173,8 @@ class OpenNERCorpus:
                 docs = zip(numbers[file], self._docs(file, vocab), strict=True)
                 for doc in self._mixed([doc for i, doc in docs if i in taken]):
                     own = doc_labels.read(doc, doc_labels.NONE)
-                    doc_labels.write(doc, self._kept(zip(own.names, own.descriptions, strict=True)) or types)
+                    kept = self._kept(zip(own.names, own.descriptions, strict=True))
+                    doc_labels.write(doc, types if own is doc_labels.NONE else kept)
                     yield doc
 
     def _kept(self, types: Iterable[tuple[str, str]]) -> dict[str, str]:

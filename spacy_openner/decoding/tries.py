@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 Pieces = tuple[int, ...]
 NOTHING = -1
+O_TAG = 0
 
 
 class Decision(NamedTuple):
@@ -112,6 +113,11 @@ class Tagset(NamedTuple):
     def label(self, tag: int) -> int:
         """The label of a tag; NOTHING for O."""
         return (tag - 1) // 2 if tag else NOTHING
+
+    def entity(self, label: int, length: int) -> list[int]:
+        """The tags of an entity of so many words."""
+        begin = 1 + 2 * label
+        return [begin, *[begin + 1] * (length - 1)]
 
     def is_inside(self, tag: int) -> bool:
         """Whether a tag continues an entity."""

@@ -41,36 +41,42 @@ class Chunks:
         """
         trie = self._trie(tuple(tags), chunk)
         keys = [(text, self.spaced and (i > 0 or self.leads)) for i, text in enumerate(texts)]
+        # Full caches are replaced: another thread may still be reading the old ones.
+        if len(self._forced) > KEPT_WORDS:
+            self._forced = {}
+        known = self._forced
         if trie is not None:
-            self._learn(set(keys), trie, tags, chunk)
+            self._learn(known, set(keys), trie, tags, chunk)
         found = []
         for text, spaced in keys:
-            forced = self._forced[text, spaced] if trie is not None else None
+            forced = known[text, spaced] if trie is not None else None
             if trie is not None and forced is not None:
                 found.append(Word(forced, trie))
             else:
                 sequences = self._encode([" " * spaced + chunk(text, tag) for tag in tags])
                 found.append(Word((), _checked(sequences, tags)))
-        if len(self._forced) > KEPT_WORDS:
-            self._forced.clear()
         return found
 
     def _trie(self, tags: tuple[str, ...], chunk: Callable[[str, str], str]) -> TagTrie | None:
         """The trie of tags behind any word whose pieces do not mix with theirs; None if they mix with all."""
-        if tags not in self._tries:
-            if len(self._tries) >= KEPT_TRIES:
-                self._tries.clear()
-            self._tries[tags] = None
-            for carrier in CARRIERS:
-                word = self._encode([carrier])[0]
-                sequences = self._encode([chunk(carrier, tag) for tag in tags])
-                if all(pieces[: len(word)] == word for pieces in sequences):
-                    self._tries[tags] = _checked([pieces[len(word) :] for pieces in sequences], tags)
-                    break
-        return self._tries[tags]
+        if len(self._tries) > KEPT_TRIES:
+            self._tries = {}
+        known = self._tries
+        if tags not in known:
+            known[tags] = self._make_trie(tags, chunk)
+        return known[tags]
+
+    def _make_trie(self, tags: tuple[str, ...], chunk: Callable[[str, str], str]) -> TagTrie | None:
+        for carrier in CARRIERS:
+            word = self._encode([carrier])[0]
+            sequences = self._encode([chunk(carrier, tag) for tag in tags])
+            if all(pieces[: len(word)] == word for pieces in sequences):
+                return _checked([pieces[len(word) :] for pieces in sequences], tags)
+        return None
 
     def _learn(
         self,
+        known: dict[tuple[str, bool], Pieces | None],
         keys: Iterable[tuple[str, bool]],
         trie: TagTrie,
         tags: Sequence[str],
@@ -78,13 +84,13 @@ class Chunks:
     ) -> None:
         """Find the forced pieces of words: what is left of their chunks without O, B- and I-; None where word and
         tag share a piece."""
-        new = [key for key in keys if key not in self._forced]
+        new = [key for key in keys if key not in known]
         probes = range(min(3, len(tags)))
         texts = [" " * spaced + chunk(text, tags[i]) for text, spaced in new for i in probes]
         encoded = iter(self._encode(texts) if texts else ())
         for key in new:
             found = {_without_end(next(encoded), trie.sequences[i]) for i in probes}
-            self._forced[key] = found.pop() if len(found) == 1 else None
+            known[key] = found.pop() if len(found) == 1 else None
 
     def _encode(self, texts: Sequence[str]) -> list[Pieces]:
         return [tuple(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]

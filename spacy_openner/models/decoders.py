@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .backbones import T5_FAMILY
+
 Layers = tuple[tuple[Tensor, ...], ...]
 
 
@@ -125,10 +127,6 @@ class CrossDecoder(HFDecoder):
     def _forget(self, chosen: Tensor) -> None:
         self.seen, self.seen_mask = self.seen[chosen], self.seen_mask[chosen]
 
-
-class T5Decoder(CrossDecoder):
-    """T5, mT5, Flan-T5: positions are relative."""
-
     def _run(self, ids: Tensor, positions: Tensor, mask: Tensor, steps: Tensor) -> tuple[Tensor, Layers]:
         from transformers import EncoderDecoderCache
 
@@ -142,6 +140,10 @@ class T5Decoder(CrossDecoder):
             use_cache=True,
         )
         return out.last_hidden_state, _legacy(out.past_key_values)
+
+
+class T5Decoder(CrossDecoder):
+    """T5, mT5, Flan-T5: positions are relative."""
 
     def _scores(self, states: Tensor, columns: Tensor) -> Tensor:
         if self.model.config.tie_word_embeddings:
@@ -179,20 +181,6 @@ class LearnedDecoder(CrossDecoder):
     """BART and its kin: absolute positions that follow the cache's length, so that rows run one by one."""
 
     ragged = False
-
-    def _run(self, ids: Tensor, positions: Tensor, mask: Tensor, steps: Tensor) -> tuple[Tensor, Layers]:
-        from transformers import EncoderDecoderCache
-
-        out = self.model.get_decoder()(
-            input_ids=ids,
-            attention_mask=mask,
-            encoder_hidden_states=self.seen,
-            encoder_attention_mask=self.seen_mask,
-            past_key_values=EncoderDecoderCache.from_legacy_cache(self.layers),
-            cache_position=steps,
-            use_cache=True,
-        )
-        return out.last_hidden_state, _legacy(out.past_key_values)
 
     def _scores(self, states: Tensor, columns: Tensor) -> Tensor:
         bias = getattr(self.model, "final_logits_bias", None)
@@ -235,7 +223,7 @@ def decoder_class(model: Any) -> type[HFDecoder]:
     """The way to run a model's decoder."""
     if not model.config.is_encoder_decoder:
         return CausalDecoder
-    if model.config.model_type in ("t5", "mt5", "umt5"):
+    if model.config.model_type in T5_FAMILY:
         return T5Decoder
     if model.config.model_type == "encoder-decoder" and model.config.decoder.model_type == "bert":
         return BertDecoder

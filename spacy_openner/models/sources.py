@@ -17,6 +17,7 @@ class Kind(NamedTuple):
     files: What to fetch from a hub.
     pickles: What to fetch beside these where a hub has no safetensors.
     code: Of the error when there is none.
+    missing: Of the error when the package's own is not there.
     """
 
     default: str
@@ -24,6 +25,7 @@ class Kind(NamedTuple):
     files: tuple[str, ...]
     pickles: tuple[str, ...]
     code: str
+    missing: str
 
     @property
     def places(self) -> tuple[Path, Path]:
@@ -38,8 +40,9 @@ MATCHER = Kind(
     (*TEXTS, "model.safetensors", "labels_tokenizer/*", "onnx/encoder.*"),
     ("pytorch_model.bin", "*.pt"),
     "O101",
+    "O108",
 )
-GENERATOR = Kind("generator", "config.json", (*TEXTS, "*.safetensors"), ("pytorch_model*.bin",), "O113")
+GENERATOR = Kind("generator", "config.json", (*TEXTS, "*.safetensors"), ("pytorch_model*.bin",), "O113", "O114")
 
 
 def find(name: str, revision: str | None, kind: Kind = MATCHER) -> Path:
@@ -74,7 +77,7 @@ def default_directory(kind: Kind = MATCHER) -> Path:
     for place in kind.places:
         if (place / kind.config).is_file():
             return place
-    raise error("O108", places=" and ".join(map(str, kind.places)))
+    raise error(kind.missing, places=" and ".join(map(str, kind.places)))
 
 
 def _fetch(repo: str, revision: str | None, kind: Kind) -> Path:

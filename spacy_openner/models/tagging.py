@@ -9,12 +9,10 @@ import torch
 
 from ..decoding.constrained import decode, rate
 from ..decoding.lcs import Slips, match
-from ..decoding.tries import Tagset, Word, allowed_next
+from ..decoding.tries import O_TAG, Tagset, Word, allowed_next
 from .generator import Generator
 from .jobs import Job, Prompt, Question, Settings, in_batches, jobs_of, shown
 from .matching import Answer
-
-O_TAG = 0
 
 
 @dataclass
@@ -222,8 +220,8 @@ def _draft(question: Question, job: Job) -> list[int]:
     tags = [O_TAG] * (job.last - job.first)
     for first, last, label in question.draft:
         if job.first <= first and last <= job.last and label in job.types:
-            begin = 1 + 2 * (label - job.types.start)
-            tags[first - job.first : last - job.first] = [begin, *[begin + 1] * (last - first - 1)]
+            entity = Tagset(len(job.types)).entity(label - job.types.start, last - first)
+            tags[first - job.first : last - job.first] = entity
     return tags
 
 

@@ -6,19 +6,17 @@ all pieces of the answer and the whole vocabulary, which free decoding needs.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..decoding.tries import Pieces, Tagset, Word
+from ..decoding.tries import O_TAG, Pieces, Tagset, Word
 from .generator import Generator
 from .jobs import Job, Prompt, Question, Settings, in_batches, jobs_of, shown
 from .matching import Lesson
 
-Lessons = Literal["choices", "answer"]
 LOSSES: tuple[str, ...] = ("choices", "answer")
-O_TAG = 0
 
 
 class Choice(NamedTuple):
@@ -161,6 +159,5 @@ def _tags(lesson: Lesson, job: Job) -> tuple[list[int], set[int]]:
             # A window's edge cuts it.
             unknown.update(run)
             continue
-        begin = 1 + 2 * (label - job.types.start)
-        tags[run.start : run.stop] = [begin, *[begin + 1] * (len(run) - 1)]
+        tags[run.start : run.stop] = Tagset(len(job.types)).entity(label - job.types.start, len(run))
     return tags, unknown

@@ -167,11 +167,3 @@ def spans_of(tags: Iterable[str]) -> list[tuple[int, int, str]]:
         elif tag != OUTSIDE:
             spans.append((i, i + 1, label))
     return spans
-
-
-def tags_of(n_words: int, spans: Iterable[tuple[int, int, str]]) -> list[str]:
-    """Tags of entities that do not overlap."""
-    tags = [OUTSIDE] * n_words
-    for start, end, label in spans:
-        tags[start:end] = [BEGIN + label] + [INSIDE + label] * (end - start - 1)
-    return tags

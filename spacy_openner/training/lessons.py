@@ -1,5 +1,6 @@
 """From an annotated text to what it teaches in one update."""
 
+import random
 from collections.abc import Mapping
 
 from spacy.tokens import Doc
@@ -14,14 +15,15 @@ def make_lesson(gold: Gold, universe: Mapping[str, str], sample: Sampler, doc: D
 
     gold (Gold): The annotation, in words.
     universe (Mapping[str, str]): The types that were looked for when the text was annotated, with descriptions.
-    sample (Sampler): Draws types; if it is for the finest, a span has the first of its types that are drawn.
+    sample (Sampler): Draws types; as often as its `finest` says, a span has only the first of its types
+        that are drawn.
     doc (Doc): The text itself.
     RETURNS (Lesson): Without types where the universe is empty; it teaches nothing then.
     """
     texts = sample(gold.types, universe) if universe else {}
     place = {label: i for i, label in enumerate(texts)}
     spans = [(first, last, place[label]) for first, last, label in gold.spans if label in place]
-    if getattr(sample, "finest", False):
+    if random.random() < getattr(sample, "finest", 0.0):
         first_types: dict[tuple[int, int], int] = {}
         for first, last, label in spans:
             first_types.setdefault((first, last), label)

@@ -33,7 +33,7 @@ class TypeSampler(NamedTuple):
     describe: float
     rename: float
     names: Mapping[str, Sequence[str]]
-    finest: bool = False
+    finest: float = 0.0
 
     def __call__(self, present: Sequence[str], universe: Mapping[str, str]) -> dict[str, str]:
         """Draw types; see `Sampler`. Randomness is Python's own, which `[training] seed` fixes."""
@@ -76,7 +76,7 @@ def TypeSampler_v1(
     describe: float = 0.0,
     rename: float = 0.0,
     names: Path | dict[str, list[str]] | None = None,
-    finest: bool = False,
+    finest: float = 0.0,
 ) -> TypeSampler:
     """Sample types for training prompts (GLiNER, section 3.2 and appendix A.1), as "spacy-openner.TypeSampler.v1".
 
@@ -87,12 +87,13 @@ def TypeSampler_v1(
     describe (float): How often a type's description stands for it.
     rename (float): How often another name stands for it, where `names` has one.
     names (Path | dict | None): Type -> other names; a JSON file or the mapping itself.
-    finest (bool): Of several types that a span has, only the first that is in the prompt counts: beside "writer",
-        "person" stands for the other people. For corpora that list the finest type first.
+    finest (float): How often, of several types that a span has, only the first that is in the prompt counts:
+        beside "writer", "person" stands for the other people. For corpora that list the finest type first. With 1.0
+        a broad type is hardly ever right where finer ones are asked too, and the model forgets it there.
     RETURNS (Sampler): For the component's `sampler`.
     RAISES (SettingError): For a value out of range.
     """
-    for name, value in {"ratio": ratio, "drop": drop, "describe": describe, "rename": rename}.items():
+    for name, value in {"ratio": ratio, "drop": drop, "describe": describe, "rename": rename, "finest": finest}.items():
         if not 0 <= value <= 1:
             raise error("O001", name=name, value=value, allowed="a number from 0 to 1")
     for name, value, least in (("most_absent", most_absent, 0), ("max_types", max_types, 1)):
