@@ -135,6 +135,8 @@ def main(
         target = corpus / split / f"{NAME}.spacy"
         target.parent.mkdir(parents=True, exist_ok=True)
         DocBin(docs=chosen, attrs=["ORTH", "SPACY"], store_user_data=True).to_disk(target)
+        # Each text has its own list: none is wanted of the whole.
+        target.with_name(f"{NAME}.labels.json").write_text("{}\n", encoding="utf8")
         n_spans = sum(len(doc.spans["openner"]) for doc in chosen)
         typer.echo(f"{target}: {len(chosen)} texts, {n_spans} spans")
 

@@ -97,6 +97,15 @@ def test_replay_has_its_share(tmp_path):
     assert Counter(name for name, _ in texts(without)) == {"own": 30}
 
 
+def test_an_empty_list_leaves_the_types_to_the_texts(tmp_path):
+    path = write(tmp_path / "one.spacy", 3, "a", types=[])
+    assert [
+        dict(eg.reference._.openner_labels) for eg in OpenNERCorpus_v1({"all": {"path": path}})(spacy.blank("en"))
+    ] == [{}] * 3
+    given = OpenNERCorpus_v1({"all": {"path": path, "labels": ["b"]}})
+    assert [dict(eg.reference._.openner_labels) for eg in given(spacy.blank("en"))] == [{"b": "b"}] * 3
+
+
 def test_excluded_types_are_gone_from_spans_entities_and_lists(tmp_path):
     write(tmp_path / "one.spacy", 2, "miscellaneous", types=["miscellaneous", "person"])
     corpus = OpenNERCorpus_v1({"all": {"path": tmp_path}}, exclude_labels=["miscellaneous"])

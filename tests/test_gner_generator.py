@@ -2,6 +2,7 @@
 
 import itertools
 import multiprocessing
+import sys
 import warnings
 
 import numpy as np
@@ -11,7 +12,8 @@ import torch
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from spacy_openner.errors import CheckpointError, OpenNerWarning, SettingError
+from spacy_openner.errors import CheckpointError, MissingExtra, OpenNerWarning, SettingError
+from spacy_openner.models import generator as generators
 from spacy_openner.prompts.gner import spans_of
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
 from tests import tiny
@@ -166,6 +168,10 @@ def test_free_decoding_matches_what_was_said(path):
     assert all(len(doc.spans["openner"].attrs["scores"]) == len(doc.spans["openner"]) for doc in docs)
 
 
+def begins(answer, pieces):
+    return len(answer) > len(pieces) and list(answer[: len(pieces)]) == pieces
+
+
 def test_beams_are_those_of_generate_among_all_answers_written_out(t5):
     """The reference knows no trie: it lists every legal answer and lets `generate` choose among their beginnings."""
     nlp = pipeline(t5, labels=["person", "award"], num_beams=3)
@@ -185,7 +191,7 @@ def test_beams_are_those_of_generate_among_all_answers_written_out(t5):
             do_sample=False,
             max_new_tokens=max(map(len, legal)),
             prefix_allowed_tokens_fn=lambda _, before, legal=legal: (
-                sorted({a[len(before) - 1] for a in legal if list(a[: len(before) - 1]) == before[1:].tolist()}) or [0]
+                sorted({a[len(before) - 1] for a in legal if begins(a, before[1:].tolist())}) or [0]
             ),
         )
         said = said[1:].tolist()
@@ -372,3 +378,39 @@ def test_random_weights_from_a_config(t5):
     assert nlp.update(examples(nlp))["gner_generator"] > 0
     with pytest.raises(SettingError, match="model_type"):
         pipeline("").get_pipe("gner_generator").initialize(list, config={"model_type": "magic"}, tokenizer=t5)
+
+
+@pytest.mark.parametrize("kind", ["t5", "bert", "gpt2"])
+def test_adapters_learn_and_become_part_of_the_weights(kind, tmp_path):
+    source = tiny.saved_generator(kind, tmp_path / "model")
+    nlp = pipeline(source, labels=["person", "city"])
+    pipe = nlp.get_pipe("gner_generator")
+    pipe.initialize(lambda: examples(nlp), lora={"r": 4, "lora_alpha": 16})
+    before = {name: value.clone() for name, value in pipe.model.shims[0].generator.network.named_parameters()}
+    optimizer = LayerwiseAdam_v1(1e-2)
+    losses = [nlp.update(examples(nlp), sgd=optimizer, drop=0.0)["gner_generator"] for _ in range(60)]
+    assert losses[-1] < losses[0] / 2
+    after = dict(pipe.model.shims[0].generator.network.named_parameters())
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed
+    assert all("lora_" in name for name in changed)
+    nlp.to_disk(tmp_path / "saved")
+    loaded = spacy.load(tmp_path / "saved")
+    plain, given = loaded.get_pipe("gner_generator").model.shims[0].generator.network, generators.load(source).network
+    assert [*plain.state_dict()] == [*given.state_dict()]
+    assert not all(torch.equal(a, b) for a, b in zip(plain.parameters(), given.parameters(), strict=True))
+    for text in tiny.SENTENCES:
+        expected, found = tiny.found(nlp(text)), tiny.found(loaded(text))
+        assert [x[:3] for x in found] == [x[:3] for x in expected]
+        assert [x[3] for x in found] == pytest.approx([x[3] for x in expected], abs=1e-4)
+
+
+def test_adapters_that_cannot_be(t5, monkeypatch):
+    pipe = pipeline(t5, labels=["person"]).get_pipe("gner_generator")
+    with pytest.raises(SettingError, match="rank_of_all_things"):
+        pipe.initialize(list, lora={"rank_of_all_things": 4})
+    with pytest.raises(SettingError, match="no_such_layer"):
+        pipe.initialize(list, lora={"target_modules": ["no_such_layer"]})
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(MissingExtra, match="peft"):
+        pipe.initialize(list, lora={"r": 4})

@@ -229,6 +229,7 @@ class GnerGenerator(TrainablePipe):
         layers: int = 2,
         config: dict[str, Any] | None = None,
         tokenizer: str | Path | None = None,
+        lora: dict[str, Any] | None = None,
     ) -> None:
         """Load the weights, or make new ones. Weights that are there already are left alone.
 
@@ -239,6 +240,8 @@ class GnerGenerator(TrainablePipe):
             layers; see `models.fresh_generator.warm_started`.
         config, tokenizer (dict[str, Any] | None, str | Path | None): To start from random weights; see
             `models.fresh_generator.from_config`.
+        lora (dict[str, Any] | None): Train low-rank adapters instead of the weights: options of `peft.LoraConfig`, such
+            as {"r": 8}. What is saved has them added to the weights.
         """
         if labels is not None:
             self.labels = labels
@@ -250,6 +253,8 @@ class GnerGenerator(TrainablePipe):
         elif config is not None and tokenizer is not None and not shim.is_loaded:
             shim.use(from_config(config, tokenizer))
         _ = shim.generator
+        if lora is not None:
+            shim.adapt(lora)
 
     def _batches(self, lessons: Sequence[Lesson]) -> Iterator[Exercise]:
         return exercises(self.model.shims[0].generator, self.prompt, lessons, self.loss, self.batch_tokens)

@@ -29,14 +29,14 @@ class Source:
     files (tuple[Path, ...]): `.spacy` files.
     weight (float): How often each text is read in one pass: 0.5 for a random half, 3 for three times.
     limit (int): The most texts that are used, a fixed random choice; 0 for all.
-    labels (tuple[tuple[str, str], ...]): The types that the corpus annotates, with descriptions; empty for those
-        that occur in it.
+    labels (tuple[tuple[str, str], ...] | None): The types that the corpus annotates, with descriptions; None for
+        those that occur in it.
     """
 
     files: tuple[Path, ...]
     weight: float = 1.0
     limit: int = 0
-    labels: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[str, str], ...] | None = None
 
 
 def OpenNERCorpus_v1(
@@ -57,8 +57,9 @@ def OpenNERCorpus_v1(
     sources (dict[str, dict[str, Any]]): Name -> `path`, a file or a directory of corpora, and
         optionally `weight`, `limit`, `labels` (see `Source`), and `weights` and `limits` of single corpora of a
         directory, by their names. A corpus lists its types in `NAME.labels.json` beside
-        `NAME.spacy` (or `NAME-00001.spacy` and so on). A text that was stored with types of its own
-        (`doc._.openner_labels`) keeps these.
+        `NAME.spacy` (or `NAME-00001.spacy` and so on); without a list, the types that occur in it are taken. A
+        text that was stored with types of its own (`doc._.openner_labels`) keeps these; where all are, an empty list
+        saves looking for types.
     replay (dict[str, dict[str, Any]] | None): More sources, of what must not be forgotten.
     replay_share (float): The share of `replay` in all texts read; 0 to leave it out.
     spans_key (str): Where gold spans are.
@@ -113,8 +114,7 @@ class OpenNERCorpus:
         self.reading, self.shuffle, self.numbers = reading, shuffle, numbers
         self._random = random.Random(seed)
         self._seed = seed
-        self._known: dict[Source, tuple[dict[Path, range], dict[str, str]]] = {}
-        self._warned: set[Path] = set()
+        self._known: dict[Source, tuple[dict[Path, list[int]], dict[str, str]]] = {}
         if not self.sources:
             raise error("O001", name="sources", value=sources, allowed="at least one corpus")
 
@@ -147,35 +147,38 @@ class OpenNERCorpus:
         n = sum(map(len, self._look(source)[0].values()))
         return round((min(n, source.limit) if source.limit else n) * source.weight)
 
-    def _look(self, source: Source) -> tuple[dict[Path, range], dict[str, str]]:
-        """Number a source's texts, file by file, and list its types; once."""
+    def _look(self, source: Source) -> tuple[dict[Path, list[int]], dict[str, str]]:
+        """The numbers of the texts that are read of each file, and the source's types; looked up once."""
         if source not in self._known:
-            numbers: dict[Path, range] = {}
-            first, occurring = 0, set[str]()
-            for file in source.files:
-                docs = self._docs(file, Vocab())
-                first, numbers[file] = first + len(docs), range(first, first + len(docs))
-                occurring.update(span.label_ for doc in docs for span in gold_spans(doc, self.reading.spans_key))
-            types = dict(source.labels) or {label: label for label in sorted(occurring)}
+            numbers = {file: self._short(file) for file in source.files}
+            types = dict(source.labels or ())
+            if source.labels is None:
+                docs = (doc for file in source.files for doc in self._docs(file, Vocab(), numbers[file]).values())
+                found = {span.label_ for doc in docs for span in gold_spans(doc, self.reading.spans_key)}
+                types = {label: label for label in sorted(found)}
             self._known[source] = (numbers, self._kept(types.items()))
         return self._known[source]
 
     def _stream(self, source: Source, n: int, vocab: Vocab) -> Iterator[Doc]:
-        """Yield `n` texts of a source: all of them as often as that goes, and of the rest a random choice."""
+        """Yield `n` texts of a source: all of them as often as that goes, and of the rest a random choice.
+
+        Each file is decoded once, and only what is taken of it.
+        """
         numbers, types = self._look(source)
-        pool = list(range(sum(map(len, numbers.values()))))
+        pool = [(file, i) for file, each in numbers.items() for i in each]
         if source.limit and source.limit < len(pool):
             pool = sorted(random.Random(self._seed).sample(pool, source.limit))
-        while n > 0:
-            taken = set(pool) if n >= len(pool) else set(self._random.sample(pool, n))
-            n -= len(taken)
-            for file in self._mixed(list(numbers)):
-                docs = zip(numbers[file], self._docs(file, vocab), strict=True)
-                for doc in self._mixed([doc for i, doc in docs if i in taken]):
-                    own = doc_labels.read(doc, doc_labels.NONE)
-                    kept = self._kept(zip(own.names, own.descriptions, strict=True))
-                    doc_labels.write(doc, types if own is doc_labels.NONE else kept)
-                    yield doc
+        rounds, rest = divmod(n, max(1, len(pool)))
+        taken: dict[Path, list[int]] = {file: [] for file in numbers}
+        for file, i in pool * rounds + sorted(self._random.sample(pool, rest)):
+            taken[file].append(i)
+        for file in self._mixed(list(numbers)):
+            docs = self._docs(file, vocab, taken[file])
+            for i in self._mixed(taken[file]):
+                own = doc_labels.read(docs[i], doc_labels.NONE)
+                kept = self._kept(zip(own.names, own.descriptions, strict=True))
+                doc_labels.write(docs[i], types if own is doc_labels.NONE else kept)
+                yield docs[i]
 
     def _kept(self, types: Iterable[tuple[str, str]]) -> dict[str, str]:
         """Types with descriptions, the excluded ones aside."""
@@ -185,20 +188,25 @@ class OpenNERCorpus:
         """The items in random order, if the corpus is mixed."""
         return self._random.sample(items, len(items)) if self.shuffle else items
 
-    def _docs(self, file: Path, vocab: Vocab) -> list[Doc]:
-        """Read a file, without the excluded types and the texts that are too long."""
+    def _short(self, file: Path) -> list[int]:
+        """The numbers of a file's texts that are not too long."""
+        lengths = list(map(len, _read(file).tokens))
+        most = self.reading.max_words or max(lengths, default=0)
+        short = [i for i, length in enumerate(lengths) if length <= most]
+        if len(short) < len(lengths):
+            warn("W008", path=str(file), n=len(lengths) - len(short), most=most)
+        return short
+
+    def _docs(self, file: Path, vocab: Vocab, numbers: Iterable[int]) -> dict[int, Doc]:
+        """Decode texts of a file, by their numbers, without the excluded types."""
+        chosen = sorted(set(numbers))
         try:
-            docs = list(DocBin().from_disk(file).get_docs(vocab))
+            docs = list(_part(_read(file), chosen).get_docs(vocab)) if chosen else []
         except Exception as problem:
             raise error("O011", path=str(file), reason=f"{type(problem).__name__}: {problem}") from problem
-        reading = self.reading
-        short = [doc for doc in docs if not reading.max_words or len(doc) <= reading.max_words]
-        if len(short) < len(docs) and file not in self._warned:
-            self._warned.add(file)
-            warn("W008", path=str(file), n=len(docs) - len(short), most=reading.max_words)
-        for doc in short:
-            _without(doc, reading)
-        return short
+        for doc in docs:
+            _without(doc, self.reading)
+        return dict(zip(chosen, docs, strict=True))
 
     def _example(self, nlp: Language, doc: Doc) -> Example:
         if doc.has_unknown_spaces:
@@ -208,6 +216,21 @@ class OpenNERCorpus:
         if self.reading.ask:
             doc_labels.write(predicted, doc._.get(doc_labels.ATTRIBUTE))
         return Example(predicted, doc)
+
+
+def _read(file: Path) -> DocBin:
+    try:
+        return DocBin().from_disk(file)
+    except Exception as problem:
+        raise error("O011", path=str(file), reason=f"{type(problem).__name__}: {problem}") from problem
+
+
+def _part(stored: DocBin, numbers: Sequence[int]) -> DocBin:
+    """Some texts of a file. Decoding is slow, above all of spans and own types, so that it is done for these alone."""
+    for name in ("tokens", "spaces", "cats", "span_groups", "user_data", "flags"):
+        values = getattr(stored, name)
+        setattr(stored, name, [values[i] for i in numbers] if values else values)
+    return stored
 
 
 def _without(doc: Doc, reading: Reading) -> None:
@@ -245,8 +268,9 @@ def _sources(given: Mapping[str, Mapping[str, Any]]) -> list[Source]:
             weight = settings.get("weights", {}).get(stem.name, settings.get("weight", 1.0))
             limit = settings.get("limits", {}).get(stem.name, settings.get("limit", 0))
             _check(f"{name} ({stem.name})", weight, limit)
-            labels = settings.get("labels") or _listed(stem)
-            found.append(Source(tuple(files), float(weight), limit, _pairs(doc_labels.parse(labels))))
+            labels = settings["labels"] if "labels" in settings else _listed(stem)
+            pairs = None if labels is None else _pairs(doc_labels.parse(labels))
+            found.append(Source(tuple(files), float(weight), limit, pairs))
     return found
 
 
@@ -272,9 +296,9 @@ def _corpora(path: Path) -> dict[Path, list[Path]]:
 
 
 def _listed(stem: Path) -> Any:
-    """The types that the file beside a corpus lists; nothing without one."""
+    """The types that the file beside a corpus lists; None without one."""
     file = stem.with_name(stem.name + LABELS_SUFFIX)
-    return json.loads(file.read_text(encoding="utf8")) if file.is_file() else ()
+    return json.loads(file.read_text(encoding="utf8")) if file.is_file() else None
 
 
 def _pairs(labels: doc_labels.Labels) -> tuple[tuple[str, str], ...]:

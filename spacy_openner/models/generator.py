@@ -3,7 +3,7 @@
 import copy
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from thinc.shims import PyTorchShim
 from thinc.util import get_torch_default_device
 
 from ..errors import error, warn
-from . import sources
+from . import lora, sources
 from .backbones import T5_FAMILY, load_tokenizer
 from .chunks import Chunks
 from .decoders import HFDecoder, decoder_class
@@ -136,9 +136,11 @@ def share_embeddings(network: Any) -> None:
 
 
 def save(generator: Generator, path: Path) -> None:
-    """Write what `load` reads: safetensors in shards, config, tokenizer."""
+    """Write what `load` reads: safetensors in shards, config, tokenizer. Adapters become part of the weights."""
     path.mkdir(parents=True, exist_ok=True)
-    generator.network.save_pretrained(path, safe_serialization=True, max_shard_size=SHARD)
+    network = generator.network
+    state = lora.merged(network) if lora.is_adapted(network) else None
+    network.save_pretrained(path, state_dict=state, safe_serialization=True, max_shard_size=SHARD)
     generator.tokenizer.save_pretrained(path)
 
 
@@ -216,13 +218,21 @@ class GeneratorShim(PyTorchShim):
             logits = inputs.scores(generator)
         return logits, lambda gradient: torch.autograd.backward(logits, gradient)
 
+    def adapt(self, options: Mapping[str, Any]) -> None:
+        """Train adapters instead of the weights from now on; see `lora.adapt`."""
+        lora.adapt(self.generator.network, options)
+
     def set_dropout(self, rate: float) -> None:
         """Set the rate of all dropout layers."""
         set_dropout(self.generator.network, rate)
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Apply the gradients; the runtime is stale then."""
-        apply_gradients(self.id, self.generator.network, optimizer)
+        network = self.generator.network
+        if lora.is_adapted(network):
+            apply_gradients(self.id, network, optimizer, lora.learns)
+        else:
+            apply_gradients(self.id, network, optimizer)
         self._runtime = None
 
     def save(self, path: Path) -> None:

@@ -257,14 +257,17 @@ def _index(type_texts: Sequence[Sequence[str]]) -> tuple[list[str], torch.Tensor
     return list(place), torch.tensor([row + [0] * (longest - len(row)) for row in rows])
 
 
-def apply_gradients(owner: int, network: torch.nn.Module, optimizer: Optimizer) -> None:
-    """Update a network's parameters. What the optimizer leaves alone needs no gradient any more.
+def apply_gradients(
+    owner: int, network: torch.nn.Module, optimizer: Optimizer, learns: Callable[[str], bool] = lambda name: True
+) -> None:
+    """Update a network's parameters. What is left alone needs no gradient any more.
 
     owner (int): The id of the shim, which is part of each parameter's key.
+    learns (Callable[[str], bool]): Whether a parameter of this name is trained, if the optimizer agrees.
     """
     scale_of = getattr(optimizer, "scale_of", lambda name: 1.0)
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(scale_of(name) > 0)
+        parameter.requires_grad_(learns(name) and scale_of(name) > 0)
         if parameter.grad is not None and parameter.requires_grad:
             values, gradient = torch2xp(parameter.data), torch2xp(parameter.grad)
             updated, _ = optimizer((owner, name), values, gradient)
