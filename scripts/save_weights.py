@@ -1,6 +1,7 @@
-"""Write the checkpoint of a trained pipeline in float16, as the package ships it.
+"""Write the weights of a trained pipeline as the package ships them: a matcher in float16, a generator in int8 rows.
 
     python scripts/save_weights.py training/model-last assets/default
+    python scripts/save_weights.py training/model-last assets/generator --component gner_generator
 
 Files that lie there beside the checkpoint (the model card, the notice) are left alone.
 """
@@ -13,6 +14,7 @@ import torch
 import typer
 
 from spacy_openner.models import gliner_checkpoint
+from spacy_openner.models.generator import GeneratorShim, save_int8
 
 # What the encoder was called on the machine that trained it says nothing elsewhere.
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
@@ -25,9 +27,12 @@ def main(
     encoder: Annotated[str, typer.Option(help="Public name of the encoder it was trained from.")] = ENCODER,
 ) -> None:
     """Write a checkpoint."""
-    checkpoint = spacy.load(pipeline).get_pipe(component).model.shims[0].checkpoint  # type: ignore[attr-defined]
-    checkpoint.config["model_name"] = encoder
-    gliner_checkpoint.save(checkpoint, target, dtype=torch.float16)
+    shim = spacy.load(pipeline).get_pipe(component).model.shims[0]  # type: ignore[attr-defined]
+    if isinstance(shim, GeneratorShim):
+        save_int8(shim.generator, target)
+    else:
+        shim.checkpoint.config["model_name"] = encoder
+        gliner_checkpoint.save(shim.checkpoint, target, dtype=torch.float16)
     size = sum(file.stat().st_size for file in target.iterdir())
     typer.echo(f"{target}: {size / 1e6:.1f} MB")
 

@@ -14,7 +14,7 @@ from thinc.shims import PyTorchShim
 from thinc.util import get_torch_default_device
 
 from ..errors import error, warn
-from . import lora, sources
+from . import int8_rows, lora, sources
 from .backbones import T5_FAMILY, load_tokenizer
 from .chunks import Chunks
 from .decoders import HFDecoder, decoder_class
@@ -103,13 +103,35 @@ def load(directory: Path) -> Generator:
     try:
         config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-        # Without safetensors, transformers reads pickles with weights_only=True.
-        network = kind.from_pretrained(directory, torch_dtype=torch.float32, trust_remote_code=False)
+        if (directory / int8_rows.FILE).is_file():
+            network = _expanded(kind, config, directory)
+        else:
+            # Without safetensors, transformers reads pickles with weights_only=True.
+            network = kind.from_pretrained(directory, torch_dtype=torch.float32, trust_remote_code=False)
+            _share(network)
     except Exception as problem:  # damaged files fail in as many ways as there are libraries
         raise error("O113", path=str(directory), reason=str(problem).splitlines()[0]) from problem
-    if getattr(config, "shared_embeddings", False):
-        share_embeddings(network)
     return of(network, load_tokenizer(directory, directory, None))
+
+
+def _expanded(kind: Any, config: Any, directory: Path) -> Any:
+    """Build a network and fill it with weights that `int8_rows` stored."""
+    network = kind.from_config(config, torch_dtype=torch.float32, trust_remote_code=False)
+    _share(network)
+    state = int8_rows.load(directory)
+    missing, unknown = network.load_state_dict(state, strict=False)
+    own = network.state_dict()
+    filled = {own[name].data_ptr() for name in state if name in own}
+    # A table under two names is stored once.
+    missing = [name for name in missing if own[name].data_ptr() not in filled]
+    if missing or unknown:
+        raise ValueError(f"{int8_rows.FILE} does not fit {CONFIG_FILE}: missing {missing[:3]}, unknown {unknown[:3]}")
+    return network
+
+
+def _share(network: Any) -> None:
+    if getattr(network.config, "shared_embeddings", False):
+        share_embeddings(network)
 
 
 def of(network: Any, tokenizer: Any) -> Generator:
@@ -142,6 +164,15 @@ def save(generator: Generator, path: Path) -> None:
     state = lora.merged(network) if lora.is_adapted(network) else None
     network.save_pretrained(path, state_dict=state, safe_serialization=True, max_shard_size=SHARD)
     generator.tokenizer.save_pretrained(path)
+
+
+def save_int8(generator: Generator, path: Path) -> None:
+    """Write what `load` reads in a quarter of the size, rounded; see `int8_rows`."""
+    path.mkdir(parents=True, exist_ok=True)
+    network = generator.network
+    network.config.save_pretrained(path)
+    generator.tokenizer.save_pretrained(path)
+    int8_rows.save(lora.merged(network) if lora.is_adapted(network) else network.state_dict(), path)
 
 
 class GeneratorShim(PyTorchShim):

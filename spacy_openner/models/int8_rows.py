@@ -1,0 +1,42 @@
+"""Weights in a byte a number: each row of a matrix is scaled to the range of int8, and expanded when it is loaded.
+
+A row keeps its largest number to 1 part in 254. Vectors (biases, norms) stay as they are.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+FILE = "model.int8.safetensors"
+_SCALE = ".row_scale"
+_LARGEST = 127
+
+
+def save(state: Mapping[str, Tensor], directory: Path) -> None:
+    """Write weights as `FILE`. A table that is there under two names is written once, under the first."""
+    written: set[int] = set()
+    stored: dict[str, Tensor] = {}
+    for name, value in state.items():
+        if value.data_ptr() in written:
+            continue
+        written.add(value.data_ptr())
+        if value.ndim != 2 or not value.is_floating_point():
+            stored[name] = value.detach().contiguous()
+            continue
+        scale = (value.detach().float().abs().amax(1, keepdim=True) / _LARGEST).clamp(min=1e-12)
+        stored[name] = (value.detach().float() / scale).round().to(torch.int8)
+        stored[name + _SCALE] = scale
+    save_file(stored, directory / FILE)
+
+
+def load(directory: Path) -> dict[str, Tensor]:
+    """Read what `save` wrote, in float32."""
+    stored = load_file(directory / FILE)
+    scales = {name: stored.pop(name) for name in [*stored] if name.endswith(_SCALE)}
+    for name, scale in scales.items():
+        row = name.removesuffix(_SCALE)
+        stored[row] = stored[row].float() * scale
+    return stored

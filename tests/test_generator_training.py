@@ -1,0 +1,170 @@
+"""Training of gner_generator: real updates of tiny random generators."""
+
+import sys
+
+import pytest
+import spacy
+import torch
+from spacy.tokens import Doc, Span
+from spacy.training import Example
+
+from spacy_openner.errors import MissingExtra, SettingError
+from spacy_openner.models import generator as generators
+from spacy_openner.training.optimizer import LayerwiseAdam_v1
+from tests import tiny
+from tests.test_gner_generator import PROMPT, pipeline
+
+
+@pytest.fixture(scope="module")
+def t5(tmp_path_factory):
+    return tiny.saved_generator("t5", tmp_path_factory.mktemp("t5") / "model")
+
+
+TRAIN = [
+    ("Ann Bell lives in Oslo", [(0, 2, "person"), (4, 5, "city")]),
+    ("She met Carl in Rome", [(2, 3, "person"), (4, 5, "city")]),
+    ("Oslo and Rome are far", [(0, 1, "city"), (2, 3, "city")]),
+    ("Nobody came", []),
+]
+
+
+def examples(nlp):
+    found = []
+    for text, spans in TRAIN:
+        reference = Doc(nlp.vocab, text.split())
+        reference.ents = [Span(reference, start, end, label=label) for start, end, label in spans]
+        reference._.openner_labels = ["person", "city"]
+        found.append(Example(Doc(nlp.vocab, text.split()), reference))
+    return found
+
+
+@pytest.mark.parametrize("kind", ["t5", "bert", "llama", "bart"])
+def test_overfitting_IO(kind, tmp_path):
+    nlp = pipeline(tiny.saved_generator(kind, tmp_path / "model"), labels=["person", "city"])
+    nlp.initialize(lambda: examples(nlp))
+    optimizer = LayerwiseAdam_v1(3e-3)
+    for _ in range(300):
+        losses = nlp.update(examples(nlp), sgd=optimizer, drop=0.0)
+        if losses["gner_generator"] < 0.003:
+            break
+    expected = [[(start, end, label) for start, end, label in spans] for _, spans in TRAIN]
+    docs = [eg.predicted for eg in examples(nlp)]
+    assert [[x[:3] for x in tiny.found(nlp(doc))] for doc in docs] == expected
+    nlp.to_disk(tmp_path / "saved")
+    loaded = spacy.load(tmp_path / "saved")
+    docs = [eg.predicted for eg in examples(loaded)]
+    assert [[x[:3] for x in tiny.found(loaded(doc))] for doc in docs] == expected
+    assert min(x[3] for doc in docs for x in tiny.found(doc)) > 0.9
+
+
+@pytest.mark.parametrize("prompt", [{"target": "bioes"}, {"target": "context", "context": 1}])
+def test_every_target_can_be_learnt(prompt, t5):
+    nlp = pipeline(t5, labels=["person", "city"], decoding="free", loss="answer", prompt={**PROMPT, **prompt})
+    optimizer = LayerwiseAdam_v1(3e-3)
+    for _ in range(800):
+        losses = nlp.update(examples(nlp)[:2], sgd=optimizer, drop=0.0)
+        if losses["gner_generator"] < 0.01:
+            break
+    docs = [nlp(eg.predicted) for eg in examples(nlp)[:2]]
+    expected = [[(start, end, label) for start, end, label in spans] for _, spans in TRAIN[:2]]
+    assert [[x[:3] for x in tiny.found(doc)] for doc in docs] == expected
+
+
+def test_the_loss_is_the_one_of_transformers(t5):
+    """The loss "answer" beside the labels argument of the model itself, one text, no dropout."""
+    nlp = pipeline(t5, labels=["person", "city"], loss="answer")
+    pipe = nlp.get_pipe("gner_generator")
+    pipe.sampler = lambda present, universe: {"person": "person", "city": "city"}
+    eg = examples(nlp)[0]
+    ours = nlp.update([eg], sgd=False, drop=0.0)["gner_generator"]
+    generator = pipe.model.shims[0].generator
+    words = [token.text for token in eg.predicted]
+    ids, mask = generator.read([pipe.prompt.render(words, ["person", "city"])])
+    answer = pipe.prompt.answer(words, ["B-person", "I-person", "O", "O", "B-city"])
+    wanted = torch.tensor([[*generator.tokenizer(answer, add_special_tokens=False)["input_ids"], generator.end]])
+    with torch.inference_mode():
+        theirs = generator.network.eval()(input_ids=ids, attention_mask=mask, labels=wanted).loss
+    assert ours == pytest.approx(float(theirs), rel=1e-3)
+
+
+def test_unknown_words_teach_nothing(t5):
+    nlp = pipeline(t5, labels=["person", "city"])
+    reference = Doc(nlp.vocab, ["Ann", "came"])
+    reference.set_ents([], missing=[reference[0:2]])
+    assert nlp.update([Example(Doc(nlp.vocab, ["Ann", "came"]), reference)], sgd=None)["gner_generator"] == 0.0
+
+
+def test_a_decoder_on_a_pretrained_encoder(tmp_path):
+    nlp = pipeline("", labels=["person", "city"])
+    encoder = tiny.backbone("bert", tmp_path / "encoder")
+    nlp.get_pipe("gner_generator").initialize(lambda: examples(nlp), nlp=nlp, encoder=encoder, layers=1)
+    generator = nlp.get_pipe("gner_generator").model.shims[0].generator
+    network = generator.network
+    table = network.encoder.embeddings.word_embeddings.weight
+    assert network.decoder.bert.embeddings.word_embeddings.weight is table
+    assert network.decoder.cls.predictions.decoder.weight is table
+    old, new = network.encoder.encoder.layer[-1], network.decoder.bert.encoder.layer[0]
+    assert torch.equal(old.output.dense.weight, new.output.dense.weight)
+    nlp.update(examples(nlp), sgd=LayerwiseAdam_v1(1e-2))
+    found = [tiny.found(nlp(text)) for text in tiny.SENTENCES]
+    nlp.to_disk(tmp_path / "saved")
+    # The shared table is stored once.
+    size = (tmp_path / "saved" / "gner_generator" / "model" / "model.safetensors").stat().st_size
+    assert size < 4 * sum(p.numel() for p in network.parameters()) + 50_000
+    loaded = spacy.load(tmp_path / "saved")
+    assert [tiny.found(loaded(text)) for text in tiny.SENTENCES] == found
+    again = loaded.get_pipe("gner_generator").model.shims[0].generator.network
+    assert again.decoder.bert.embeddings.word_embeddings.weight is again.encoder.embeddings.word_embeddings.weight
+
+
+def test_random_weights_from_a_config(t5):
+    nlp = pipeline("", labels=["person", "city"])
+    config = {
+        "model_type": "t5",
+        "d_model": 16,
+        "d_kv": 4,
+        "d_ff": 16,
+        "num_layers": 1,
+        "num_heads": 2,
+        "decoder_start_token_id": 0,
+    }
+    nlp.get_pipe("gner_generator").initialize(lambda: examples(nlp), config=config, tokenizer=t5)
+    assert nlp.update(examples(nlp))["gner_generator"] > 0
+    with pytest.raises(SettingError, match="model_type"):
+        pipeline("").get_pipe("gner_generator").initialize(list, config={"model_type": "magic"}, tokenizer=t5)
+
+
+@pytest.mark.parametrize("kind", ["t5", "bert", "gpt2"])
+def test_adapters_learn_and_become_part_of_the_weights(kind, tmp_path):
+    source = tiny.saved_generator(kind, tmp_path / "model")
+    nlp = pipeline(source, labels=["person", "city"])
+    pipe = nlp.get_pipe("gner_generator")
+    pipe.initialize(lambda: examples(nlp), lora={"r": 4, "lora_alpha": 16})
+    before = {name: value.clone() for name, value in pipe.model.shims[0].generator.network.named_parameters()}
+    optimizer = LayerwiseAdam_v1(1e-2)
+    losses = [nlp.update(examples(nlp), sgd=optimizer, drop=0.0)["gner_generator"] for _ in range(60)]
+    assert losses[-1] < losses[0] / 2
+    after = dict(pipe.model.shims[0].generator.network.named_parameters())
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed
+    assert all("lora_" in name for name in changed)
+    nlp.to_disk(tmp_path / "saved")
+    loaded = spacy.load(tmp_path / "saved")
+    plain, given = loaded.get_pipe("gner_generator").model.shims[0].generator.network, generators.load(source).network
+    assert [*plain.state_dict()] == [*given.state_dict()]
+    assert not all(torch.equal(a, b) for a, b in zip(plain.parameters(), given.parameters(), strict=True))
+    for text in tiny.SENTENCES:
+        expected, found = tiny.found(nlp(text)), tiny.found(loaded(text))
+        assert [x[:3] for x in found] == [x[:3] for x in expected]
+        assert [x[3] for x in found] == pytest.approx([x[3] for x in expected], abs=1e-4)
+
+
+def test_adapters_that_cannot_be(t5, monkeypatch):
+    pipe = pipeline(t5, labels=["person"]).get_pipe("gner_generator")
+    with pytest.raises(SettingError, match="rank_of_all_things"):
+        pipe.initialize(list, lora={"rank_of_all_things": 4})
+    with pytest.raises(SettingError, match="no_such_layer"):
+        pipe.initialize(list, lora={"target_modules": ["no_such_layer"]})
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(MissingExtra, match="peft"):
+        pipe.initialize(list, lora={"r": 4})
