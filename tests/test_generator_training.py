@@ -10,6 +10,8 @@ from spacy.training import Example
 
 from spacy_openner.errors import MissingExtra, SettingError
 from spacy_openner.models import generator as generators
+from spacy_openner.models import gliner_checkpoint
+from spacy_openner.models.fresh_generator import warm_started
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
 from tests import tiny
 from tests.test_gner_generator import PROMPT, pipeline
@@ -115,6 +117,15 @@ def test_a_decoder_on_a_pretrained_encoder(tmp_path):
     assert [tiny.found(loaded(text)) for text in tiny.SENTENCES] == found
     again = loaded.get_pipe("gner_generator").model.shims[0].generator.network
     assert again.decoder.bert.embeddings.word_embeddings.weight is again.encoder.embeddings.word_embeddings.weight
+
+
+def test_a_decoder_on_the_encoder_of_a_span_matcher(tiny_path):
+    generator = warm_started(tiny_path, layers=1)
+    matcher = gliner_checkpoint.load(tiny_path)
+    given, taken = matcher.network.encoder.state_dict(), generator.network.encoder.state_dict()
+    assert taken
+    assert all(torch.equal(value, given[name]) for name, value in taken.items())
+    assert len(generator.tokenizer) == len(matcher.tokenizer)
 
 
 def test_random_weights_from_a_config(t5):

@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -199,14 +200,15 @@ GENERATORS = ("t5", "bert", "bart", "llama", "gpt2")
 _HEADS = {"num_attention_heads": 4, "num_hidden_layers": 2, "hidden_size": 32, "intermediate_size": 48}
 
 
-def generator_tokenizer(kind: str) -> PreTrainedTokenizerFast:
-    """A tokenizer of the generator's own style, trained on a few sentences and answers."""
+def generator_tokenizer(kind: str, more: Sequence[str] = ()) -> PreTrainedTokenizerFast:
+    """A tokenizer of the generator's own style, trained on a few sentences and answers, and on more texts."""
     if kind == "bert":
         return tokenizer("bert")
     specials = ["<pad>", "</s>", "<s>", "<unk>"]
     tags = ["O", "B-person", "I-person", "B-award", "I-city", "B-city, town (populated place)", "S-person", "E-city"]
     answers = [" ".join(f"{w}({t})" for w, t in zip(text.split(), tags * 9, strict=False)) for text in SENTENCES]
     text = SENTENCES * 2 + LABELS + answers + ["[INST] Use the specific entity tags: a, b and O. Sentence: [/INST]"]
+    text += more
     if kind == "gpt2":
         made = Tokenizer(models.BPE())
         made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -7,7 +7,7 @@ import torch
 
 from ..errors import error
 from .backbones import T5_FAMILY
-from .gliner_checkpoint import Checkpoint
+from .gliner_checkpoint import CONFIG_FILE, Checkpoint, load
 from .network import Head, Network
 from .span_matcher import MarkerHead, MarkerV0Head
 from .token_matcher import TokenHead
@@ -83,14 +83,17 @@ def from_encoder(
 
 
 def pretrained(name: str | Path, revision: str | None = None) -> tuple[Any, Any]:
-    """Load a Hugging Face encoder in float32; of a model of two halves, its encoder.
+    """Load a Hugging Face encoder in float32; of a model of two halves, its encoder, and of a span matcher, too.
 
-    name (str | Path): A directory or hub name.
+    name (str | Path): A directory or hub name; a span matcher in a directory only.
     revision (str | None): Commit or tag of a hub name.
     RETURNS (tuple): Its tokenizer and the network.
     """
     from transformers import AutoConfig, AutoModel, AutoTokenizer, T5EncoderModel
 
+    if (Path(name) / CONFIG_FILE).is_file():
+        checkpoint = load(Path(name))
+        return checkpoint.tokenizer, checkpoint.network.encoder
     options = {"revision": revision or "main", "trust_remote_code": False}
     kind = AutoConfig.from_pretrained(name, **options).model_type
     loader = T5EncoderModel if kind in T5_FAMILY else AutoModel

@@ -16,7 +16,8 @@ def warm_started(encoder: str | Path, *, layers: int = 2) -> Generator:
     Its layers start as the encoder's last ones, its word vectors are the encoder's own, and only the attention to the
     encoder is new.
 
-    encoder (str | Path): A directory or hub name of a BERT that `transformers` loads.
+    encoder (str | Path): A directory or hub name of a BERT that `transformers` loads, or the directory of a span
+        matcher on one, whose encoder reads types already.
     layers (int): Of the decoder.
     RETURNS (Generator): An `EncoderDecoderModel`.
     RAISES (SettingError): For another kind of encoder, or more layers than it has.
