@@ -104,31 +104,42 @@ def test_the_packaged_pipeline_predicts_the_same(trained, corpus, tmp_path):
     assert list(first.attrs["scores"]) == list(second.attrs["scores"])
 
 
-def test_the_recipe_of_the_default_weights(corpus, tmp_path):
-    """One folder of corpora, open labels; limits and weights of sets that are not there are left out here."""
-    text = (ROOT / "configs" / "default.cfg").read_text(encoding="utf8")
+def open_recipe(name, corpus, tmp_path, encoder):
+    """Train three steps on one folder of corpora; limits and weights of sets that are not there are left out here."""
+    text = (ROOT / "configs" / name).read_text(encoding="utf8")
     text = re.sub(r"^(limits|weights) = .*$", "", text, flags=re.M)
     folder = tmp_path / "corpus"
-    for split, name in (("train", "music"), ("all", "science")):
+    for split, source in (("train", "music"), ("all", "science")):
         (folder / split).mkdir(parents=True)
-        for file in (corpus / "train").glob(f"{name}.*"):
+        for file in (corpus / "train").glob(f"{source}.*"):
             shutil.copy(file, folder / split)
-    config = tmp_path / "default.cfg"
+    config = tmp_path / name
     config.write_text(text, encoding="utf8")
     overrides = {
         "paths.corpus": str(folder),
         "paths.dev": str(corpus / "dev"),
         "paths.names": str(ROOT / "configs" / "type_names.json"),
-        "paths.encoder": str(tiny.backbone("bert", tmp_path / "encoder")),
+        "paths.encoder": str(encoder),
         "training.max_steps": 3,
         "training.eval_frequency": 2,
         "training.optimizer.learn_rate.warmup_steps": 1,
-        "initialize.components.open_ner_span.head.width": 16,
     }
+    if name == "default.cfg":
+        overrides["initialize.components.open_ner_span.head.width"] = 16
     train(config, tmp_path / "out", overrides=overrides)
-    pipe = spacy.load(tmp_path / "out" / "model-last").get_pipe("open_ner_span")
-    assert pipe.labels == ()
+    (component,) = spacy.load(tmp_path / "out" / "model-last").components
+    assert component[1].labels == ()
+    return component[1]
+
+
+def test_the_recipe_of_the_default_weights(corpus, tmp_path):
+    pipe = open_recipe("default.cfg", corpus, tmp_path, tiny.backbone("bert", tmp_path / "encoder"))
     assert matching.shim_of(pipe.model).checkpoint.network.head.width == 16
+
+
+def test_the_recipe_of_the_default_generator(corpus, tmp_path, tiny_path):
+    pipe = open_recipe("default_generator.cfg", corpus, tmp_path, tiny_path)
+    assert pipe.model.shims[0].generator.network.config.decoder.num_hidden_layers == 2
 
 
 def test_the_recipe_of_a_generator(corpus, tmp_path):

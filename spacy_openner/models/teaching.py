@@ -5,6 +5,7 @@ loss "choices" looks at the branches of the tries alone, among what is allowed t
 all pieces of the answer and the whole vocabulary, which free decoding needs.
 """
 
+import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -78,7 +79,8 @@ def exercises(
 ) -> Iterator[Exercise]:
     """Lay lessons out in windows and batches.
 
-    lessons (Sequence[Lesson]): Of overlapping spans the first and longest are taught: a tag has room for one.
+    lessons (Sequence[Lesson]): Of overlapping spans the first and longest are taught, of several types of a span one at
+        random: a tag has room for one.
     loss (str): One of `LOSSES`.
     YIELDS (Exercise): To be answered one by one (`scores`, backward), so that memory is bounded.
     """
@@ -150,7 +152,7 @@ def _tags(lesson: Lesson, job: Job) -> tuple[list[int], set[int]]:
     tags = [O_TAG] * (job.last - job.first)
     unknown = {i - job.first for first, last in lesson.unknown for i in range(first, last)}
     taken: set[int] = set()
-    for first, last, label in sorted(lesson.spans, key=lambda span: (span[0] - span[1], span[0])):
+    for first, last, label in sorted(lesson.spans, key=lambda span: (span[0] - span[1], span[0], random.random())):
         run = range(first - job.first, last - job.first)
         if label not in job.types or taken.intersection(run):
             continue
