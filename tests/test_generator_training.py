@@ -12,6 +12,7 @@ from spacy_openner.errors import MissingExtra, SettingError
 from spacy_openner.models import generator as generators
 from spacy_openner.models import gliner_checkpoint
 from spacy_openner.models.fresh_generator import warm_started
+from spacy_openner.prompts.gner import INSTRUCTION
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
 from tests import tiny
 from tests.test_gner_generator import PROMPT, pipeline
@@ -126,6 +127,22 @@ def test_a_decoder_on_the_encoder_of_a_span_matcher(tiny_path):
     assert taken
     assert all(torch.equal(value, given[name]) for name, value in taken.items())
     assert len(generator.tokenizer) == len(matcher.tokenizer)
+
+
+def test_a_model_keeps_the_instruction_it_is_trained_on(t5, tmp_path):
+    nlp = pipeline(t5, labels=["person", "city"])
+    nlp.initialize(lambda: examples(nlp))
+    nlp.get_pipe("gner_generator").model.shims[0].save(tmp_path)
+    for prompt, expected in (
+        ({}, PROMPT["instruction"]),
+        ({"instruction": "{labels}/{sentence}"}, "{labels}/{sentence}"),
+    ):
+        pipe = pipeline(tmp_path, prompt={"@misc": PROMPT["@misc"], **prompt}).get_pipe("gner_generator")
+        fitting = pipe.prompt.fitting(pipe.model.shims[0].generator.instruction)
+        assert fitting.render(["Hi"], ["a"]) == expected.format(labels="a", sentence="Hi")
+    plain = pipeline(t5, prompt={"@misc": PROMPT["@misc"]}).get_pipe("gner_generator")
+    assert plain.model.shims[0].generator.instruction is None
+    assert plain.prompt.render(["Hi"], ["a"]) == INSTRUCTION.format(labels="a", sentence="Hi")
 
 
 def test_random_weights_from_a_config(t5):

@@ -194,7 +194,8 @@ class GnerGenerator(TrainablePipe):
             max_types=self.max_types,
         )
         generator = self.model.shims[0].runtime
-        answers = tagging.tag(generator, self.prompt, questions, settings, self.tally)
+        prompt = self.prompt.fitting(generator.instruction)
+        answers = tagging.tag(generator, prompt, questions, settings, self.tally)
         return [self._candidates(*each) for each in zip(questions, asked, answers, strict=True)]
 
     def _question(self, doc: Doc, labels: Labels) -> tagging.Question:
@@ -252,12 +253,17 @@ class GnerGenerator(TrainablePipe):
             shim.use(warm_started(encoder, layers=layers))
         elif config is not None and tokenizer is not None and not shim.is_loaded:
             shim.use(from_config(config, tokenizer))
-        _ = shim.generator
+        if self.prompt.instruction is not None:
+            # What it is going to be trained on, for those who load its files.
+            shim.generator.network.config.openner_instruction = self.prompt.instruction
         if lora is not None:
             shim.adapt(lora)
+        _ = shim.generator
 
     def _batches(self, lessons: Sequence[Lesson]) -> Iterator[Exercise]:
-        return exercises(self.model.shims[0].generator, self.prompt, lessons, self.loss, self.batch_tokens)
+        generator = self.model.shims[0].generator
+        prompt = self.prompt.fitting(generator.instruction)
+        return exercises(generator, prompt, lessons, self.loss, self.batch_tokens)
 
     def get_loss(self, batch: Exercise, scores: Any) -> tuple[float, Any]:
         """Compare choices with the gold annotation.

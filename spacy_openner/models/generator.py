@@ -43,6 +43,11 @@ class Generator:
         return not self.network.config.is_encoder_decoder
 
     @property
+    def instruction(self) -> str | None:
+        """What it was trained to be asked, if its files say so; see `prompts.gner`."""
+        return getattr(self.network.config, "openner_instruction", None)
+
+    @property
     def end(self) -> int:
         """The piece that ends an answer."""
         config = self.network.generation_config

@@ -35,10 +35,14 @@ class TaggedWord(NamedTuple):
 class GNERPrompt(NamedTuple):
     """See `GNERPrompt_v1`."""
 
-    instruction: str = INSTRUCTION
+    instruction: str | None = None
     causal: str = CAUSAL
     target: Target = "bio"
     context: int | None = None
+
+    def fitting(self, own: str | None) -> "GNERPrompt":
+        """The format for a model whose files name the instruction that it was trained on; one set here comes first."""
+        return self._replace(instruction=self.instruction or own)
 
     def render(self, words: Sequence[str], labels: Sequence[str], *, causal: bool = False) -> str:
         """Ask for the entities of a text.
@@ -47,7 +51,7 @@ class GNERPrompt(NamedTuple):
         """
         values = {"labels": ", ".join(labels), "sentence": " ".join(words)}
         # One pass: a label or a text that spells a placeholder stays as it is.
-        question = PLACEHOLDER.sub(lambda match: values[match[1]], self.instruction)
+        question = PLACEHOLDER.sub(lambda match: values[match[1]], self.instruction or INSTRUCTION)
         return self.causal.replace("{prompt}", question, 1) if causal else question
 
     def chunk(self, word: str, tag: str) -> str:
@@ -131,11 +135,12 @@ def _parse_bracketed(text: str, labels: Sequence[str]) -> list[TaggedWord]:
 
 
 def GNERPrompt_v1(
-    instruction: str = INSTRUCTION, causal: str = CAUSAL, target: str = "bio", context: int | None = None
+    instruction: str | None = None, causal: str = CAUSAL, target: str = "bio", context: int | None = None
 ) -> GNERPrompt:
     """The prompt of published GNER checkpoints, registered as "spacy-openner.GNERPrompt.v1".
 
-    instruction (str): The text around "{labels}" and "{sentence}".
+    instruction (str | None): The text around "{labels}" and "{sentence}"; if None, what the model was trained on, as
+        far as its files say so, and the published instruction else.
     causal (str): The text around "{prompt}", for causal models.
     target (str): What answers look like (GNER, section 3): "bio" tags every word, and "bioes" with more tags;
         "entities" names the entities alone, "context" with words around them. Only "bio" can be decoded under
@@ -145,7 +150,7 @@ def GNERPrompt_v1(
     RAISES (SettingError): When a placeholder is missing, or for an unknown target.
     """
     for name, text, needed in (
-        ("instruction", instruction, ("{labels}", "{sentence}")),
+        ("instruction", INSTRUCTION if instruction is None else instruction, ("{labels}", "{sentence}")),
         ("causal", causal, ("{prompt}",)),
     ):
         if any(place not in text for place in needed):
