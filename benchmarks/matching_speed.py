@@ -1,0 +1,98 @@
+"""Speed of matching free answers with the text, beside a plain quadratic table, in one run.
+
+    python -m benchmarks.matching_speed --output matching_speed.json
+
+Texts are runs of real sentences; answers are the texts with words left out, added and misspelt at random, as models
+slip (GNER, appendix C). "equal" answers have no slip, as most have. Both find the same number of common words.
+"""
+
+import argparse
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import DATA, interleaved, machine, ratio, read_set, report
+from spacy_openner.decoding.lcs import match
+
+Pairs = list[tuple[list[str], list[str]]]
+
+
+def table(words: list[str], said: list[str]) -> list[int | None]:
+    """The longest common subsequence by dynamic programming over all pairs of words, traced back."""
+    a, b = [word.casefold() for word in words], [word.casefold() for word in said]
+    best = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
+    for i, x in enumerate(a):
+        for j, y in enumerate(b):
+            best[i + 1][j + 1] = best[i][j] + 1 if x == y else max(best[i][j + 1], best[i + 1][j])
+    places: list[int | None] = [None] * len(a)
+    i, j = len(a), len(b)
+    while i and j:
+        if a[i - 1] == b[j - 1]:
+            i, j = i - 1, j - 1
+            places[i] = j
+        elif best[i - 1][j] >= best[i][j - 1]:
+            i -= 1
+        else:
+            j -= 1
+    return places
+
+
+def slipped(words: list[str], share: float, chance: random.Random) -> list[str]:
+    """A text as a model might repeat it: of `share` of the words a third each left out, doubled and misspelt."""
+    said = []
+    for word in words:
+        draw = chance.random() / share if share else 1.0
+        said += [] if draw < 1 / 3 else [word, word] if draw < 2 / 3 else [word[:-1] + "q"] if draw < 1 else [word]
+    return said
+
+
+def texts_of(data: Path, name: str, lengths: range, count: int, chance: random.Random) -> list[list[str]]:
+    """Runs of sentences of a set, cut to random lengths."""
+    words = [word for row in read_set(name, "dev", data) for word in row["tokens"]]
+    starts = [chance.randrange(len(words) - lengths.stop) for _ in range(count)]
+    return [words[start : start + chance.choice(lengths)] for start in starts]
+
+
+def common(places: list[int | None], words: list[str], said: list[str]) -> int:
+    """How many words have a counterpart that is the same word."""
+    pairs = [(word, said[place]) for word, place in zip(words, places, strict=True) if place is not None]
+    return sum(a.casefold() == b.casefold() for a, b in pairs)
+
+
+def each(find: Callable[[list[str], list[str]], Any], pairs: Pairs) -> Callable[[], None]:
+    """A run over all pairs."""
+
+    def run() -> None:
+        for words, said in pairs:
+            find(words, said)
+
+    return run
+
+
+def main() -> None:
+    """Measure, compare, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--set", default="crossner_science")
+    parser.add_argument("--texts", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+    chance, rows = random.Random(0), []
+    for lengths in (range(10, 51), range(50, 101), range(100, 201)):
+        texts = texts_of(args.data, args.set, lengths, args.texts, chance)
+        for share in (0.0, 0.02, 0.2):
+            pairs = [(words, slipped(words, share, chance)) for words in texts]
+            for words, said in pairs:
+                assert common(match(words, said).places, words, said) == common(table(words, said), words, said)
+            seconds = interleaved({"table": each(table, pairs), "match": each(match, pairs)}, args.rounds)
+            milliseconds = {f"{k} ms": 1000 * min(v) / len(pairs) for k, v in seconds.items()}
+            found = {"words": f"{lengths.start}-{lengths.stop - 1}", "slips": share, **milliseconds}
+            rows.append({**found, "x faster": ratio(seconds["table"], seconds["match"])})
+    print(machine())
+    report(rows, args.output, texts=args.texts, set=args.set)
+
+
+if __name__ == "__main__":
+    main()
