@@ -9,6 +9,7 @@ entities how many were not found, found with another type, found with other boun
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ TARGETS: dict[str, dict[str, Any]] = {
     "BIO": {"target": "bio"},
     "BIOES": {"target": "bioes"},
 }
+# Parts that were trained before learn more slowly.
+WARM = {"encoder.embeddings": 0.0, "encoder.": 0.3, "decoder.bert.embeddings": 0.0}
 ERRORS = ("unlabelled", "noisy", "boundary")
 
 
@@ -47,10 +50,9 @@ def pipeline(encoder: Path, target: dict[str, Any], layers: int) -> Language:
     return nlp
 
 
-def train(nlp: Language, path: Path, steps: int, batch: int, rate: float) -> None:
+def train(nlp: Language, path: Path, steps: int, batch: int, rate: float, scales: Mapping[str, float] = WARM) -> None:
     """Some steps; a pass over the corpus is mixed anew."""
-    scales = {"encoder.embeddings": 0.0, "encoder.": 0.3, "decoder.bert.embeddings": 0.0}
-    optimizer = LayerwiseAdam_v1(WarmupCosine_v1(rate, steps // 10, steps), scales=scales)
+    optimizer = LayerwiseAdam_v1(WarmupCosine_v1(rate, steps // 10, steps), scales=dict(scales))
     corpus, done = OpenNERCorpus_v1({"all": {"path": path}}, max_words=60), 0
     while done < steps:
         for examples in minibatch(corpus(nlp), batch):
