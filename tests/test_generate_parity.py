@@ -76,6 +76,7 @@ def both(generator, rows, labels, drafts):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("steps", [0, 300])
 @pytest.mark.parametrize("kind", ["t5", "llama"])
 def test_a_thousand_real_sentences(kind, steps, rows, data_dir, tmp_path):
