@@ -5,11 +5,16 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from spacy.language import Language
+from spacy.util import minibatch
+
+from spacy_openner.data.corpus import OpenNERCorpus
+from spacy_openner.training.optimizer import LayerwiseAdam_v1, WarmupCosine_v1
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
@@ -31,6 +36,29 @@ def read_set(name: str, split: str, data: Path = DATA) -> list[dict[str, Any]]:
 def labels_of(rows: list[dict[str, Any]]) -> list[str]:
     """The types of a set without the catch-all, which zero-shot scores leave out."""
     return sorted({label for row in rows for *_, label in row["spans"]} - {"miscellaneous"})
+
+
+def train(
+    nlp: Language,
+    corpus: OpenNERCorpus,
+    steps: int,
+    batch: int,
+    rate: float,
+    scales: Mapping[str, float] | None = None,
+) -> None:
+    """Some updates, over as many passes as that takes; each pass is mixed anew.
+
+    scales (Mapping[str, float] | None): See `LayerwiseAdam_v1`.
+    """
+    optimizer = LayerwiseAdam_v1(WarmupCosine_v1(rate, steps // 10, steps), scales=dict(scales) if scales else None)
+    done = 0
+    while done < steps:
+        for examples in minibatch(corpus(nlp), batch):
+            if done == steps:
+                return
+            nlp.update(examples, sgd=optimizer, drop=0.1)
+            optimizer.step_schedules()
+            done += 1
 
 
 def interleaved(systems: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:

@@ -14,11 +14,10 @@ from typing import Any
 import spacy
 import torch
 from spacy.language import Language
-from spacy.util import fix_random_seed, minibatch
+from spacy.util import fix_random_seed
 
-from benchmarks.common import report
+from benchmarks.common import report, train
 from spacy_openner.data.corpus import OpenNERCorpus, OpenNERCorpus_v1
-from spacy_openner.training.optimizer import LayerwiseAdam_v1, WarmupCosine_v1
 
 MISCELLANEOUS = ["miscellaneous"]
 
@@ -39,19 +38,6 @@ def fresh(encoder: Path | None) -> Language:
     head = {"width": 192, "dropout": 0.1}
     pipe.initialize(list, nlp=nlp, labels=[], encoder=str(encoder) if encoder else None, head=head)
     return nlp
-
-
-def train(nlp: Language, data: OpenNERCorpus, steps: int, batch: int, rate: float) -> None:
-    """Some steps of fine-tuning."""
-    optimizer = LayerwiseAdam_v1(WarmupCosine_v1(rate, steps // 10, steps))
-    done = 0
-    while done < steps:
-        for examples in minibatch(data(nlp), batch):
-            if done == steps:
-                return
-            nlp.update(examples, sgd=optimizer, drop=0.1)
-            optimizer.step_schedules()
-            done += 1
 
 
 def score(nlp: Language, data: OpenNERCorpus) -> float:

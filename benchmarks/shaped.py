@@ -17,8 +17,8 @@ from spacy.util import fix_random_seed
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from benchmarks.common import machine
-from benchmarks.targets import train
+from benchmarks.common import machine, train
+from spacy_openner.data.corpus import OpenNERCorpus_v1
 from spacy_openner.models import generator as generators
 from spacy_openner.prompts.gner import INSTRUCTION
 
@@ -67,7 +67,8 @@ def main() -> None:
         "eos_token_id": 1,
     }
     pipe.initialize(list, nlp=nlp, labels=[], config=config, tokenizer=args.target / "tokenizer")
-    train(nlp, args.corpus, args.steps, args.batch, args.rate, scales={})
+    corpus = OpenNERCorpus_v1({"all": {"path": args.corpus}}, max_words=60)
+    train(nlp, corpus, args.steps, args.batch, args.rate)
     generator = pipe.model.shims[0].generator
     generators.save(generator, args.target / "model")
     size = sum(parameter.numel() for parameter in generator.network.parameters())

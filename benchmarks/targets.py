@@ -9,18 +9,16 @@ entities how many were not found, found with another type, found with other boun
 """
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import spacy
 import torch
 from spacy.language import Language
-from spacy.util import fix_random_seed, minibatch
+from spacy.util import fix_random_seed
 
-from benchmarks.common import machine, report
+from benchmarks.common import machine, report, train
 from spacy_openner.data.corpus import OpenNERCorpus_v1
-from spacy_openner.training.optimizer import LayerwiseAdam_v1, WarmupCosine_v1
 
 TARGETS: dict[str, dict[str, Any]] = {
     "entities": {"target": "entities"},
@@ -48,19 +46,6 @@ def pipeline(encoder: Path, target: dict[str, Any], layers: int) -> Language:
     pipe = nlp.add_pipe("gner_generator", config=config)
     pipe.initialize(list, nlp=nlp, labels=[], encoder=encoder, layers=layers)
     return nlp
-
-
-def train(nlp: Language, path: Path, steps: int, batch: int, rate: float, scales: Mapping[str, float] = WARM) -> None:
-    """Some steps; a pass over the corpus is mixed anew."""
-    optimizer = LayerwiseAdam_v1(WarmupCosine_v1(rate, steps // 10, steps), scales=dict(scales))
-    corpus, done = OpenNERCorpus_v1({"all": {"path": path}}, max_words=60), 0
-    while done < steps:
-        for examples in minibatch(corpus(nlp), batch):
-            if done == steps:
-                return
-            nlp.update(examples, sgd=optimizer, drop=0.1)
-            optimizer.step_schedules()
-            done += 1
 
 
 def score(nlp: Language, path: Path, limit: int) -> dict[str, float]:
@@ -94,7 +79,8 @@ def main() -> None:
     for name in args.targets:
         fix_random_seed(0)
         nlp = pipeline(args.encoder, TARGETS[name], args.layers)
-        train(nlp, train_file, args.steps, args.batch, args.rate)
+        corpus = OpenNERCorpus_v1({"all": {"path": train_file}}, max_words=60)
+        train(nlp, corpus, args.steps, args.batch, args.rate, WARM)
         rows.append({"answer": name, **score(nlp, dev_file, args.dev)})
         if name == "BIO":
             nlp.get_pipe("gner_generator").decoding = "constrained"

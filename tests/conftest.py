@@ -54,6 +54,12 @@ def token_path(tmp_path_factory) -> Path:
     return tiny.saved("bert", tmp_path_factory.mktemp("token"), span_mode="token_level")
 
 
+@pytest.fixture(scope="session")
+def t5(tmp_path_factory) -> Path:
+    """A random T5."""
+    return tiny.saved_generator("t5", tmp_path_factory.mktemp("t5") / "model")
+
+
 @pytest.fixture
 def make_nlp(tiny_path) -> Callable[..., Language]:
     """Build a pipeline with one open_ner_span; random weights score many spans over a threshold of 0.5."""

@@ -11,16 +11,6 @@ from tests import tiny
 from tests.test_gner_generator import pipeline
 
 
-@pytest.fixture(scope="module", params=["t5", "llama"])
-def path(request, tmp_path_factory):
-    return tiny.saved_generator(request.param, tmp_path_factory.mktemp(request.param) / "model")
-
-
-@pytest.fixture(scope="module")
-def t5(tmp_path_factory):
-    return tiny.saved_generator("t5", tmp_path_factory.mktemp("t5") / "model")
-
-
 def test_missing_and_damaged_models_are_named(tmp_path, t5):
     with pytest.raises(CheckpointError, match=r"O114.*Name one"):
         pipeline("")("Hi")
@@ -37,8 +27,9 @@ def test_missing_and_damaged_models_are_named(tmp_path, t5):
         pipeline(broken)("Hi")
 
 
-def test_saved_and_loaded_it_says_the_same(path, tmp_path):
-    nlp = pipeline(path)
+@pytest.mark.parametrize("kind", ["t5", "llama"])
+def test_saved_and_loaded_it_says_the_same(kind, tmp_path):
+    nlp = pipeline(tiny.saved_generator(kind, tmp_path / "model"))
     nlp.get_pipe("gner_generator").threshold = 0.001
     expected = [tiny.found(nlp(text)) for text in tiny.SENTENCES]
     nlp.to_disk(tmp_path / "saved")

@@ -17,12 +17,6 @@ from spacy_openner.training.optimizer import LayerwiseAdam_v1
 from tests import tiny
 from tests.test_gner_generator import PROMPT, pipeline
 
-
-@pytest.fixture(scope="module")
-def t5(tmp_path_factory):
-    return tiny.saved_generator("t5", tmp_path_factory.mktemp("t5") / "model")
-
-
 TRAIN = [
     ("Ann Bell lives in Oslo", [(0, 2, "person"), (4, 5, "city")]),
     ("She met Carl in Rome", [(2, 3, "person"), (4, 5, "city")]),

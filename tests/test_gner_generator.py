@@ -26,11 +26,6 @@ def path(request, tmp_path_factory):
     return tiny.saved_generator(request.param, tmp_path_factory.mktemp(request.param) / "model")
 
 
-@pytest.fixture(scope="module")
-def t5(tmp_path_factory):
-    return tiny.saved_generator("t5", tmp_path_factory.mktemp("t5") / "model")
-
-
 def pipeline(path, *, before=(), **settings):
     nlp = spacy.blank("en")
     for name in before:

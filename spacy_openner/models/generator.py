@@ -166,8 +166,7 @@ def save(generator: Generator, path: Path) -> None:
     """Write what `load` reads: safetensors in shards, config, tokenizer. Adapters become part of the weights."""
     path.mkdir(parents=True, exist_ok=True)
     network = generator.network
-    state = lora.merged(network) if lora.is_adapted(network) else None
-    network.save_pretrained(path, state_dict=state, safe_serialization=True, max_shard_size=SHARD)
+    network.save_pretrained(path, state_dict=lora.merged(network), safe_serialization=True, max_shard_size=SHARD)
     generator.tokenizer.save_pretrained(path)
 
 
@@ -177,7 +176,7 @@ def save_int8(generator: Generator, path: Path) -> None:
     network = generator.network
     network.config.save_pretrained(path)
     generator.tokenizer.save_pretrained(path)
-    int8_rows.save(lora.merged(network) if lora.is_adapted(network) else network.state_dict(), path)
+    int8_rows.save(lora.merged(network), path)
 
 
 class GeneratorShim(PyTorchShim):

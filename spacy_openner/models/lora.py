@@ -16,13 +16,16 @@ _BASE = ".base_layer."
 
 
 def adapt(network: nn.Module, options: Mapping[str, Any]) -> None:
-    """Put adapters into a network.
+    """Put adapters into a network; one that has some keeps these.
 
     network (nn.Module): A model of `transformers`; changed in place.
     options (Mapping[str, Any]): Of `peft.LoraConfig`: "r" (the rank), "lora_alpha", "target_modules" (all linear
         layers but the output by default) and so on.
-    RAISES (SettingError): Without `peft`, or for options that it refuses.
+    RAISES (MissingExtra): Without `peft`.
+    RAISES (SettingError): For options that it refuses.
     """
+    if is_adapted(network):
+        return
     try:
         import peft
     except ImportError as problem:
