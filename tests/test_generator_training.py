@@ -190,3 +190,11 @@ def test_adapters_that_cannot_be(t5, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(MissingExtra, match="peft"):
         pipe.initialize(list, lora={"r": 4})
+
+
+def test_initializing_again_adds_no_second_adapters(t5):
+    pipe = pipeline(t5, labels=["person"]).get_pipe("gner_generator")
+    for _ in range(2):
+        pipe.initialize(list, lora={"r": 4})
+        names = [name for name, _ in pipe.model.shims[0].generator.network.named_parameters()]
+    assert sum("lora_A" in name for name in names) == sum(".base_layer.weight" in name for name in names) > 0
