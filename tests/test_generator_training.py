@@ -11,8 +11,8 @@ from spacy.training import Example
 from spacy_openner.errors import MissingExtra, SettingError
 from spacy_openner.models import generator as generators
 from spacy_openner.models import gliner_checkpoint
-from spacy_openner.models.fresh_generator import warm_started
-from spacy_openner.prompts.gner import INSTRUCTION
+from spacy_openner.models.fresh_generator import TAGS, warm_started
+from spacy_openner.prompts.gner import INSTRUCTION, GNERPrompt_v1
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
 from tests import tiny
 from tests.test_gner_generator import PROMPT, pipeline
@@ -119,8 +119,30 @@ def test_a_decoder_on_the_encoder_of_a_span_matcher(tiny_path):
     matcher = gliner_checkpoint.load(tiny_path)
     given, taken = matcher.network.encoder.state_dict(), generator.network.encoder.state_dict()
     assert taken
-    assert all(torch.equal(value, given[name]) for name, value in taken.items())
-    assert len(generator.tokenizer) == len(matcher.tokenizer)
+    # Rows of new pieces are added.
+    assert all(torch.equal(value[: len(given[name])], given[name]) for name, value in taken.items())
+    assert len(generator.tokenizer) == len(matcher.tokenizer) + len(TAGS)
+
+
+def test_tags_are_single_pieces(tiny_path):
+    generator = warm_started(tiny_path, layers=1)
+    tokenizer = generator.tokenizer
+    assert generator.chunks.independent
+    tags = ["O", "B-city", "I-city"]
+    words = generator.chunks.words(["paris", "(O)", "(", "f(O)"], tags, GNERPrompt_v1().chunk)
+    for word, text in zip(words, ["paris", "(O)", "(", "f(O)"], strict=True):
+        pieces = [tokenizer.convert_ids_to_tokens([*word.forced, *way]) for way in word.trie.sequences]
+        assert pieces[0] == [*tokenizer.tokenize(text), "(O)"]
+        assert pieces[1][-1] == ")"
+        assert "(B-" in pieces[1]
+        assert "(I-" in pieces[2]
+    tag_ids = tokenizer.convert_tokens_to_ids(list(TAGS))
+    letters = tokenizer.convert_tokens_to_ids([tokenizer.tokenize(letter)[0] for letter in "OBI"])
+    table = generator.network.get_input_embeddings().weight
+    assert torch.equal(table[tag_ids], table[letters])
+    # A free answer reads the same.
+    answer = tokenizer.decode(tokenizer("paris(B-city) is(O)")["input_ids"], skip_special_tokens=True)
+    assert [word.tag[:2] for word in GNERPrompt_v1().parse(answer, ["city"])] == ["B-", "O"]
 
 
 def test_a_model_keeps_the_instruction_it_is_trained_on(t5, tmp_path):

@@ -32,6 +32,11 @@ def test_placeholders_in_labels_and_texts_stay():
     assert text.endswith("Sentence: {labels} {prompt} [/INST]")
 
 
+def test_an_instruction_names_what_stands_between_labels():
+    prompt = GNERPrompt_v1("<<ENT>> {labels: <<ENT>> } <<SEP>> {sentence}")
+    assert prompt.render(["in", "Oslo"], ["city, town", "person"]) == "<<ENT>> city, town <<ENT>> person <<SEP>> in Oslo"
+
+
 @pytest.mark.parametrize("setting", ["instruction", "causal"])
 def test_an_instruction_without_its_places_is_refused(setting):
     with pytest.raises(SettingError, match=setting):

@@ -9,6 +9,9 @@ from ..errors import error
 from .fresh import pretrained
 from .generator import Generator, of, share_embeddings
 
+# How the tags of GNER's answers begin (see `prompts.gner`).
+TAGS = ("(O)", "(B-", "(I-")
+
 
 def warm_started(encoder: str | Path, *, layers: int = 2) -> Generator:
     """Put a decoder on a pretrained BERT-like encoder.
@@ -30,6 +33,7 @@ def warm_started(encoder: str | Path, *, layers: int = 2) -> Generator:
         raise error("O001", name="encoder", value=str(encoder), allowed="a BERT-like encoder")
     if not 1 <= layers <= config.num_hidden_layers:
         raise error("O001", name="layers", value=layers, allowed=f"1 to {config.num_hidden_layers}")
+    _add_tags(tokenizer, backbone)
     own = {**config.to_dict(), "num_hidden_layers": layers, "is_decoder": True, "add_cross_attention": True}
     decoder = BertLMHeadModel(BertConfig(**own))
     decoder.bert.embeddings.load_state_dict(backbone.embeddings.state_dict())
@@ -67,6 +71,21 @@ def from_config(config: dict[str, Any], tokenizer: str | Path) -> Generator:
         raise error("O001", name="model_type", value=config.get("model_type"), allowed=str(problem)) from problem
     kind = AutoModelForSeq2SeqLM if built.is_encoder_decoder else AutoModelForCausalLM
     return of(kind.from_config(built, trust_remote_code=False), made)
+
+
+def _add_tags(tokenizer: Any, backbone: Any) -> None:
+    """Make one piece each of "(O)", "(B-" and "(I-", with the word vectors of their letters.
+
+    Answers take half the pieces then, and a tag is chosen where its word ends: what the network knows of the word is
+    there at once, not two pieces earlier.
+    """
+    from tokenizers import AddedToken
+
+    letters = tokenizer.convert_tokens_to_ids([tokenizer.tokenize(tag.strip("(-)"))[0] for tag in TAGS])
+    tokenizer.add_tokens([AddedToken(tag, normalized=False) for tag in TAGS])
+    backbone.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    vectors = backbone.get_input_embeddings().weight.data
+    vectors[tokenizer.convert_tokens_to_ids(list(TAGS))] = vectors[letters]
 
 
 def _without_pooler(backbone: Any) -> nn.Module:

@@ -19,7 +19,8 @@ We'll use the BIO-format to label the entities, where:
 Use the specific entity tags: {labels} and O.
 Sentence: {sentence}"""
 CAUSAL = "[INST] {prompt} [/INST]"
-PLACEHOLDER = re.compile(r"\{(labels|sentence)\}")
+# "{labels}", "{labels: | }" with what stands between the labels, "{sentence}".
+PLACEHOLDER = re.compile(r"\{(?P<name>labels|sentence)(?::(?P<separator>[^{}]*))?\}")
 Target = Literal["bio", "bioes", "entities", "context"]
 TARGETS: tuple[str, ...] = ("bio", "bioes", "entities", "context")
 AS_BIO = {"B": "B", "S": "B", "I": "I", "E": "I", "O": "O"}
@@ -49,9 +50,14 @@ class GNERPrompt(NamedTuple):
 
         causal (bool): For a model that goes on with the prompt, instead of answering it.
         """
-        values = {"labels": ", ".join(labels), "sentence": " ".join(words)}
+        values = {"labels": (labels, ", "), "sentence": (words, " ")}
+
+        def value(match: re.Match[str]) -> str:
+            parts, separator = values[match["name"]]
+            return (separator if match["separator"] is None else match["separator"]).join(parts)
+
         # One pass: a label or a text that spells a placeholder stays as it is.
-        question = PLACEHOLDER.sub(lambda match: values[match[1]], self.instruction or INSTRUCTION)
+        question = PLACEHOLDER.sub(value, self.instruction or INSTRUCTION)
         return self.causal.replace("{prompt}", question, 1) if causal else question
 
     def chunk(self, word: str, tag: str) -> str:
@@ -139,8 +145,9 @@ def GNERPrompt_v1(
 ) -> GNERPrompt:
     """The prompt of published GNER checkpoints, registered as "spacy-openner.GNERPrompt.v1".
 
-    instruction (str | None): The text around "{labels}" and "{sentence}"; if None, what the model was trained on, as
-        far as its files say so, and the published instruction else.
+    instruction (str | None): The text around "{labels}" and "{sentence}"; "{labels: | }" names what stands between
+        labels, a comma and a space otherwise. If None, what the model was trained on, as far as its files say so, and
+        the published instruction else.
     causal (str): The text around "{prompt}", for causal models.
     target (str): What answers look like (GNER, section 3): "bio" tags every word, and "bioes" with more tags;
         "entities" names the entities alone, "context" with words around them. Only "bio" can be decoded under
@@ -149,12 +156,11 @@ def GNERPrompt_v1(
     RETURNS (GNERPrompt): Renders questions and answers, and reads answers.
     RAISES (SettingError): When a placeholder is missing, or for an unknown target.
     """
-    for name, text, needed in (
-        ("instruction", INSTRUCTION if instruction is None else instruction, ("{labels}", "{sentence}")),
-        ("causal", causal, ("{prompt}",)),
-    ):
-        if any(place not in text for place in needed):
-            raise error("O001", name=name, value=text, allowed=f"a text with {' and '.join(needed)}")
+    asked = [match["name"] for match in PLACEHOLDER.finditer(INSTRUCTION if instruction is None else instruction)]
+    if not {"labels", "sentence"}.issubset(asked):
+        raise error("O001", name="instruction", value=instruction, allowed="a text with {labels} and {sentence}")
+    if "{prompt}" not in causal:
+        raise error("O001", name="causal", value=causal, allowed="a text with {prompt}")
     if target not in TARGETS:
         raise error("O001", name="target", value=target, allowed=", ".join(TARGETS))
     if context is not None and (isinstance(context, bool) or not isinstance(context, int) or context < 1):
