@@ -34,7 +34,9 @@ def test_placeholders_in_labels_and_texts_stay():
 
 def test_an_instruction_names_what_stands_between_labels():
     prompt = GNERPrompt_v1("<<ENT>> {labels: <<ENT>> } <<SEP>> {sentence}")
-    assert prompt.render(["in", "Oslo"], ["city, town", "person"]) == "<<ENT>> city, town <<ENT>> person <<SEP>> in Oslo"
+    assert (
+        prompt.render(["in", "Oslo"], ["city, town", "person"]) == "<<ENT>> city, town <<ENT>> person <<SEP>> in Oslo"
+    )
 
 
 @pytest.mark.parametrize("setting", ["instruction", "causal"])
