@@ -1,6 +1,7 @@
 """Zero-shot scores on sets that the default weights never saw, in one precision or backend or several.
 
     python -m benchmarks.zero_shot --modes torch:float32 onnx:int8 --output zero_shot.json
+    python -m benchmarks.zero_shot --factory gner_generator --threshold 0
 
 Strict entity-level micro F1 in percent, one threshold for all sets, without the type "miscellaneous": dropped
 from the types and from the gold annotation.
@@ -39,11 +40,15 @@ def sets(data: Path, names: list[str], sample: int) -> dict[str, list[dict[str, 
     return found
 
 
+KINDS = {"open_ner_span": sources.MATCHER, "gner_generator": sources.GENERATOR}
+
+
 def main() -> None:
     """Score each set in each mode."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--model", type=Path, default=sources.default_directory())
+    parser.add_argument("--factory", choices=KINDS, default="open_ner_span")
+    parser.add_argument("--model", type=Path, help="the package's own if not given")
     parser.add_argument("--modes", nargs="+", default=["torch:float32"], help="BACKEND:PRECISION")
     parser.add_argument("--threshold", type=float, default=0.5)
     parser.add_argument(
@@ -55,19 +60,22 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     chosen = sets(args.data, args.sets, args.sample)
+    directory = args.model or sources.default_directory(KINDS[args.factory])
     rows = []
     for mode in args.modes:
         backend, precision = mode.split(":")
         nlp = spacy.blank("en")
-        model = {"name": str(args.model), "backend": backend, "precision": precision}
-        pipe = nlp.add_pipe("open_ner_span", config={"threshold": args.threshold, "model": model})
+        model = {"name": str(directory), "precision": precision}
+        if args.factory == "open_ner_span":
+            model["backend"] = backend
+        pipe = nlp.add_pipe(args.factory, config={"threshold": args.threshold, "model": model})
         row: dict[str, Any] = {"mode": mode}
         for name, lines in chosen.items():
             pipe.labels = labels_of(lines)
             row[name] = 100 * (nlp.evaluate(examples_of(nlp, lines), batch_size=1000)["openner_f"] or 0.0)
         row["mean"] = sum(row[name] for name in chosen) / len(chosen)
         rows.append(row)
-    report(rows, args.output, threshold=args.threshold, model=args.model.name)
+    report(rows, args.output, threshold=args.threshold, model=directory.name, factory=args.factory)
 
 
 if __name__ == "__main__":

@@ -89,6 +89,16 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "`decoding` is 'constrained', which needs answers that tag every word (the prompt's target is {target!r}, "
         "allowed: 'bio'). Set `decoding` to 'free'.",
     ),
+    "O015": (
+        SettingError,
+        "`recognition` is {value!r}: it needs the loss 'answer' and a prompt that can ask for the types of a text, "
+        "such as 'spacy-openner.ToNERPrompt.v1'. Set these, or `recognition` to 0.",
+    ),
+    "O016": (
+        SettingError,
+        "`loss` is 'choices', which teaches tags of words, but the prompt's answers are of another kind ({target!r}). "
+        "Set `loss` to 'answer'.",
+    ),
     # Checkpoints
     "O101": (
         CheckpointError,

@@ -12,7 +12,7 @@ from spacy_openner.decoding.tries import Tagset, TagTrie, Word, allowed_next, bi
 from spacy_openner.errors import SettingError
 from spacy_openner.models import generator as generators
 from spacy_openner.models import tagging
-from spacy_openner.models.jobs import Settings
+from spacy_openner.models.speaking import say
 from spacy_openner.prompts.gner import GNERPrompt_v1
 from tests import tiny
 
@@ -130,7 +130,7 @@ def decoded(generator, texts, drafts=None, window=512):
 def test_equals_generate_id_for_id(generator):
     ids, mask, _ = asked(generator, TEXTS)
     words, answers = decoded(generator, TEXTS)
-    said = tagging._say(generator, ids, mask, words, Settings(), [Tagset(len(LABELS))] * len(TEXTS))
+    said = say(generator, ids, mask, words, 1, [Tagset(len(LABELS))] * len(TEXTS))
     assert [pieces_of(w, a.tags) for w, a in zip(words, answers, strict=True)] == said
     assert len({tag for answer in answers for tag in answer.tags}) > 1
     # In batches of one, too, and from wrong drafts through narrow windows.

@@ -13,8 +13,7 @@ from benchmarks.common import labels_of, read_set
 from spacy_openner.decoding.constrained import decode
 from spacy_openner.decoding.tries import Tagset
 from spacy_openner.models import generator as generators
-from spacy_openner.models import tagging
-from spacy_openner.models.jobs import Settings
+from spacy_openner.models.speaking import say
 from spacy_openner.prompts.gner import GNERPrompt_v1
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
 from tests import tiny
@@ -71,7 +70,7 @@ def both(generator, rows, labels, drafts):
     with torch.inference_mode():
         decoder = generator.start(ids, mask)
         answers = decode(decoder, words, [len(labels)] * len(rows), generator.first(ids), drafts, 512)
-        said = tagging._say(generator, ids, mask, words, Settings(), [Tagset(len(labels))] * len(rows))
+        said = say(generator, ids, mask, words, 1, [Tagset(len(labels))] * len(rows))
     return [pieces_of(w, a.tags) for w, a in zip(words, answers, strict=True)], said, [a.tags for a in answers]
 
 

@@ -1,5 +1,6 @@
 """Training of gner_generator: real updates of tiny random generators."""
 
+import math
 import sys
 
 import pytest
@@ -12,7 +13,9 @@ from spacy_openner.errors import MissingExtra, SettingError
 from spacy_openner.models import generator as generators
 from spacy_openner.models import gliner_checkpoint
 from spacy_openner.models.fresh_generator import TAGS, warm_started
+from spacy_openner.models.teaching import Exercise, type_loss
 from spacy_openner.prompts.gner import INSTRUCTION, GNERPrompt_v1
+from spacy_openner.prompts.toner import ToNERPrompt_v1
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
 from tests import tiny
 from tests.test_gner_generator import PROMPT, pipeline
@@ -54,9 +57,20 @@ def test_overfitting_IO(kind, tmp_path):
     assert min(x[3] for doc in docs for x in tiny.found(doc)) > 0.9
 
 
-@pytest.mark.parametrize("prompt", [{"target": "bioes"}, {"target": "context", "context": 1}])
+TONER = {"@misc": "spacy-openner.ToNERPrompt.v1"}
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        {**PROMPT, "target": "bioes"},
+        {**PROMPT, "target": "context", "context": 1},
+        {**PROMPT, "target": "entities"},
+        TONER,
+    ],
+)
 def test_every_target_can_be_learnt(prompt, t5):
-    nlp = pipeline(t5, labels=["person", "city"], decoding="free", loss="answer", prompt={**PROMPT, **prompt})
+    nlp = pipeline(t5, labels=["person", "city"], decoding="free", loss="answer", prompt=prompt)
     optimizer = LayerwiseAdam_v1(3e-3)
     for _ in range(800):
         losses = nlp.update(examples(nlp)[:2], sgd=optimizer, drop=0.0)
@@ -65,6 +79,109 @@ def test_every_target_can_be_learnt(prompt, t5):
     docs = [nlp(eg.predicted) for eg in examples(nlp)[:2]]
     expected = [[(start, end, label) for start, end, label in spans] for _, spans in TRAIN[:2]]
     assert [[x[:3] for x in tiny.found(doc)] for doc in docs] == expected
+    # What was learnt so well is said surely.
+    assert all(0.8 < score <= 1 for doc in docs for *_, score in tiny.found(doc))
+
+
+def test_types_are_learnt_beside_answers(t5, tmp_path):
+    """ToNER's two further tasks: the loss has their parts, and the classifier is saved to be trained on."""
+    nlp = pipeline(
+        t5, labels=["person", "city"], decoding="free", loss="answer", prompt=TONER, recognition=0.5, classification=0.1
+    )
+    nlp.initialize(lambda: examples(nlp))
+    shim = nlp.get_pipe("gner_generator").model.shims[0]
+    before = shim.classifier.weight.detach().clone()
+    optimizer = LayerwiseAdam_v1(3e-3)
+    first = nlp.update(examples(nlp), sgd=optimizer)["gner_generator"]
+    for _ in range(30):
+        last = nlp.update(examples(nlp), sgd=optimizer)["gner_generator"]
+    assert last < first
+    assert not torch.equal(shim.classifier.weight, before)
+    nlp.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path)
+    assert torch.equal(loaded.get_pipe("gner_generator").model.shims[0].classifier.weight, shim.classifier.weight)
+    assert loaded.update(examples(loaded), sgd=optimizer)["gner_generator"] < first
+
+
+def test_what_rows_of_further_tasks_ask_and_answer(t5):
+    nlp = pipeline(t5, labels=["person", "city"], decoding="free", loss="answer", prompt=TONER, recognition=1.0)
+    pipe = nlp.get_pipe("gner_generator")
+    pipe.sampler = lambda present, universe: {label: label for label in universe}
+    tokenizer = pipe.model.shims[0].generator.tokenizer
+    (batch,) = pipe._batches(pipe._lessons(examples(nlp)))
+    answers = ["[person, city]", "[person, city]", "[city]", "[]"]
+    said = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in answers]
+    assert sorted([c.wanted for c in each][:-1] for each in batch.choices) == sorted(said)
+    asked = ToNERPrompt_v1().recognition(TRAIN[3][0].split(), ["person", "city"])
+    ids = tokenizer(asked)["input_ids"]
+    assert ids in [each[: len(ids)].tolist() for each in batch.ids]
+
+
+def test_the_loss_of_types_is_the_papers(t5):
+    """Equation 5, by a plain formula: absent types cost by high scores, present ones by low ones, unknown ones not."""
+    marks = torch.tensor([[1, -1, 0], [-1, -1, 1]])
+    exercise = Exercise(torch.zeros(2, 1), torch.ones(2, 1), [], [], 0.5, marks)
+    scores = torch.tensor([[0.3, -1.2, 9.0], [0.1, 2.0, -0.7]])
+    rows = [
+        math.log(1 + math.exp(-1.2)) + math.log(1 + math.exp(-0.3)),
+        math.log(1 + math.exp(0.1) + math.exp(2.0)) + math.log(1 + math.exp(0.7)),
+    ]
+    assert type_loss(exercise, scores).item() == pytest.approx(sum(rows) / 2, rel=1e-5)
+
+
+def test_marks_are_of_the_window_and_unknown_where_annotation_is(t5):
+    nlp = pipeline(t5, labels=["person", "city", "river"], loss="choices", classification=0.1)
+    pipe = nlp.get_pipe("gner_generator")
+    pipe.sampler = lambda present, universe: {label: label for label in universe if label != "river"}
+    lessons = pipe._lessons(examples(nlp)[2:])
+    gap = lessons[1]._replace(unknown=[(0, 1)])
+    rows = [each.marks.tolist() for each in pipe._batches([*lessons, gap])]
+    assert sorted(row for each in rows for row in each) == sorted([[-1, 1, 0], [-1, -1, 0], [0, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        ({"recognition": 0.5}, "O015"),
+        ({"recognition": 0.5, "loss": "answer"}, "O015"),
+        ({"recognition": 2.0}, "recognition"),
+        ({"classification": -1.0}, "classification"),
+        ({"candidates": "maybe"}, "candidates"),
+    ],
+)
+def test_further_tasks_that_cannot_be(t5, settings, code):
+    with pytest.raises(SettingError, match=code):
+        pipeline(t5, **settings)
+
+
+def test_choices_are_no_loss_for_lists(t5):
+    nlp = pipeline(t5, labels=["person"], decoding="free", prompt=TONER)
+    with pytest.raises(SettingError, match="O016"):
+        nlp.update(examples(nlp), sgd=LayerwiseAdam_v1(1e-3))
+
+
+def test_a_causal_model_has_no_encoder_to_classify_by(tmp_path):
+    nlp = pipeline(tiny.saved_generator("llama", tmp_path / "model"), labels=["person"], classification=0.1)
+    with pytest.raises(SettingError, match="classification"):
+        nlp.initialize(lambda: examples(nlp))
+
+
+def test_likely_types_are_hints(t5):
+    settings = {"labels": ["person", "city"], "decoding": "free", "loss": "answer", "prompt": TONER}
+    nlp = pipeline(t5, **settings, candidates="hint")
+    pipe = nlp.get_pipe("gner_generator")
+    doc = nlp.make_doc("Ann lives in Oslo")
+    assert pipe._question(doc, pipe._labels).likely is None
+    doc._.openner_labels = ["city", "river"]
+    assert pipe._question(doc, pipe._labels).likely == [1]
+    narrow = pipeline(t5, **settings).get_pipe("gner_generator")
+    assert narrow._question(doc, narrow._labels).likely is None
+    example = Example(examples(nlp)[0].predicted, examples(nlp)[0].reference)
+    example.predicted._.openner_labels = ["city", "river"]
+    pipe.sampler = lambda present, universe: {label: label for label in universe}
+    (batch,) = pipe._batches(pipe._lessons([example]))
+    asked = ToNERPrompt_v1().render(TRAIN[0][0].split(), ["person", "city"], likely=["city"])
+    assert batch.ids[0].tolist() == pipe.model.shims[0].generator.tokenizer(asked)["input_ids"]
 
 
 def test_the_loss_is_the_one_of_transformers(t5):

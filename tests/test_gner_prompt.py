@@ -68,11 +68,15 @@ def test_an_instruction_without_its_places_is_refused(setting):
     ],
 )
 def test_parse(answer, labels, expected):
-    assert [tuple(word) for word in GNERPrompt_v1().parse(answer, labels)] == expected
+    words = GNERPrompt_v1().parse(answer, labels)
+    assert [word[:2] for word in words] == expected
+    # What was said of a word begins and ends with it.
+    assert all(answer[w.first : w.last].strip().startswith(w.word) and answer[w.last - 1] == ")" for w in words)
 
 
 def test_a_label_that_closes_a_bracket():
-    assert GNERPrompt_v1().parse("a(B-x) y) b(O)", ["x", "x) y"]) == [("a", "B-x) y"), ("b", "O")]
+    words = GNERPrompt_v1().parse("a(B-x) y) b(O)", ["x", "x) y"])
+    assert [word[:2] for word in words] == [("a", "B-x) y"), ("b", "O")]
 
 
 TOKYO = ["John", "explored", "Tokyo", ",", "and", "flew", "back", "to", "New", "York", "."]
@@ -98,8 +102,8 @@ def test_the_other_targets_of_the_paper(target, context, answer):
     assert prompt.answer(TOKYO, TOKYO_TAGS) == answer
     read = prompt.parse(answer, ["Person", "Location"])
     said = dict(zip(TOKYO, TOKYO_TAGS, strict=True))
-    assert all(said[word] == tag for word, tag in read)
-    assert {word for word, _ in read} >= {"John", "Tokyo", "New", "York"}
+    assert all(said[each.word] == each.tag for each in read)
+    assert {each.word for each in read} >= {"John", "Tokyo", "New", "York"}
 
 
 @pytest.mark.parametrize("settings", [{"target": "magic"}, {"context": 0}])

@@ -10,15 +10,16 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
+from .. import labels as doc_labels
 from ..data.align import types_of
 from ..decoding.spans import choose
 from ..errors import error
 from ..labels import Labels
 from ..models import tagging
 from ..models.fresh_generator import from_config, warm_started
-from ..models.jobs import Prompt
+from ..models.jobs import Prompt, RecognisingPrompt
 from ..models.matching import Lesson
-from ..models.teaching import LOSSES, Exercise, exercises, loss_of
+from ..models.teaching import LOSSES, Exercise, Tasks, exercises, loss_of, type_loss
 from ..models.words import doc_words
 from ..prompts.gner import GNERPrompt_v1
 from ..training.sampling import Sampler
@@ -29,6 +30,7 @@ from .trainable_pipe import TrainablePipe
 
 Decoding = Literal["constrained", "free"]
 DECODINGS: tuple[str, ...] = ("constrained", "free")
+CANDIDATES: tuple[str, ...] = ("only", "hint")
 DEFAULT_CONFIG = """
 [model]
 @architectures = "spacy-openner.Generator.v1"
@@ -51,6 +53,9 @@ DEFAULT_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
         "label_thresholds": {},
         "use_descriptions": False,
         "loss": "choices",
+        "recognition": 0.0,
+        "classification": 0.0,
+        "candidates": "only",
         "sampler": {"@misc": "spacy-openner.TypeSampler.v1"},
         "decoding": "constrained",
         "num_beams": 1,
@@ -74,6 +79,9 @@ def make_gner_generator(
     label_thresholds: dict[str, float],
     use_descriptions: bool,
     loss: str,
+    recognition: float,
+    classification: float,
+    candidates: str,
     sampler: Callable,
     decoding: str,
     num_beams: int,
@@ -98,6 +106,9 @@ def make_gner_generator(
         name,
         prompt=prompt,
         loss=loss,
+        recognition=recognition,
+        classification=classification,
+        candidates=candidates,
         sampler=sampler,
         decoding=decoding,
         num_beams=num_beams,
@@ -124,6 +135,12 @@ class GnerGenerator(TrainablePipe):
     prompt (Prompt): The format of questions and answers.
     loss (str): What training minimises: "choices", the cross-entropy of what constrained decoding chooses; or "answer",
         that of all pieces of the answer, which free decoding needs.
+    recognition (float): How often training asks a text for its types instead of its entities (ToNER, section 3.4),
+        from 0 to 1; for prompts that can ask so, and the loss "answer".
+    classification (float): How much a classifier of types on the encoder counts beside the loss (ToNER, lambda in
+        equation 6; 0.1 there); 0 for none. It knows the component's labels, and is used in training alone.
+    candidates (str): What a doc's own types in `doc._.openner_labels` mean: "only" they are looked for, or a "hint" for
+        prompts that tell the model which of all types a text probably holds (ToNER, section 3.2).
     sampler (Sampler | None): Draws the types of training prompts.
     decoding (str): "constrained": answers can only repeat the text, so that nothing is left out, added or misspelt;
         "free": the model says what it likes, and its answer is matched with the text.
@@ -143,6 +160,9 @@ class GnerGenerator(TrainablePipe):
         *,
         prompt: Prompt | None = None,
         loss: str = "choices",
+        recognition: float = 0.0,
+        classification: float = 0.0,
+        candidates: str = "only",
         sampler: Sampler | None = None,
         decoding: str = "constrained",
         num_beams: int = 1,
@@ -154,7 +174,15 @@ class GnerGenerator(TrainablePipe):
         self.prompt: Prompt = prompt or GNERPrompt_v1()
         if loss not in LOSSES:
             raise error("O001", name="loss", value=loss, allowed=", ".join(LOSSES))
-        self.loss = loss
+        for setting, share in (("recognition", recognition), ("classification", classification)):
+            if not 0 <= share <= 1:
+                raise error("O001", name=setting, value=share, allowed="a number from 0 to 1")
+        if recognition and (loss != "answer" or not isinstance(self.prompt, RecognisingPrompt)):
+            raise error("O015", value=recognition)
+        if candidates not in CANDIDATES:
+            raise error("O001", name="candidates", value=candidates, allowed=", ".join(CANDIDATES))
+        self.loss, self.recognition, self.classification = loss, recognition, classification
+        self.candidates = candidates
         self.decoding = decoding
         self.draft_from = draft_from
         for setting, value in (("num_beams", num_beams), ("max_types", max_types)):
@@ -183,7 +211,7 @@ class GnerGenerator(TrainablePipe):
         docs (Sequence[Doc]): Any docs.
         RETURNS (list[list[Candidate]]): For each doc what passed the thresholds, without overlaps.
         """
-        asked = self._asked(docs)
+        asked = [self._labels for _ in docs] if self.candidates == "hint" else self._asked(docs)
         questions = [self._question(doc, labels) for doc, labels in zip(docs, asked, strict=True)]
         if not any(len(question.words) and question.types for question in questions):
             return [[] for _ in docs]
@@ -203,7 +231,14 @@ class GnerGenerator(TrainablePipe):
         place = {label: i for i, label in enumerate(labels.names)}
         guesses = self._guesses(doc) if self.draft_from and self._decoding == "constrained" else ()
         draft = [(*words.of_span(span), place[span.label_]) for span in guesses if span.label_ in place]
-        return tagging.Question(words, labels.prompt_texts(self.use_descriptions), [d for d in draft if d[0] < d[1]])
+        texts = labels.prompt_texts(self.use_descriptions)
+        return tagging.Question(words, texts, [d for d in draft if d[0] < d[1]], self._likely(doc, labels.names))
+
+    def _likely(self, doc: Doc, names: Sequence[str]) -> list[int] | None:
+        """Which of some types the doc's own are, where these are hints; None for a doc without."""
+        own = set(doc_labels.read(doc, doc_labels.NONE).names)
+        hinted = self.candidates == "hint" and doc._.get(doc_labels.ATTRIBUTE) is not None
+        return [i for i, name in enumerate(names) if name in own] if hinted else None
 
     def _guesses(self, doc: Doc) -> Iterable[Any]:
         """What an earlier component found; of overlapping spans the later ones win, which only costs time."""
@@ -258,24 +293,35 @@ class GnerGenerator(TrainablePipe):
             shim.generator.network.config.openner_instruction = self.prompt.instruction
         if lora is not None:
             shim.adapt(lora)
+        if self.classification:
+            shim.classify(len(self.labels))
         _ = shim.generator
+
+    def _lessons(self, examples: Sequence[Example]) -> list[Lesson]:
+        found = super()._lessons(examples)
+        return [lesson._replace(likely=self._likely(lesson.doc, lesson.names)) for lesson in found]
 
     def _batches(self, lessons: Sequence[Lesson]) -> Iterator[Exercise]:
         generator = self.model.shims[0].generator
         prompt = self.prompt.fitting(generator.instruction)
-        return exercises(generator, prompt, lessons, self.loss, self.batch_tokens)
+        if self.loss == "choices" and prompt.target != "bio":
+            raise error("O016", target=prompt.target)
+        classes = self.labels if self.classification else ()
+        return exercises(generator, prompt, lessons, Tasks(self.loss, self.recognition, classes), self.batch_tokens)
 
     def get_loss(self, batch: Exercise, scores: Any) -> tuple[float, Any]:
         """Compare choices with the gold annotation.
 
         batch (Exercise): What was asked.
-        scores (torch.Tensor): The model's logits.
-        RETURNS (tuple): The loss, averaged over the texts of the update, and its gradient by the scores.
+        scores (list[torch.Tensor]): The model's logits.
+        RETURNS (tuple): The loss, averaged over the texts of the update, and its gradients by the scores.
         """
-        leaf = scores.detach().requires_grad_()
-        loss = loss_of(batch, leaf)
+        leaves = [each.detach().requires_grad_() for each in scores]
+        loss = loss_of(batch, leaves[0])
+        if self.classification:
+            loss = loss + self.classification * type_loss(batch, leaves[1])
         loss.backward()
-        return float(loss.detach()), leaf.grad
+        return float(loss.detach()), [leaf.grad for leaf in leaves]
 
     # Serialisation
 

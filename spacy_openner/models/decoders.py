@@ -42,6 +42,11 @@ class HFDecoder:
         """Where the weights are."""
         return torch.device(self.model.device)
 
+    @property
+    def pooled(self) -> Tensor:
+        """The mean of the encoder's states over each prompt, where there is an encoder. *Shape:* (rows, width)."""
+        raise NotImplementedError
+
     def feed(self, rows: Sequence[int], pieces: Sequence[Sequence[int]], keep: Sequence[int]) -> None:
         """See `Decoder.feed`."""
         self._keep(rows, [self.prompt[row] + n for row, n in zip(rows, keep, strict=True)])
@@ -123,6 +128,12 @@ class CrossDecoder(HFDecoder):
         super().__init__(model, ids, mask)
         self.seen = model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
         self.seen_mask = mask
+
+    @property
+    def pooled(self) -> Tensor:
+        """See `HFDecoder.pooled`."""
+        mask = self.seen_mask[:, :, None].to(self.seen.dtype)
+        return (self.seen * mask).sum(1) / mask.sum(1)
 
     def _forget(self, chosen: Tensor) -> None:
         self.seen, self.seen_mask = self.seen[chosen], self.seen_mask[chosen]

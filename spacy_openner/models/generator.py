@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from thinc.api import Optimizer
 from thinc.shims import PyTorchShim
 from thinc.util import get_torch_default_device
+from torch import nn
 
 from ..errors import error, warn
 from . import int8_rows, lora, sources
@@ -27,6 +29,7 @@ T5_LIMIT = 640
 CAUSAL_LIMIT = 1280
 SHARD = "2GB"
 CONFIG_FILE = "config.json"
+CLASSIFIER = "type_classifier.safetensors"
 
 
 @dataclass(frozen=True)
@@ -193,6 +196,8 @@ class GeneratorShim(PyTorchShim):
         self.name, self.revision = name, revision
         self.precision, self.mixed_precision = precision, mixed_precision
         self._generator: Generator | None = None
+        # An aid of training alone; see `classify`.
+        self.classifier: nn.Linear | None = None
         self._reset()
 
     def _reset(self) -> None:
@@ -241,17 +246,31 @@ class GeneratorShim(PyTorchShim):
             network = copy.deepcopy(network).to({"bfloat16": torch.bfloat16, "float16": torch.float16}[chosen])
         return Generator(network.to(device), generator.tokenizer, generator.chunks)
 
-    def begin_update(self, inputs: Any) -> tuple[torch.Tensor, Callable[[torch.Tensor], None]]:
+    def begin_update(self, inputs: Any) -> tuple[list[torch.Tensor], Callable[[list[torch.Tensor]], None]]:
         """Make the choices of an exercise (`teaching.Exercise`) for training.
 
-        RETURNS (tuple): Logits, and a callback that takes the gradient of the loss by them.
+        RETURNS (tuple): Logits, and a callback that takes the gradients of the loss by them.
         """
         generator = self.generator
         generator.network.train()
         self._runtime = None
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision):
-            logits = inputs.scores(generator)
-        return logits, lambda gradient: torch.autograd.backward(logits, gradient)
+            logits = inputs.scores(generator, self.classifier)
+        return logits, lambda gradients: torch.autograd.backward(logits, gradients)
+
+    def classify(self, n_types: int) -> None:
+        """Learn from now on, beside the answers, which of some types a prompt's text holds (ToNER, section 3.3).
+
+        A classifier that is there already, of as many types, goes on learning.
+        RAISES (SettingError): For a causal model, which has no encoder.
+        """
+        generator = self.generator
+        if generator.causal:
+            raise error("O001", name="classification", value="on", allowed="0 for a causal model, which has no encoder")
+        if self.classifier is None or self.classifier.out_features != n_types:
+            with torch.inference_mode():
+                pooled = generator.start(*generator.read(["a"])).pooled
+            self.classifier = nn.Linear(pooled.shape[1], n_types, device=generator.network.device)
 
     def adapt(self, options: Mapping[str, Any]) -> None:
         """Train adapters instead of the weights from now on; see `lora.adapt`."""
@@ -268,26 +287,37 @@ class GeneratorShim(PyTorchShim):
             apply_gradients(self.id, network, optimizer, lora.learns)
         else:
             apply_gradients(self.id, network, optimizer)
+        if self.classifier is not None:
+            apply_gradients(self.id, self.classifier, optimizer)
         self._runtime = None
 
     def save(self, path: Path) -> None:
-        """Write the model."""
+        """Write the model, and what helped to train it."""
         save(self.generator, path)
+        if self.classifier is not None:
+            save_file(
+                {name: value.contiguous() for name, value in self.classifier.state_dict().items()}, path / CLASSIFIER
+            )
 
     def load(self, path: Path) -> None:
         """Read what `save` wrote."""
         self.use(load(path))
+        self.classifier = None
+        if (path / CLASSIFIER).is_file():
+            state = load_file(path / CLASSIFIER)
+            self.classifier = nn.Linear(state["weight"].shape[1], state["weight"].shape[0])
+            self.classifier.load_state_dict(state)
 
     def to_bytes(self) -> bytes:
         """Pack the model's files.
 
         RAISES (CheckpointError): When one passes the limit of msgpack: use `to_disk` then.
         """
-        return pack(lambda path: save(self.generator, path))
+        return pack(self.save)
 
     def from_bytes(self, bytes_data: bytes) -> "GeneratorShim":
         """Read what `to_bytes` packed."""
-        unpack(bytes_data, lambda path: self.use(load(path)))
+        unpack(bytes_data, self.load)
         return self
 
     def __getstate__(self) -> dict[str, Any]:

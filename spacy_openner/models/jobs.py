@@ -1,7 +1,7 @@
 """What a generative model is asked, window by window: nothing is cut, however long the text or many the types."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,9 +14,16 @@ WORD_SHARE = 8
 
 
 class Prompt(Protocol):
-    """A format of questions and answers; see `prompts.gner.GNERPrompt`."""
+    """A format of questions and answers; see `prompts.gner.GNERPrompt` and `prompts.toner.ToNERPrompt`."""
 
-    def render(self, words: Sequence[str], labels: Sequence[str], *, causal: bool = False) -> str: ...
+    def render(
+        self,
+        words: Sequence[str],
+        labels: Sequence[str],
+        *,
+        causal: bool = False,
+        likely: Sequence[str] | None = None,
+    ) -> str: ...
 
     def chunk(self, word: str, tag: str) -> str: ...
 
@@ -34,6 +41,18 @@ class Prompt(Protocol):
     @property
     def target(self) -> str: ...
 
+    @property
+    def in_order(self) -> bool: ...
+
+
+@runtime_checkable
+class RecognisingPrompt(Prompt, Protocol):
+    """A format that can also ask which types a text holds."""
+
+    def recognition(self, words: Sequence[str], labels: Sequence[str], *, causal: bool = False) -> str: ...
+
+    def recognition_answer(self, labels: Sequence[str]) -> str: ...
+
 
 class Question(NamedTuple):
     """What one text is asked.
@@ -41,11 +60,13 @@ class Question(NamedTuple):
     words: Its words.
     types: The types, as they are written into prompts.
     draft: Entities that somebody guesses: first word, last word (exclusive), index of the type.
+    likely: Indices of types that the text probably holds; None where nobody says.
     """
 
     words: Words
     types: Sequence[str]
     draft: Sequence[tuple[int, int, int]] = ()
+    likely: Sequence[int] | None = None
 
 
 class Settings(NamedTuple):
@@ -80,6 +101,15 @@ class Job(NamedTuple):
     types: range
     pieces: int
 
+    def prompt(self, prompt: Prompt, question: Question, words: Sequence[str], causal: bool) -> str:
+        """What the model is asked.
+
+        words (Sequence[str]): Those of the window, as `shown` has them.
+        """
+        likely = None if question.likely is None else [question.types[i] for i in question.likely if i in self.types]
+        types = question.types[self.types.start : self.types.stop]
+        return prompt.render(words, types, causal=causal, likely=likely)
+
 
 def jobs_of(generator: Generator, prompt: Prompt, question: Question, text: int, settings: Settings) -> Iterator[Job]:
     """Lay windows over a text, and split its types over prompts."""
@@ -89,8 +119,12 @@ def jobs_of(generator: Generator, prompt: Prompt, question: Question, text: int,
     in_words = np.minimum(_sizes(generator, words), generator.limit // WORD_SHARE)
     in_tags = _sizes(generator, [f"({tag})" for tag in prompt.tags(question.types)])
     in_labels = _sizes(generator, [f"{label}, " for label in question.types])
+    if question.likely is not None:
+        # Some are named twice.
+        in_labels = in_labels * 2
+    likely = None if question.likely is None else list[str]()
     # What a tokenizer adds at the ends is four pieces at most.
-    frame = int(_sizes(generator, [prompt.render([], [], causal=generator.causal)])[0]) + 4
+    frame = int(_sizes(generator, [prompt.render([], [], causal=generator.causal, likely=likely)])[0]) + 4
     for types in _split_types(in_labels, generator.limit - frame, question.types, settings.max_types):
         asked = frame + int(in_labels[types.start : types.stop].sum())
         longest_tag = int(in_tags[1 + 2 * types.start : 1 + 2 * types.stop].max()) + 1

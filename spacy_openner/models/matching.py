@@ -40,6 +40,8 @@ class Lesson(NamedTuple):
     spans: Its entities: first word, last word (exclusive), index of the type.
     unknown: Runs of words (end exclusive) about which nothing is taught.
     doc: The text itself; see `Question`.
+    names: The types' own names, in step with `types`.
+    likely: Indices of the types that a filter thinks the text holds; None where none was asked.
     """
 
     words: Words
@@ -47,6 +49,8 @@ class Lesson(NamedTuple):
     spans: Sequence[tuple[int, int, int]]
     unknown: Sequence[tuple[int, int]]
     doc: Any = None
+    names: Sequence[str] = ()
+    likely: Sequence[int] | None = None
 
 
 class LessonBatch(NamedTuple):

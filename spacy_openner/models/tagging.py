@@ -1,18 +1,18 @@
 """The door to generative models: texts and types go in, scored spans of words come out."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
 from ..decoding.constrained import decode, rate
-from ..decoding.lcs import Slips, match
-from ..decoding.tries import O_TAG, Tagset, Word, allowed_next
+from ..decoding.lcs import Slips
+from ..decoding.tries import O_TAG, Tagset, Word
 from .generator import Generator
 from .jobs import Job, Prompt, Question, Settings, in_batches, jobs_of, shown
 from .matching import Answer
+from .speaking import Heard, hear, log_probs, say, walk
 
 
 @dataclass
@@ -29,9 +29,10 @@ class Tally:
     fed: int = 0
     slips: Slips = field(default_factory=Slips)
 
-    def add_slips(self, slips: Slips) -> None:
-        """Add what one answer did."""
-        self.slips = Slips(*(a + b for a, b in zip(self.slips, slips, strict=True)))
+    def add_slips(self, answers: Iterable[Heard]) -> None:
+        """Add what answers did."""
+        for answer in answers:
+            self.slips = Slips(*(a + b for a, b in zip(self.slips, answer.slips, strict=True)))
 
 
 def tag(
@@ -74,7 +75,10 @@ def _answer(
     texts = [shown(generator, questions[job.text].words.texts[job.first : job.last]) for job in batch]
     labels = [list(questions[job.text].types[job.types.start : job.types.stop]) for job in batch]
     ids, mask = generator.read(
-        [prompt.render(words, types, causal=generator.causal) for words, types in zip(texts, labels, strict=True)]
+        [
+            job.prompt(prompt, questions[job.text], each, generator.causal)
+            for job, each in zip(batch, texts, strict=True)
+        ]
     )
     words = [
         generator.chunks.words(each, prompt.tags(types), prompt.chunk)
@@ -83,16 +87,22 @@ def _answer(
     n_labels = [len(types) for types in labels]
     tally.texts += len(batch)
     if not settings.constrained:
-        said = _say(generator, ids, mask, words, settings, None)
-        tags = [_read(generator, prompt, *each, tally) for each in zip(said, texts, labels, strict=True)]
+        said = say(generator, ids, mask, words, settings.num_beams, None)
+        heard = [hear(generator, prompt, *each) for each in zip(said, texts, labels, strict=True)]
+        tally.add_slips(heard)
+        tags = [each.tags for each in heard]
     elif settings.num_beams > 1 or not generator.chunks.independent:
         limits = [Tagset(n) for n in n_labels]
-        said = _say(generator, ids, mask, words, settings, limits)
-        tags = [_walk(*each) for each in zip(said, words, limits, strict=True)]
+        said = say(generator, ids, mask, words, settings.num_beams, limits)
+        tags = [walk(*each) for each in zip(said, words, limits, strict=True)]
     else:
         return _decode(generator, questions, batch, ids, mask, words, n_labels, settings, tally)
-    log_probs = _rate(generator, ids, mask, words, n_labels, tags)
-    return [_spans(job, t, p, n) for job, t, p, n in zip(batch, tags, log_probs, n_labels, strict=True)]
+    if settings.constrained or prompt.target == "bio":
+        # A tag's probability among those allowed, as constrained decoding has it.
+        scores = _rate(generator, ids, mask, words, n_labels, tags)
+    else:
+        scores = log_probs(generator, ids, mask, said, heard)
+    return [_spans(job, t, p, n) for job, t, p, n in zip(batch, tags, scores, n_labels, strict=True)]
 
 
 def _decode(
@@ -146,73 +156,6 @@ def _rate(
         decoder = generator.start(ids[part], mask[part])
         found += rate(decoder, words[part], n_labels[part], generator.first(ids[part]), tags[part])
     return found
-
-
-def _say(
-    generator: Generator,
-    ids: torch.Tensor,
-    mask: torch.Tensor,
-    words: Sequence[Sequence[Word]],
-    settings: Settings,
-    tagsets: Sequence[Tagset] | None,
-) -> list[list[int]]:
-    """Let `generate` answer: freely, or with `allowed_next` as its constraint."""
-    longest = max(sum(len(w.forced) + max(map(len, w.trie.sequences)) for w in each) for each in words) + 1
-    start = ids.shape[1] if generator.causal else 1
-    options: dict[str, Any] = {}
-    if tagsets is not None:
-        options["prefix_allowed_tokens_fn"] = lambda row, said: allowed_next(
-            words[row], tagsets[row], generator.end, said[start:].tolist()
-        )
-    network = generator.network
-    said = network.generate(
-        input_ids=ids.to(network.device),
-        attention_mask=mask.to(network.device),
-        # Room to stray: a free answer may be longer than the text.
-        max_new_tokens=longest if tagsets is not None else longest + longest // 4 + 8,
-        num_beams=settings.num_beams,
-        do_sample=False,
-        eos_token_id=generator.end,
-        pad_token_id=generator.tokenizer.pad_token_id or 0,
-        **options,
-    )
-    return [_until(row[start:].tolist(), generator.end) for row in said]
-
-
-def _until(pieces: list[int], end: int) -> list[int]:
-    return pieces[: pieces.index(end)] if end in pieces else pieces
-
-
-def _walk(said: Sequence[int], words: Sequence[Word], tagset: Tagset) -> list[int]:
-    """The tags that a constrained answer says."""
-    tags, i = [], 0
-    for word in words:
-        i += len(word.forced)
-        tag = next(t for t, pieces in enumerate(word.trie.sequences) if tuple(said[i : i + len(pieces)]) == pieces)
-        tags.append(tag)
-        i += len(word.trie.sequences[tag])
-    return tags
-
-
-def _read(
-    generator: Generator, prompt: Prompt, said: list[int], words: list[str], labels: list[str], tally: Tally
-) -> list[int]:
-    """The tags that a free answer gives to the words of its text. Tags of unknown labels count as O."""
-    tokenizer = generator.tokenizer
-    answer = prompt.parse(tokenizer.decode(said, skip_special_tokens=True), labels)
-    matching = match(words, [word.word for word in answer], lambda texts: _retokenise(tokenizer, texts))
-    tally.add_slips(matching.slips)
-    number = {tag: i for i, tag in enumerate(prompt.tags(labels))}
-    tagset, tags = Tagset(len(labels)), list[int]()
-    for place in matching.places:
-        tag = O_TAG if place is None else number.get(answer[place].tag, O_TAG)
-        tags.append(tagset.legal(tag, tags[-1] if tags else O_TAG))
-    return tags
-
-
-def _retokenise(tokenizer: Any, words: Sequence[str]) -> list[str]:
-    encoded = tokenizer(list(words), add_special_tokens=False)["input_ids"]
-    return [text.strip() for text in tokenizer.batch_decode(encoded, skip_special_tokens=True)]
 
 
 def _draft(question: Question, job: Job) -> list[int]:

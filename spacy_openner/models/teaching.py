@@ -2,7 +2,8 @@
 
 The copy of the text is forced where answers are decoded under constraints, so there is nothing to learn in it: the
 loss "choices" looks at the branches of the tries alone, among what is allowed there. "answer" is the usual loss over
-all pieces of the answer and the whole vocabulary, which free decoding needs.
+all pieces of the answer and the whole vocabulary, which free decoding needs. Two further tasks may help (ToNER): to say
+which types a text holds, and to tell them from the encoder's states.
 """
 
 import random
@@ -10,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..decoding.tries import O_TAG, Pieces, Tagset, Word
 from .generator import Generator
-from .jobs import Job, Prompt, Question, Settings, in_batches, jobs_of, shown
+from .jobs import Job, Prompt, Question, RecognisingPrompt, Settings, in_batches, jobs_of, shown
 from .matching import Lesson
 
 LOSSES: tuple[str, ...] = ("choices", "answer")
@@ -40,6 +41,8 @@ class Exercise(NamedTuple):
     fed: What the decoder reads of each answer, its first piece included.
     choices: Of each answer.
     share: What part of the update's texts a row is.
+    marks: Which of the classifier's types each row's text holds: 1, -1 for those that it does not hold, 0 where that is
+        not known. *Shape:* (rows, types)
     """
 
     ids: Tensor
@@ -47,6 +50,7 @@ class Exercise(NamedTuple):
     fed: list[list[int]]
     choices: list[list[Choice]]
     share: float
+    marks: Tensor
 
     @property
     def request(self) -> "Exercise":
@@ -58,15 +62,18 @@ class Exercise(NamedTuple):
         """Row and place of each choice."""
         return [(row, choice.place) for row, each in enumerate(self.choices) for choice in each]
 
-    def scores(self, generator: Generator) -> Tensor:
+    def scores(self, generator: Generator, classifier: nn.Module | None = None) -> list[Tensor]:
         """Let a network make the choices, right answers fed.
 
-        RETURNS (Tensor): Logits, in step with `places`. *Shape:* (choices, columns), or all pieces for columns.
+        classifier (nn.Module | None): Reads the mean of the encoder's states (ToNER, section 3.3).
+        RETURNS (list[Tensor]): Logits, in step with `places`. *Shape:* (choices, columns), or all pieces for columns.
+            With a classifier also its own, in step with `marks`. *Shape:* (rows, types)
         """
         decoder = generator.start(self.ids, self.mask)
+        found = [] if classifier is None else [classifier(decoder.pooled).float()]
         decoder.feed(range(len(self.fed)), self.fed, [0] * len(self.fed))
         vocabulary = range(int(generator.network.get_input_embeddings().weight.shape[0]))
-        return decoder.logits(self.places, self.columns or list(vocabulary)).float()
+        return [decoder.logits(self.places, self.columns or list(vocabulary)).float(), *found]
 
     @property
     def columns(self) -> list[int]:
@@ -74,25 +81,46 @@ class Exercise(NamedTuple):
         return sorted({piece for each in self.choices for choice in each for piece in choice.allowed})
 
 
+class Tasks(NamedTuple):
+    """What is to be learnt.
+
+    loss: One of `LOSSES`.
+    recognition: How often a text is asked for its types instead of its entities (ToNER, section 3.4).
+    classes: The types that the classifier knows, by name.
+    """
+
+    loss: str
+    recognition: float = 0.0
+    classes: Sequence[str] = ()
+
+
+class Row(NamedTuple):
+    """One prompt, its answer in pieces, what is chosen there, and the row's `Exercise.marks`."""
+
+    prompt: str
+    pieces: list[int]
+    choices: list[Choice]
+    marks: list[int]
+
+
 def exercises(
-    generator: Generator, prompt: Prompt, lessons: Sequence[Lesson], loss: str, batch_tokens: int
+    generator: Generator, prompt: Prompt, lessons: Sequence[Lesson], tasks: Tasks, batch_tokens: int
 ) -> Iterator[Exercise]:
     """Lay lessons out in windows and batches.
 
     lessons (Sequence[Lesson]): Of overlapping spans the first and longest are taught, of several types of a span one at
         random: a tag has room for one.
-    loss (str): One of `LOSSES`.
     YIELDS (Exercise): To be answered one by one (`scores`, backward), so that memory is bounded.
     """
-    questions = [Question(lesson.words, lesson.types) for lesson in lessons]
+    questions = [Question(lesson.words, lesson.types, likely=lesson.likely) for lesson in lessons]
     settings = Settings(overlap=0)
     jobs = [job for i, question in enumerate(questions) for job in jobs_of(generator, prompt, question, i, settings)]
     for batch in in_batches(jobs, batch_tokens):
-        rows = [_row(generator, prompt, lessons[job.text], job, loss) for job in batch]
-        prompts = [prompt.render(words, types, causal=generator.causal) for words, types, _, _ in rows]
-        ids, mask = generator.read(prompts)
-        fed = [[first, *pieces[:-1]] for first, (_, _, pieces, _) in zip(generator.first(ids), rows, strict=True)]
-        exercise = Exercise(ids, mask, fed, [choices for *_, choices in rows], 1 / len(jobs))
+        rows = [_row(generator, prompt, questions[job.text], lessons[job.text], job, tasks) for job in batch]
+        ids, mask = generator.read([row.prompt for row in rows])
+        fed = [[first, *row.pieces[:-1]] for first, row in zip(generator.first(ids), rows, strict=True)]
+        marks = torch.tensor([row.marks for row in rows])
+        exercise = Exercise(ids, mask, fed, [row.choices for row in rows], 1 / len(jobs), marks)
         if exercise.places:
             yield exercise
 
@@ -113,24 +141,58 @@ def loss_of(exercise: Exercise, logits: Tensor) -> Tensor:
     return (losses * torch.tensor(weights, device=logits.device)).sum()
 
 
-def _row(
-    generator: Generator, prompt: Prompt, lesson: Lesson, job: Job, loss: str
-) -> tuple[list[str], list[str], list[int], list[Choice]]:
-    """The words and types of one window, its answer in pieces, and the choices there."""
+def type_loss(exercise: Exercise, logits: Tensor) -> Tensor:
+    """The loss of the classifier, averaged over texts (ToNER, equation 5, with the signs of the authors' code).
+
+    Of the types that a text holds the lowest scores cost most, of the others the highest ones.
+    """
+    marks = exercise.marks.to(logits.device)
+    zero = torch.zeros(len(marks), 1, device=logits.device)
+    found = zero.sum()
+    for sign in (1, -1):
+        scores = (-sign * logits).masked_fill(marks != sign, float("-inf"))
+        found = found + torch.logsumexp(torch.cat([zero, scores], 1), 1).sum()
+    return found * exercise.share
+
+
+def _row(generator: Generator, prompt: Prompt, question: Question, lesson: Lesson, job: Job, tasks: Tasks) -> Row:
+    """What a window of a text is asked, and what is right to answer."""
     words = shown(generator, lesson.words.texts[job.first : job.last])
     types = list(lesson.types[job.types.start : job.types.stop])
     tags, unknown = _tags(lesson, job)
-    if loss == "choices":
+    marks = _marks(lesson, job, tags, unknown, tasks.classes)
+    if isinstance(prompt, RecognisingPrompt) and random.random() < tasks.recognition:
+        here = {Tagset(len(types)).label(tag) for tag in tags}
+        answer = prompt.recognition_answer([text for i, text in enumerate(types) if i in here])
+        asked = prompt.recognition(words, types, causal=generator.causal)
+        return Row(asked, *_spelt(generator, answer, unknown), marks)
+    asked = job.prompt(prompt, question, words, generator.causal)
+    if tasks.loss == "choices":
         chunks = generator.chunks.words(words, prompt.tags(types), prompt.chunk)
         pieces, choices = _choices(chunks, Tagset(len(types)), tags, unknown)
-        return words, types, [*pieces, generator.end], choices
+        return Row(asked, [*pieces, generator.end], choices, marks)
     names = prompt.tags(types)
     answer = prompt.answer(words, [names[tag] for tag in tags])
+    return Row(asked, *_spelt(generator, answer, unknown), marks)
+
+
+def _spelt(generator: Generator, answer: str, unknown: set[int]) -> tuple[list[int], list[Choice]]:
+    """An answer in pieces, each of which is to be chosen from the whole vocabulary."""
     lead = " " if generator.chunks.spaced and generator.causal else ""
     pieces = [*generator.tokenizer(lead + answer, add_special_tokens=False)["input_ids"], generator.end]
     # Whose piece is whose is not known here: a text with a gap in its annotation teaches nothing.
     places = () if unknown else enumerate(pieces)
-    return words, types, pieces, [Choice(place, (), piece) for place, piece in places]
+    return pieces, [Choice(place, (), piece) for place, piece in places]
+
+
+def _marks(lesson: Lesson, job: Job, tags: Sequence[int], unknown: set[int], classes: Sequence[str]) -> list[int]:
+    """Which types of a classifier a window holds; see `Exercise`."""
+    tagset = Tagset(len(job.types))
+    here = {tagset.label(tag) for tag in tags}
+    # What is not annotated everywhere may be anywhere.
+    absent = 0 if unknown else -1
+    marks = {lesson.names[label]: 1 if i in here else absent for i, label in enumerate(job.types)} if classes else {}
+    return [marks.get(name, 0) for name in classes]
 
 
 def _choices(

@@ -27,10 +27,12 @@ AS_BIO = {"B": "B", "S": "B", "I": "I", "E": "I", "O": "O"}
 
 
 class TaggedWord(NamedTuple):
-    """A word of an answer, and the tag in its brackets."""
+    """A word of an answer, its tag, and where in the answer both were said (characters)."""
 
     word: str
     tag: str
+    first: int = 0
+    last: int = 0
 
 
 class GNERPrompt(NamedTuple):
@@ -45,10 +47,23 @@ class GNERPrompt(NamedTuple):
         """The format for a model whose files name the instruction that it was trained on; one set here comes first."""
         return self._replace(instruction=self.instruction or own)
 
-    def render(self, words: Sequence[str], labels: Sequence[str], *, causal: bool = False) -> str:
+    @property
+    def in_order(self) -> bool:
+        """Whether answers say more of the text than its entities, in its order."""
+        return self.target != "entities"
+
+    def render(
+        self,
+        words: Sequence[str],
+        labels: Sequence[str],
+        *,
+        causal: bool = False,
+        likely: Sequence[str] | None = None,
+    ) -> str:
         """Ask for the entities of a text.
 
         causal (bool): For a model that goes on with the prompt, instead of answering it.
+        likely (Sequence[str] | None): Types that the text probably holds; this format has no place for them.
         """
         values = {"labels": (labels, ", "), "sentence": (words, " ")}
 
@@ -66,7 +81,7 @@ class GNERPrompt(NamedTuple):
 
     def tags(self, labels: Sequence[str]) -> list[str]:
         """All tags of BIO, "O" first, then each label's two."""
-        return [OUTSIDE, *(mark + label for label in labels for mark in (BEGIN, INSIDE))]
+        return bio_tags(labels)
 
     def answer(self, words: Sequence[str], tags: Sequence[str]) -> str:
         """What a model is trained to say (GNER, figure 3).
@@ -101,11 +116,25 @@ class GNERPrompt(NamedTuple):
             # "(O)(O)" is the word "(O)" with its tag, and so is the end of "f(O)(O)".
             if i + 1 < len(found) and found[i + 1].start() == match.end():
                 continue
-            words.append(
-                TaggedWord(text[start : match.start()].strip(), AS_BIO.get(match["tag"][0], "") + match["tag"][1:])
-            )
+            tag = AS_BIO.get(match["tag"][0], "") + match["tag"][1:]
+            words.append(TaggedWord(text[start : match.start()].strip(), tag, start, match.end()))
             start = match.end()
         return [word for word in words if word.word]
+
+
+def bio_tags(labels: Sequence[str]) -> list[str]:
+    """All tags of BIO, "O" first, then each label's two."""
+    return [OUTSIDE, *(mark + label for label in labels for mark in (BEGIN, INSIDE))]
+
+
+def key(text: str) -> str:
+    """A tag or type as it is compared: uncased tokenizers lose its case, and some move its spaces."""
+    return "".join(text.split()).casefold()
+
+
+def mention(text: str, label: str, first: int, last: int) -> list[TaggedWord]:
+    """An entity that was said at a place of an answer, as words."""
+    return [TaggedWord(word, (INSIDE if i else BEGIN) + label, first, last) for i, word in enumerate(text.split())]
 
 
 def _bioes(tags: Sequence[str]) -> list[str]:
@@ -134,8 +163,7 @@ def _parse_bracketed(text: str, labels: Sequence[str]) -> list[TaggedWord]:
     words, start = [], 0
     for match in re.finditer(pattern, text):
         words += [TaggedWord(word, OUTSIDE) for word in text[start : match.start()].split()]
-        for i, word in enumerate(match["mention"].split()):
-            words.append(TaggedWord(word, (INSIDE if i else BEGIN) + match["label"]))
+        words += mention(match["mention"], match["label"], match.start(), match.end())
         start = match.end()
     return words + [TaggedWord(word, OUTSIDE) for word in text[start:].split()]
 
@@ -159,13 +187,18 @@ def GNERPrompt_v1(
     asked = [match["name"] for match in PLACEHOLDER.finditer(INSTRUCTION if instruction is None else instruction)]
     if not {"labels", "sentence"}.issubset(asked):
         raise error("O001", name="instruction", value=instruction, allowed="a text with {labels} and {sentence}")
-    if "{prompt}" not in causal:
-        raise error("O001", name="causal", value=causal, allowed="a text with {prompt}")
+    check_causal(causal)
     if target not in TARGETS:
         raise error("O001", name="target", value=target, allowed=", ".join(TARGETS))
     if context is not None and (isinstance(context, bool) or not isinstance(context, int) or context < 1):
         raise error("O001", name="context", value=context, allowed="a whole number from 1, or null for the whole text")
     return GNERPrompt(instruction, causal, cast(Target, target), context)
+
+
+def check_causal(text: str) -> None:
+    """Refuse a frame for causal models that has no place for the prompt."""
+    if "{prompt}" not in text:
+        raise error("O001", name="causal", value=text, allowed="a text with {prompt}")
 
 
 def spans_of(tags: Iterable[str]) -> list[tuple[int, int, str]]:

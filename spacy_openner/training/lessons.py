@@ -28,4 +28,4 @@ def make_lesson(gold: Gold, universe: Mapping[str, str], sample: Sampler, doc: D
         for first, last, label in spans:
             first_types.setdefault((first, last), label)
         spans = [(first, last, label) for (first, last), label in first_types.items()]
-    return Lesson(gold.words, list(texts.values()), spans, gold.unknown, doc)
+    return Lesson(gold.words, list(texts.values()), spans, gold.unknown, doc, list(texts))

@@ -1,0 +1,122 @@
+"""ToNER's format: the answer lists the entities, each behind its type (ToNER, sections 3.1 and 3.2)."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .gner import CAUSAL, TaggedWord, bio_tags, check_causal, key, mention, spans_of
+
+QUESTION = "List all named entities of type [{labels}]\nText: {sentence}"
+LIKELY = "\nEntities of type [{labels}] may exist in text."
+RECOGNITION = "List all entity types in the text from type [{labels}]\nText: {sentence}"
+
+
+class ToNERPrompt(NamedTuple):
+    """See `ToNERPrompt_v1`."""
+
+    causal: str = CAUSAL
+
+    @property
+    def instruction(self) -> str | None:
+        """What stands around types and text; this format has but one."""
+        return None
+
+    @property
+    def target(self) -> str:
+        """What answers look like."""
+        return "list"
+
+    @property
+    def in_order(self) -> bool:
+        """Whether answers say more of the text than its entities, in its order."""
+        return False
+
+    def fitting(self, own: str | None) -> "ToNERPrompt":
+        """The format, whatever instruction a model's files name."""
+        return self
+
+    def render(
+        self,
+        words: Sequence[str],
+        labels: Sequence[str],
+        *,
+        causal: bool = False,
+        likely: Sequence[str] | None = None,
+    ) -> str:
+        """Ask for the entities of a text.
+
+        causal (bool): For a model that goes on with the prompt, instead of answering it.
+        likely (Sequence[str] | None): Types that the text probably holds (T' in the paper); None where nobody says.
+        """
+        question = _filled(QUESTION, words, labels)
+        if likely is not None:
+            question += _filled(LIKELY, (), likely)
+        return self._framed(question, causal)
+
+    def recognition(self, words: Sequence[str], labels: Sequence[str], *, causal: bool = False) -> str:
+        """Ask for the types in a text: the auxiliary task of training (section 3.4)."""
+        return self._framed(_filled(RECOGNITION, words, labels), causal)
+
+    def chunk(self, word: str, tag: str) -> str:
+        """One word with its tag, which this format does not say; what answers say instead is of that size."""
+        return f"{word}({tag})"
+
+    def tags(self, labels: Sequence[str]) -> list[str]:
+        """All tags of BIO, "O" first, then each label's two."""
+        return bio_tags(labels)
+
+    def answer(self, words: Sequence[str], tags: Sequence[str]) -> str:
+        """What a model is trained to say.
+
+        tags (Sequence[str]): The tag of each word, in BIO.
+        """
+        pairs = [f"({label}, {' '.join(words[first:last])})" for first, last, label in spans_of(tags)]
+        return f"[{', '.join(pairs)}]"
+
+    def recognition_answer(self, labels: Sequence[str]) -> str:
+        """What a model is trained to say about the types of a text."""
+        return f"[{', '.join(labels)}]"
+
+    def parse(self, text: str, labels: Sequence[str]) -> list[TaggedWord]:
+        """Read an answer, however it went wrong.
+
+        Labels and entities may hold brackets and commas. A pair in the wrong order, with a type in the second place
+        alone, is turned round; what lies outside of pairs, and a pair that nothing closes before the next begins, says
+        nothing; one at the end of an answer that was cut off counts.
+
+        text (str): What a model said.
+        labels (Sequence[str]): The types that it was asked for.
+        RETURNS (list[TaggedWord]): The words of the entities, in the order of the answer, with tags of BIO.
+        """
+        known = sorted(map(re.escape, labels), key=len, reverse=True)
+        label = "|".join([*known, "[^(),]*"])
+        end = r"\)(?=\s*(?:,\s*\(|\]|$))|\]?\s*$"
+        pattern = rf"\(\s*(?P<label>{label})\s*,(?P<entity>.+?)(?:{end})"
+        keys = {key(label) for label in labels}
+        words: list[TaggedWord] = []
+        for match in re.finditer(pattern, text, re.DOTALL | re.IGNORECASE):
+            kind, entity = match["label"].strip(), match["entity"].strip()
+            if key(kind) not in keys and key(entity) in keys:
+                kind, entity = entity, kind
+            words += mention(entity, kind, match.start(), match.end())
+        return words
+
+    def _framed(self, question: str, causal: bool) -> str:
+        return self.causal.replace("{prompt}", question, 1) if causal else question
+
+
+def _filled(template: str, words: Sequence[str], labels: Sequence[str]) -> str:
+    values = {"{labels}": ", ".join(labels), "{sentence}": " ".join(words)}
+    # One pass: a label or a text that spells a placeholder stays as it is.
+    return re.sub(r"\{\w+\}", lambda match: values[match[0]], template)
+
+
+def ToNERPrompt_v1(causal: str = CAUSAL) -> ToNERPrompt:
+    """ToNER's prompt, registered as "spacy-openner.ToNERPrompt.v1". Its answers are written freely.
+
+    causal (str): The text around "{prompt}", for causal models.
+    RETURNS (ToNERPrompt): Renders questions and answers, and reads answers.
+    RAISES (SettingError): When the placeholder is missing.
+    """
+    check_causal(causal)
+    return ToNERPrompt(causal)
