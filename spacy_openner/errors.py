@@ -54,7 +54,7 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
     "O004": (SettingError, "The description of label {label!r} must be a non-empty string, not {value!r}."),
     "O005": (
         SettingError,
-        "`label_thresholds` has a value for {label!r} that is {value!r}; allowed: a number from 0 to 1.",
+        "`label_thresholds` has a value for {label!r} that is {value!r}; allowed: a number from {least} to 1.",
     ),
     "O006": (
         SettingError,
@@ -213,7 +213,7 @@ _WARNINGS: dict[str, str] = {
     "W002": "{repo!r} is loaded without a revision: what the hub serves may change. Pin one with `revision`.",
     "W003": "The word {word!r}... takes {pieces} pieces; only its first {room} fit the model and were read.",
     "W004": "doc.spans[{key!r}] held {n} spans of another origin; {name!r} replaces them. Use another `spans_key`.",
-    "W005": "`label_thresholds` names {labels}, which are not among the labels; these thresholds have no effect.",
+    "W005": "`{setting}` names {labels}, which are not among the labels; that has no effect.",
     "W006": "Training met {n} gold spans of more than {widest} words, the widest that the model can express; they are "
     'not taught. A new head takes `max_width` at initialize: head = {{"max_width": ...}}.',
     "W008": "{n} texts of {path!r} have more than {most} words (`max_words`) and are left out.",

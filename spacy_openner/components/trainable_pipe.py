@@ -17,17 +17,18 @@ from ..models.words import WordMode
 from ..training.lessons import make_lesson
 from ..training.optimizer import LayerwiseAdam_v1
 from ..training.sampling import Sampler, TypeSampler_v1
-from .open_ner_pipe import OpenNerPipe
+from .asking_pipe import AskingPipe
 
 
-class TrainablePipe(OpenNerPipe):
-    """Base of the components that learn to find entities. A subclass says what batches are and what they cost.
+class TrainablePipe(AskingPipe):
+    """What the components that learn from annotated entities share. A subclass says what batches are and what they
+    cost; where it finds entities too, it names this class before `OpenNerPipe`.
 
     vocab (Vocab): The pipeline's vocabulary.
     model (Model): What learns.
     name (str): The component's name.
     sampler (Sampler | None): Draws the types of training prompts.
-    **settings (Any): See `OpenNerPipe`.
+    **settings (Any): Of the next class: `OpenNerPipe`, or `AskingPipe`.
     """
 
     def __init__(
