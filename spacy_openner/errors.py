@@ -156,6 +156,16 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "The package has no generative model of its own (looked in {places}). Name one: "
         'config={{"model": {{"name": "DIRECTORY_OR_HUB_NAME"}}}}; or start a new one: `encoder` at initialize.',
     ),
+    "O115": (
+        CheckpointError,
+        "Cannot load a type matcher from {path!r}: {reason}. It must be a directory that a type matcher was saved to, "
+        "or a Hugging Face encoder with a fast tokenizer: a directory, or a hub name.",
+    ),
+    "O116": (
+        CheckpointError,
+        "The weights of the default type matcher are not in this installation (looked in {places}). Reinstall the "
+        'package, or name an encoder: config={{"model": {{"name": "DIRECTORY_OR_HUB_NAME"}}}}.',
+    ),
     # Texts
     "O201": (
         TextError,
@@ -187,6 +197,12 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "Cannot load the pipeline {path!r}: {reason}. Give the directory of a saved pipeline, or the name of an "
         "installed package.",
     ),
+    "O427": (
+        SettingError,
+        "The pipeline has no component {name!r} that chooses types (factory type_filter). It has: {present}; of these, "
+        "choose types: {fit}. Name one of them.",
+    ),
+    "O428": (SettingError, "The wanted recall is {value!r}; allowed: a number over 0, up to 1."),
     # Extras
     "O301": (MissingExtra, "{what} needs the package {package!r}: pip install 'spacy-openner[{extra}]'."),
     # Data
@@ -216,6 +232,8 @@ _WARNINGS: dict[str, str] = {
     "W005": "`{setting}` names {labels}, which are not among the labels; that has no effect.",
     "W006": "Training met {n} gold spans of more than {widest} words, the widest that the model can express; they are "
     'not taught. A new head takes `max_width` at initialize: head = {{"max_width": ...}}.',
+    "W012": "{name!r} has no labels, and the doc names none: there is nothing to choose from, so the next components "
+    "look for their own. Set `labels`, or doc._.openner_labels.",
     "W008": "{n} texts of {path!r} have more than {most} words (`max_words`) and are left out.",
     "W007": "Training met {n} gold spans whose boundaries are none of the words'; their words are left out of the "
     "loss. Check the tokenisation of the corpus.",

@@ -40,7 +40,7 @@ class TrainablePipe(AskingPipe):
         # Gold spans that training met and could not teach, by reason.
         self.untaught: Counter[str] = Counter()
 
-    def _batches(self, lessons: Sequence[Lesson]) -> Iterator[Any]:
+    def _batches(self, lessons: Sequence[Any]) -> Iterator[Any]:
         """Lay lessons out for the model.
 
         YIELDS (Any): What `get_loss` takes; its `request` is what the model takes.
@@ -113,8 +113,9 @@ class TrainablePipe(AskingPipe):
         """The optimizer of a component that is trained alone: rates of the paper (section 3.2)."""
         return LayerwiseAdam_v1()
 
-    def _lessons(self, examples: Sequence[Example]) -> list[Lesson]:
-        lessons = []
+    def _lessons(self, examples: Sequence[Example]) -> Sequence[Any]:
+        """What examples teach: a lesson for each."""
+        lessons: list[Lesson] = []
         for example in examples:
             gold = align(example, self.spans_key, self._word_mode())
             asked = doc_labels.read(example.reference, self._labels)
