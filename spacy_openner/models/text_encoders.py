@@ -67,7 +67,7 @@ class TextEncoder(nn.Module):
 
         RETURNS (list[list[list[int]]]): For each text at least one window; it is empty where the text has no pieces.
         """
-        found = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        found = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return [self._cut(each.ids, each.word_ids) for each in found]
 
     def _cut(self, ids: list[int], words: list[int | None]) -> list[list[int]]:
@@ -138,9 +138,14 @@ class TransformerEncoder(TextEncoder):
     """
 
     def __init__(self, tokenizer: Any, backbone: nn.Module, window: int | None = None) -> None:
-        room = piece_limit(backbone.config) - tokenizer.num_special_tokens_to_add()
+        sample = tokenizer.backend_tokenizer.encode("a", add_special_tokens=True)
+        own = sample.special_tokens_mask.index(0)
+        count = sample.special_tokens_mask.count(0)
+        room = piece_limit(backbone.config) - len(sample.ids) + count
         room = min(room, window or room)
         super().__init__(tokenizer.backend_tokenizer, room, room)
+        # What the tokenizer puts around each text.
+        self.before, self.after = sample.ids[:own], sample.ids[own + count :]
         self.backbone: Any = backbone
         self.whole_tokenizer = tokenizer
         quicken(backbone)
@@ -152,7 +157,7 @@ class TransformerEncoder(TextEncoder):
 
     def forward(self, windows: Sequence[Sequence[int]], batch_tokens: int) -> Tensor:
         """Encode windows, those of similar length together; see `TextEncoder.forward`."""
-        rows = [self.whole_tokenizer.build_inputs_with_special_tokens(list(window)) for window in windows]
+        rows = [[*self.before, *window, *self.after] for window in windows]
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
         vectors: list[Tensor] = []
         batch: list[int] = []

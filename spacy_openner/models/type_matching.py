@@ -91,6 +91,8 @@ def score(model: Model, questions: Sequence[TypeQuestion], batch_tokens: int) ->
     """
     found = [np.full(len(question.type_texts), LEAST, dtype=np.float32) for question in questions]
     asked = [i for i, question in enumerate(questions) if question.sentences.texts and question.type_texts]
+    if asked:
+        _ = _shim(model).network  # Without weights, this says so better than a layer below would.
     for part in (asked[i : i + TEXTS] for i in range(0, len(asked), TEXTS)):
         texts = [questions[i] for i in part]
         windows: Sequence[Any]
