@@ -248,8 +248,8 @@ _WARNINGS: dict[str, str] = {
     "W421": "No threshold gives {name!r} a precision of {wanted}: {reached:.3f} is reached, with {n} spans predicted. "
     "That threshold is chosen (the present one where nothing is ever right). More annotated texts, or another name for "
     "the type, may help.",
-    "W422": "{name!r} keeps {reached:.3f} of the present types, not {wanted}: `top_k` is in the way, or types in too few "
-    "docs, which keep their thresholds.",
+    "W422": "{name!r} keeps {reached:.3f} of the present types, not {wanted}: `top_k` is in the way, or types in too "
+    "few docs, which keep their thresholds.",
 }
 
 

@@ -145,6 +145,7 @@ def test_descriptions(make):
     """The doc's own, then the component's, then the table's, then the name; what is written is as it was given."""
     nlp = make(labels={"person": "Members of the board.", "zorp": "zorp"})
     pipe = nlp.get_pipe("type_filter")
+    pipe.propose_descriptions = True
     doc = nlp.make_doc(tiny.SENTENCES[0])
 
     def described(own=None):

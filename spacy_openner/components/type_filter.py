@@ -41,12 +41,12 @@ DEFAULT_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
     default_config={
         "model": DEFAULT_MODEL,
         "labels": [],
-        "threshold": 0.3,
+        "threshold": 0.2,
         "label_thresholds": {},
         "top_k": None,
         "always": [],
         "min_types": 0,
-        "propose_descriptions": True,
+        "propose_descriptions": False,
         "spans_key": "openner",
         "batch_tokens": 2048,
         "loss": {"@misc": "spacy-openner.TypeLoss.v1"},
@@ -156,12 +156,12 @@ class TypeFilter(TrainablePipe):
         top_k: int | None = None,
         always: Sequence[str] = (),
         min_types: int = 0,
-        propose_descriptions: bool = True,
+        propose_descriptions: bool = False,
         loss: TypeLoss | None = None,
         sampler: Sampler | None = None,
         **settings: Any,
     ) -> None:
-        super().__init__(vocab, model, name, sampler=sampler, **{"threshold": 0.3, **settings})
+        super().__init__(vocab, model, name, sampler=sampler, **{"threshold": 0.2, **settings})
         self.loss = loss or TypeLoss_v1()
         self.propose_descriptions = propose_descriptions
         self.top_k = top_k
