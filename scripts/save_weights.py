@@ -1,7 +1,8 @@
-"""Write the weights of a trained pipeline as the package ships them: a matcher in float16, a generator in int8 rows.
+"""Write the weights of a trained pipeline as the package ships them: a matcher in float16, others in int8 rows.
 
     python scripts/save_weights.py training/model-last assets/default
     python scripts/save_weights.py training/model-last assets/generator --component gner_generator
+    python scripts/save_weights.py training/model-last assets/type_filter --component type_filter
 
 Files that lie there beside the checkpoint (the model card, the notice) are left alone.
 """
@@ -15,6 +16,8 @@ import typer
 
 from spacy_openner.models import gliner_checkpoint
 from spacy_openner.models.generator import GeneratorShim, save_int8
+from spacy_openner.models.text_encoders import StaticEncoder
+from spacy_openner.models.type_matcher import TypeMatcherShim
 
 # What the encoder was called on the machine that trained it says nothing elsewhere.
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
@@ -30,6 +33,11 @@ def main(
     shim = spacy.load(pipeline).get_pipe(component).model.shims[0]  # type: ignore[attr-defined]
     if isinstance(shim, GeneratorShim):
         save_int8(shim.generator, target)
+    elif isinstance(shim, TypeMatcherShim):
+        vectors = shim.network.encoder
+        if not isinstance(vectors, StaticEncoder):
+            raise typer.BadParameter("only a type matcher of static vectors is small enough to ship")
+        vectors.save_int8(target)
     else:
         shim.checkpoint.config["model_name"] = encoder
         gliner_checkpoint.save(shim.checkpoint, target, dtype=torch.float16)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from spacy.tokens import Doc
 
     from .calibration import Calibration, Reliability, Scores
+    from .type_calibration import TypeCalibration, TypeCounts
 
 Arg, Opt = typer.Argument, typer.Option
 NOTES = {
@@ -115,7 +116,33 @@ def left_out(result: "Calibration | Reliability") -> list[str]:
     return lines
 
 
-def render_settings(result: "Calibration") -> str:
+def render_filter(result: "TypeCalibration") -> str:
+    """Lay out what a type filter keeps, before and after."""
+    rows: list[tuple[str, ...]] = [("", "recall", "precision", "types kept")]
+    for name, counts in (("before", result.before), ("after", result.after)):
+        shares = (counts.recall, counts.precision, counts.share_kept)
+        rows.append((name, *(f"{100 * share:.1f}" for share in shares)))
+    lines = [
+        render_rows(rows),
+        "",
+        "Shares are of the texts that the thresholds were chosen by; expect less of others.",
+    ]
+    if result.kept_types:
+        lines.append(f"Kept their thresholds, too few docs: {', '.join(map(one_line, result.kept_types))}.")
+    return "\n".join(lines)
+
+
+def filter_record(result: "TypeCalibration") -> dict[str, Any]:
+    """Turn a type filter's calibration into plain data, with recall, precision and the share kept."""
+
+    def record(counts: "TypeCounts") -> dict[str, Any]:
+        shares = {"recall": counts.recall, "precision": counts.precision, "share_kept": counts.share_kept}
+        return {**asdict(counts), **shares}
+
+    return asdict(result) | {"before": record(result.before), "after": record(result.after)}
+
+
+def render_settings(result: "Calibration | TypeCalibration") -> str:
     """Write the thresholds as a part of a config, or as Python where a config cannot hold the types' names."""
     from .components.config_keys import check_config_keys
 
@@ -146,24 +173,61 @@ def calibrate_pipeline(
     pipeline: Pipeline,
     gold: GoldFile,
     output: Annotated[Path | None, Opt(metavar="DIR", help="Save the pipeline with the thresholds there.")] = None,
-    component: Component = "open_ner_span",
+    component: Annotated[
+        str | None,
+        Opt(help="The component that finds entities (open_ner_span), or with --recall chooses types (type_filter)."),
+    ] = None,
     precision: Annotated[
         float | None, Opt(help="For each type the lowest threshold with this precision, instead of the best F1.")
+    ] = None,
+    recall: Annotated[
+        float | None, Opt(help="Of a type filter: the highest threshold that keeps this share of the present types.")
     ] = None,
     one_threshold: Annotated[bool, Opt("--global", help="One threshold for all types.")] = False,
     min_gold: Annotated[int, Opt(min=1, help="Types with fewer gold spans keep their threshold.")] = 5,
     as_json: AsJson = False,
 ) -> None:
-    """Choose the thresholds of PIPELINE's types by annotated docs, for the best F1 or a wanted precision."""
-    from .calibration import apply, calibrate
+    """Choose the thresholds of PIPELINE's types by annotated docs, for the best F1 or a wanted precision; or those of
+    its type filter, for a wanted recall."""
+    from .calibration import COMPONENT, apply, calibrate
 
+    if recall is not None:
+        if precision is not None:
+            raise typer.BadParameter("give either --precision or --recall, not both", param_hint="--recall")
+        calibrate_filter(pipeline, gold, output, component, recall, not one_threshold, min_gold, as_json)
+        return
     nlp, docs, types = load(pipeline, gold)
     options = {"precision": precision, "one_threshold": one_threshold, "min_gold": min_gold, "types": types}
-    result = calibrate(nlp, shown(docs), component, **options)
+    result = calibrate(nlp, shown(docs), component or COMPONENT, **options)
     text = json.dumps(calibration_record(result), ensure_ascii=False) if as_json else render_calibration(result)
     typer.echo(text.encode())
     if output is not None:
         apply(nlp, result)
+        nlp.to_disk(output)
+    elif not as_json:
+        typer.echo(f"\n{render_settings(result)}".encode())
+
+
+def calibrate_filter(
+    pipeline: str,
+    gold: Path,
+    output: Path | None,
+    component: str | None,
+    recall: float,
+    per_type: bool,
+    min_gold: int,
+    as_json: bool,
+) -> None:
+    """As `calibrate_pipeline`, for a type filter."""
+    from .type_calibration import COMPONENT, apply_types, calibrate_types
+
+    nlp, docs, types = load(pipeline, gold)
+    options = {"recall": recall, "per_type": per_type, "min_gold": min_gold, "types": types}
+    result = calibrate_types(nlp, shown(docs), component or COMPONENT, **options)
+    text = json.dumps(filter_record(result), ensure_ascii=False) if as_json else render_filter(result)
+    typer.echo(text.encode())
+    if output is not None:
+        apply_types(nlp, result)
         nlp.to_disk(output)
     elif not as_json:
         typer.echo(f"\n{render_settings(result)}".encode())

@@ -54,7 +54,7 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
     "O004": (SettingError, "The description of label {label!r} must be a non-empty string, not {value!r}."),
     "O005": (
         SettingError,
-        "`label_thresholds` has a value for {label!r} that is {value!r}; allowed: a number from 0 to 1.",
+        "`label_thresholds` has a value for {label!r} that is {value!r}; allowed: a number from {least} to 1.",
     ),
     "O006": (
         SettingError,
@@ -166,6 +166,16 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "The package has no generative model of its own (looked in {places}). Name one: "
         'config={{"model": {{"name": "DIRECTORY_OR_HUB_NAME"}}}}; or start a new one: `encoder` at initialize.',
     ),
+    "O115": (
+        CheckpointError,
+        "Cannot load a type matcher from {path!r}: {reason}. It must be a directory that a type matcher was saved to, "
+        "or a Hugging Face encoder with a fast tokenizer: a directory, or a hub name.",
+    ),
+    "O116": (
+        CheckpointError,
+        "The weights of the default type matcher are not in this installation (looked in {places}). Reinstall the "
+        'package, or name an encoder: config={{"model": {{"name": "DIRECTORY_OR_HUB_NAME"}}}}.',
+    ),
     # Texts
     "O201": (
         TextError,
@@ -197,6 +207,12 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "Cannot load the pipeline {path!r}: {reason}. Give the directory of a saved pipeline, or the name of an "
         "installed package.",
     ),
+    "O427": (
+        SettingError,
+        "The pipeline has no component {name!r} that chooses types (factory type_filter). It has: {present}; of these, "
+        "choose types: {fit}. Name one of them.",
+    ),
+    "O428": (SettingError, "The wanted recall is {value!r}; allowed: a number over 0, up to 1."),
     # Extras
     "O301": (MissingExtra, "{what} needs the package {package!r}: pip install 'spacy-openner[{extra}]'."),
     # Data
@@ -223,9 +239,11 @@ _WARNINGS: dict[str, str] = {
     "W002": "{repo!r} is loaded without a revision: what the hub serves may change. Pin one with `revision`.",
     "W003": "The word {word!r}... takes {pieces} pieces; only its first {room} fit the model and were read.",
     "W004": "doc.spans[{key!r}] held {n} spans of another origin; {name!r} replaces them. Use another `spans_key`.",
-    "W005": "`label_thresholds` names {labels}, which are not among the labels; these thresholds have no effect.",
+    "W005": "`{setting}` names {labels}, which are not among the labels; that has no effect.",
     "W006": "Training met {n} gold spans of more than {widest} words, the widest that the model can express; they are "
     'not taught. A new head takes `max_width` at initialize: head = {{"max_width": ...}}.',
+    "W012": "{name!r} has no labels, and the doc names none: there is nothing to choose from, so the next components "
+    "look for their own. Set `labels`, or doc._.openner_labels.",
     "W008": "{n} texts of {path!r} have more than {most} words (`max_words`) and are left out.",
     "W007": "Training met {n} gold spans whose boundaries are none of the words'; their words are left out of the "
     "loss. Check the tokenisation of the corpus.",
@@ -240,6 +258,8 @@ _WARNINGS: dict[str, str] = {
     "W421": "No threshold gives {name!r} a precision of {wanted}: {reached:.3f} is reached, with {n} spans predicted. "
     "That threshold is chosen (the present one where nothing is ever right). More annotated texts, or another name for "
     "the type, may help.",
+    "W422": "{name!r} keeps {reached:.3f} of the present types, not {wanted}: `top_k` is in the way, or types in too "
+    "few docs, which keep their thresholds.",
 }
 
 

@@ -14,6 +14,7 @@ from spacy.training import Example
 from spacy.util import minibatch
 
 from . import labels as doc_labels
+from .components.asking_pipe import AskingPipe
 from .components.open_ner_pipe import OpenNerPipe
 from .components.open_ner_span import OpenNerSpan
 from .data.corpus import LABELS_SUFFIX, SHARD_NUMBER
@@ -98,13 +99,13 @@ def gather(nlp: Language, pipe: OpenNerPipe, gold: Gold, types: Types = None) ->
     labels = pipe.descriptions or types or {}
     evidence = Evidence()
     n_docs = 0
-    with nlp.select_pipes(enable=_pipes_before(nlp, pipe.name)), changed(pipe, labels=labels):
+    with nlp.select_pipes(enable=pipes_before(nlp, pipe.name)), changed(pipe, labels=labels):
         default = doc_labels.parse(labels)
         for batch in minibatch(gold, BATCH):
-            docs = list(nlp.pipe(_blank(nlp, each) for each in batch))
+            docs = list(nlp.pipe(blank(nlp, each) for each in batch))
             for each, doc, candidates in zip(batch, docs, pipe.predict(docs), strict=True):
                 n_docs += 1
-                evidence.add(Example(doc, _reference(each)), candidates, doc_labels.read(doc, default).names)
+                evidence.add(Example(doc, reference_of(each)), candidates, doc_labels.read(doc, default).names)
     if not n_docs:
         raise error("O422")
     if not evidence.gold:
@@ -115,7 +116,7 @@ def gather(nlp: Language, pipe: OpenNerPipe, gold: Gold, types: Types = None) ->
 
 
 @contextmanager
-def changed(pipe: OpenNerPipe, **settings: Any) -> Iterator[None]:
+def changed(pipe: AskingPipe, **settings: Any) -> Iterator[None]:
     """Change settings of a component for a while."""
     # `labels` alone would give the names without their descriptions.
     before = {name: pipe.descriptions if name == "labels" else getattr(pipe, name) for name in settings}
@@ -163,24 +164,26 @@ def read_gold(path: Path, nlp: Language) -> tuple[list[Doc], Types]:
     return docs, read_types(beside) if beside.is_file() else None
 
 
-def _pipes_before(nlp: Language, name: str) -> list[str]:
+def pipes_before(nlp: Language, name: str) -> list[str]:
+    """The names of the enabled components before one."""
     before = nlp.component_names[: nlp.component_names.index(name)]
     return [other for other in before if other in nlp.pipe_names]
 
 
-def _blank(nlp: Language, gold: Doc | Example) -> Doc:
+def blank(nlp: Language, gold: Doc | Example) -> Doc:
     """The doc to look at: without annotation, and tokenised as the pipeline does it (as in spaCy's corpus reader)."""
     if isinstance(gold, Example):
         return gold.predicted.copy()
     if gold.has_unknown_spaces:
-        blank = Doc(nlp.vocab, words=[token.text for token in gold])
+        bare = Doc(nlp.vocab, words=[token.text for token in gold])
     else:
-        blank = nlp.make_doc(gold.text)
-    doc_labels.write(blank, gold._.get(doc_labels.ATTRIBUTE))
-    return blank
+        bare = nlp.make_doc(gold.text)
+    doc_labels.write(bare, gold._.get(doc_labels.ATTRIBUTE))
+    return bare
 
 
-def _reference(gold: Doc | Example) -> Doc:
+def reference_of(gold: Doc | Example) -> Doc:
+    """The annotated doc."""
     return gold.reference if isinstance(gold, Example) else gold
 
 

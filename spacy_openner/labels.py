@@ -1,4 +1,4 @@
-"""The only reader and writer of the types that a doc is asked for."""
+"""The only reader and writer of the types that a doc is asked for, and of how likely it holds them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from spacy.tokens import Doc
 from .errors import error
 
 ATTRIBUTE = "openner_labels"
+SCORES = "openner_type_scores"
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,11 @@ NONE = Labels((), ())
 
 
 def register() -> None:
-    """Make `doc._.openner_labels` known. Called once by each component; harmless when repeated."""
-    if not Doc.has_extension(ATTRIBUTE):
-        Doc.set_extension(ATTRIBUTE, default=None)
+    """Make `doc._.openner_labels` and `doc._.openner_type_scores` known. Called once by each component; harmless when
+    repeated."""
+    for attribute in (ATTRIBUTE, SCORES):
+        if not Doc.has_extension(attribute):
+            Doc.set_extension(attribute, default=None)
 
 
 def parse(labels: Any) -> Labels:
@@ -70,6 +73,22 @@ def read(doc: Doc, default: Labels) -> Labels:
     return default if own is None else parse(own)
 
 
-def write(doc: Doc, labels: Sequence[str] | Mapping[str, str] | None) -> None:
-    """Set the types that the next components look for in a doc; None for their own."""
+def write(
+    doc: Doc, labels: Labels | Sequence[str] | Mapping[str, str] | None, scores: Mapping[str, float] | None = None
+) -> None:
+    """Set the types that the next components look for in a doc; None for their own.
+
+    scores (Mapping[str, float] | None): How likely the doc holds each of the types that there were to choose from, kept
+        or not. They join those that are there already; None leaves these alone.
+    """
+    if isinstance(labels, Labels):
+        has_descriptions = labels.names != labels.descriptions
+        labels = dict(zip(labels.names, labels.descriptions, strict=True)) if has_descriptions else labels.names
     doc._.set(ATTRIBUTE, labels if labels is None or isinstance(labels, Mapping) else list(labels))
+    if scores is not None:
+        doc._.set(SCORES, {**read_scores(doc), **scores})
+
+
+def read_scores(doc: Doc) -> dict[str, float]:
+    """How likely the doc holds each type that a filter has scored; none where no filter has."""
+    return dict(doc._.get(SCORES) or {})

@@ -15,7 +15,7 @@ from spacy.util import registry
 
 from spacy_openner.data.convert import convert
 from spacy_openner.errors import CheckpointError, OpenNerWarning, SettingError
-from spacy_openner.models import bi_matcher, label_encoder, matching
+from spacy_openner.models import bi_matcher, label_encoder, matching, vector_cache
 from spacy_openner.training.optimizer import LayerwiseAdam_v1, WarmupCosine_v1
 from tests import tiny
 from tests.test_training import TEXTS, TYPES, example, found
@@ -340,7 +340,7 @@ def test_types_are_encoded_once(add, monkeypatch):
     pipe.labels = ["city", "award"]
     list(nlp.pipe(tiny.SENTENCES))
     assert seen == ["person", "city", "award"]
-    monkeypatch.setattr(label_encoder, "KEPT", 4)
+    monkeypatch.setattr(vector_cache, "KEPT", 4)
     for i in range(20):
         pipe.labels = [f"type {i}", "city"]
         nlp("Hi there")

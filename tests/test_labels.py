@@ -40,3 +40,15 @@ def test_read_and_write():
         assert labels.read(doc, default) == labels.parse(given)
     labels.write(doc, None)
     assert labels.read(doc, default) is default
+
+
+def test_scores_of_types_join():
+    labels.register()
+    doc = spacy.blank("en").make_doc("x")
+    assert labels.read_scores(doc) == {}
+    labels.write(doc, labels.parse(["a"]), {"a": 0.5, "b": 0.1})
+    labels.write(doc, labels.parse({"a": "about a"}), {"a": 0.25})
+    assert doc._.openner_labels == {"a": "about a"}
+    assert labels.read_scores(doc) == {"a": 0.25, "b": 0.1}
+    labels.write(doc, None)
+    assert labels.read_scores(doc) == {"a": 0.25, "b": 0.1}

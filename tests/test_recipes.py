@@ -104,7 +104,7 @@ def test_the_packaged_pipeline_predicts_the_same(trained, corpus, tmp_path):
     assert list(first.attrs["scores"]) == list(second.attrs["scores"])
 
 
-def open_recipe(name, corpus, tmp_path, encoder):
+def open_recipe(name, corpus, tmp_path, encoder, **more):
     """Train three steps on one folder of corpora; limits and weights of sets that are not there are left out here."""
     text = (ROOT / "configs" / name).read_text(encoding="utf8")
     text = re.sub(r"^(limits|weights) = .*$", "", text, flags=re.M)
@@ -124,6 +124,7 @@ def open_recipe(name, corpus, tmp_path, encoder):
         "training.eval_frequency": 2,
         "training.optimizer.learn_rate.warmup_steps": 1,
     }
+    overrides |= more
     if name == "default.cfg":
         overrides["initialize.components.open_ner_span.head.width"] = 16
     train(config, tmp_path / "out", overrides=overrides)
@@ -140,6 +141,25 @@ def test_the_recipe_of_the_default_weights(corpus, tmp_path):
 def test_the_recipe_of_the_default_generator(corpus, tmp_path, tiny_path):
     pipe = open_recipe("default_generator.cfg", corpus, tmp_path, tiny_path)
     assert pipe.model.shims[0].generator.network.config.decoder.num_hidden_layers == 2
+
+
+@pytest.mark.parametrize("width", [8, None])
+def test_the_recipe_of_a_type_filter(corpus, tmp_path, width):
+    """Static vectors, and the encoder itself."""
+    encoder = tiny.backbone("bert", tmp_path / "encoder")
+    overrides = {"initialize.components.type_filter.static_width": width}
+    pipe = open_recipe("type_filter.cfg", corpus, tmp_path, encoder, **overrides)
+    assert pipe.model.shims[0].network.encoder.width == (width or 32)
+    if width:
+        out = run(
+            ROOT / "scripts" / "save_weights.py",
+            tmp_path / "out" / "model-last",
+            tmp_path / "saved",
+            "--component",
+            "type_filter",
+        )
+        assert "MB" in out
+        assert (tmp_path / "saved" / "model.int8.safetensors").is_file()
 
 
 def test_the_recipe_of_a_generator(corpus, tmp_path):

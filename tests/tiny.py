@@ -27,7 +27,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from spacy_openner.models import gliner_checkpoint
+from spacy_openner.models import gliner_checkpoint, text_encoders
 from spacy_openner.models.fresh import from_encoder
 
 SENTENCES = [
@@ -270,3 +270,13 @@ def saved_generator(kind: str, path: Path, seed: int = 2) -> Path:
     generator_network(kind, tok, seed).save_pretrained(path)
     tok.save_pretrained(path)
     return path
+
+
+def saved_types(path: Path, kind: str = "static", width: int = 16, seed: int = 0) -> Path:
+    """A type matcher of random vectors, or a random transformer as one."""
+    encoder = text_encoders.load(backbone("bert", path / "encoder", seed=seed))
+    if kind == "static":
+        torch.manual_seed(seed)
+        encoder = text_encoders.StaticEncoder(encoder.tokenizer, torch.randn(encoder.tokenizer.get_vocab_size(), width))
+    encoder.save(path / kind)
+    return path / kind

@@ -25,7 +25,7 @@ from ..prompts.gner import GNERPrompt_v1
 from ..training.sampling import Sampler
 from ..types import Candidate
 from .config_keys import check_config_keys
-from .open_ner_pipe import SCORE_WEIGHTS
+from .open_ner_pipe import SCORE_WEIGHTS, OpenNerPipe
 from .trainable_pipe import TrainablePipe
 
 Decoding = Literal["constrained", "free"]
@@ -126,7 +126,7 @@ def make_gner_generator(
     )
 
 
-class GnerGenerator(TrainablePipe):
+class GnerGenerator(TrainablePipe, OpenNerPipe):
     """Find entities of types that are named at run time, by a model that answers with a tag for each word.
 
     vocab (Vocab): The pipeline's vocabulary.

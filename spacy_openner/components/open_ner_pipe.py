@@ -1,34 +1,16 @@
-"""What all components that find entities share: their settings, and their part of spaCy's protocol."""
+"""What all components that find entities share: their settings, and how they annotate."""
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any, ClassVar, cast
 
-from spacy.pipeline import Pipe
 from spacy.tokens import Doc
-from spacy.training import Example
-from spacy.util import SimpleFrozenList, from_bytes, from_disk, minibatch, to_bytes, to_disk
 from spacy.vocab import Vocab
-from typing_extensions import Self
 
-from .. import labels as doc_labels
 from ..decoding.spans import OVERLAPS, Overlap
-from ..errors import error, warn
+from ..errors import error
 from ..types import Candidate
 from .annotate import annotate
-
-SETTINGS = (
-    "threshold",
-    "label_thresholds",
-    "overlap",
-    "use_descriptions",
-    "spans_key",
-    "annotate_ents",
-    "overwrite_ents",
-    "batch_tokens",
-)
-
+from .asking_pipe import AskingPipe
 
 # What the scorer finds, and how much of it counts when spaCy picks the best of several models.
 SCORE_WEIGHTS: dict[str, float | None] = {
@@ -43,99 +25,47 @@ SCORE_WEIGHTS: dict[str, float | None] = {
 }
 
 
-class OpenNerPipe(Pipe):
+class OpenNerPipe(AskingPipe):
     """Base of the components that find entities of types named at run time. A subclass says how: `predict`.
 
     vocab (Vocab): The pipeline's vocabulary.
     name (str): The component's name.
-    labels (Sequence[str] | Mapping[str, str]): Types, or types with descriptions. Can be set at any time.
-        A doc that has types of its own in `doc._.openner_labels` is asked for those instead.
-    threshold (float): A span's probability must be greater.
-    label_thresholds (Mapping[str, float]): Thresholds of single types.
     overlap (str): "flat", "nested" or "all"; see `decoding.spans.choose`.
     use_descriptions (bool): Put descriptions into prompts instead of names.
-    spans_key (str): Where in `doc.spans` all candidates go, with `attrs["scores"]` in step.
     annotate_ents (bool): Write the best flat set to `doc.ents`.
     overwrite_ents (bool): Replace entities that are touched; they are kept otherwise.
-    batch_tokens (int): The most subwords in a batch, padding included.
-    scorer (Callable | None): Scores examples, for `nlp.evaluate`.
+    **settings (Any): See `AskingPipe`. Scores are probabilities of spans; `doc.spans[spans_key]` gets all candidates,
+        with `attrs["scores"]` in step.
     """
+
+    SETTINGS: ClassVar[tuple[str, ...]] = (
+        "threshold",
+        "label_thresholds",
+        "overlap",
+        "use_descriptions",
+        "spans_key",
+        "annotate_ents",
+        "overwrite_ents",
+        "batch_tokens",
+    )
 
     def __init__(
         self,
         vocab: Vocab,
         name: str,
         *,
-        labels: Sequence[str] | Mapping[str, str] = (),
-        threshold: float = 0.5,
-        label_thresholds: Mapping[str, float] | None = None,
         overlap: str = "flat",
         use_descriptions: bool = False,
-        spans_key: str = "openner",
         annotate_ents: bool = True,
         overwrite_ents: bool = False,
-        batch_tokens: int = 2048,
-        scorer: Callable | None = None,
+        **settings: Any,
     ) -> None:
-        doc_labels.register()
-        self.vocab = vocab
-        self.name = name
-        self.spans_key = spans_key
+        super().__init__(vocab, name, **settings)
         self.annotate_ents = annotate_ents
         self.overwrite_ents = overwrite_ents
         self.use_descriptions = use_descriptions
-        self.scorer = scorer
-        self.labels = labels
-        self.threshold = threshold
-        self.label_thresholds = label_thresholds or {}
         self.overlap = overlap
-        self.batch_tokens = batch_tokens
-        self._warned = False
         self._given = self._settings()
-
-    # Settings
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The types that are looked for. Setting them loads nothing: they are no weights."""
-        return self._labels.names
-
-    @labels.setter
-    def labels(self, labels: Sequence[str] | Mapping[str, str]) -> None:
-        self._labels = doc_labels.parse(labels)
-        for label in self._labels.names:
-            self.vocab.strings.add(label)
-
-    @property
-    def descriptions(self) -> dict[str, str]:
-        """Each type's description; its name where none was given."""
-        return dict(zip(self._labels.names, self._labels.descriptions, strict=True))
-
-    @property
-    def threshold(self) -> float:
-        """The probability that a span must pass."""
-        return self._threshold
-
-    @threshold.setter
-    def threshold(self, value: float) -> None:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise error("O001", name="threshold", value=value, allowed="a number from 0 to 1")
-        self._threshold = float(value)
-
-    @property
-    def label_thresholds(self) -> dict[str, float]:
-        """Thresholds of single types."""
-        return self._label_thresholds
-
-    @label_thresholds.setter
-    def label_thresholds(self, values: Mapping[str, float]) -> None:
-        for label, value in values.items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-                raise error("O005", label=label, value=value)
-        unknown = [label for label in values if label not in self.labels]
-        if unknown and self.labels:
-            warn("W005", labels=unknown)
-        self._label_thresholds = dict(values)
 
     @property
     def overlap(self) -> Overlap:
@@ -147,37 +77,6 @@ class OpenNerPipe(Pipe):
         if value not in OVERLAPS:
             raise error("O001", name="overlap", value=value, allowed=", ".join(OVERLAPS))
         self._overlap = cast(Overlap, value)
-
-    @property
-    def batch_tokens(self) -> int:
-        """The most subwords in a batch."""
-        return self._batch_tokens
-
-    @batch_tokens.setter
-    def batch_tokens(self, value: int) -> None:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise error("O001", name="batch_tokens", value=value, allowed="a whole number from 1")
-        self._batch_tokens = value
-
-    # Prediction
-
-    def __call__(self, doc: Doc) -> Doc:
-        """Annotate one doc. Where an error handler takes a failure, spaCy says that the doc is missing (E005)."""
-        return next(self.pipe([doc], batch_size=1), None)
-
-    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """Annotate a stream of docs.
-
-        batch_size (int): How many docs are taken together; `batch_tokens` bounds what the model sees at once.
-        """
-        handle = self.get_error_handler()
-        for docs in minibatch(stream, size=batch_size):
-            try:
-                self.set_annotations(docs, self.predict(docs))
-            except Exception as problem:
-                handle(self.name, self, docs, problem)
-            else:
-                yield from docs
 
     def predict(self, docs: Sequence[Doc]) -> list[list[Candidate]]:
         """Find candidates; must not change the docs.
@@ -197,93 +96,3 @@ class OpenNerPipe(Pipe):
                 annotate_ents=self.annotate_ents,
                 overwrite_ents=self.overwrite_ents,
             )
-
-    def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
-        """Score predictions against gold annotation, with the component's scorer."""
-        if self.scorer is None:
-            return {}
-        return self.scorer(examples, **kwargs)
-
-    def _asked(self, docs: Sequence[Doc]) -> list[doc_labels.Labels]:
-        """The types that each doc asks for. Says once when there are none because nobody set any."""
-        asked = [doc_labels.read(doc, self._labels) for doc in docs]
-        if not self._warned and not len(self._labels) and any(labels is self._labels for labels in asked):
-            self._warned = True
-            warn("W001", name=self.name)
-        return asked
-
-    # What is saved of the settings: only what changed after the config set them.
-
-    def _settings(self) -> dict[str, Any]:
-        has_descriptions = self._labels.names != self._labels.descriptions
-        given = self.descriptions if has_descriptions else list(self.labels)
-        return {"labels": given, **{name: getattr(self, name) for name in SETTINGS}}
-
-    def _changes(self) -> dict[str, Any]:
-        """Settings that were changed after the config set them, each with its value then and now."""
-        now = self._settings()
-        return {key: [self._given[key], now[key]] for key in now if now[key] != self._given[key]}
-
-    # The standard library's JSON: srsly's reads 0.6 as its neighbour, which is no longer what was given.
-    def _apply(self, changes: dict[str, Any]) -> None:
-        """Apply saved changes, but not over a config that was given another value at load."""
-        for key, (before, after) in changes.items():
-            if self._given[key] == before:
-                setattr(self, key, after)
-
-    # Serialisation. A component with weights says how they are stored.
-
-    def _save(self, path: Path) -> None:
-        """Write the weights, and all that goes with them, into a directory."""
-
-    def _load(self, path: Path) -> None:
-        """Read what `_save` wrote."""
-
-    def _pack(self) -> bytes:
-        """As `_save`, in one object."""
-        return b""
-
-    def _unpack(self, data: bytes) -> None:
-        """Read what `_pack` wrote."""
-
-    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()) -> None:
-        """Write all that loading needs: weights, tokenizer, exported encoders, settings changed since.
-
-        exclude (Iterable[str]): Of "vocab", "cfg", "model".
-        """
-        parts = {
-            "vocab": lambda p: self.vocab.to_disk(p, exclude=exclude),
-            "cfg": lambda p: p.write_text(json.dumps(self._changes(), indent=2), encoding="utf8"),
-            "model": self._save,
-        }
-        to_disk(Path(path), parts, exclude)
-
-    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()) -> Self:
-        """Read what `to_disk` wrote."""
-        parts = {
-            "vocab": lambda p: self.vocab.from_disk(p, exclude=exclude),
-            "cfg": lambda p: self._apply(json.loads(p.read_text(encoding="utf8"))),
-            "model": self._load,
-        }
-        from_disk(Path(path), parts, exclude)
-        return self
-
-    def to_bytes(self, *, exclude: Iterable[str] = SimpleFrozenList()) -> bytes:
-        """As `to_disk`, in one object. Weights over 4 GB do not fit: `to_disk` has no limit."""
-        parts = {
-            "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
-            "cfg": lambda: json.dumps(self._changes()),
-            "model": self._pack,
-        }
-        packed: bytes = to_bytes(parts, exclude)
-        return packed
-
-    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = SimpleFrozenList()) -> Self:
-        """Read what `to_bytes` wrote."""
-        parts = {
-            "vocab": lambda b: self.vocab.from_bytes(b, exclude=exclude),
-            "cfg": lambda b: self._apply(json.loads(b)),
-            "model": self._unpack,
-        }
-        from_bytes(bytes_data, parts, exclude)
-        return self

@@ -23,7 +23,7 @@ from ..training.losses import Loss, SpanLoss_v1, gradient_of
 from ..training.sampling import Sampler
 from ..types import Candidate
 from .config_keys import check_config_keys
-from .open_ner_pipe import SCORE_WEIGHTS
+from .open_ner_pipe import SCORE_WEIGHTS, OpenNerPipe
 from .trainable_pipe import TrainablePipe
 
 DEFAULT_CONFIG = """
@@ -105,7 +105,7 @@ def make_open_ner_span(
     )
 
 
-class OpenNerSpan(TrainablePipe):
+class OpenNerSpan(TrainablePipe, OpenNerPipe):
     """Find entities of types that are named at run time, by scoring all spans against all types.
 
     vocab (Vocab): The pipeline's vocabulary.

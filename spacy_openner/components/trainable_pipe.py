@@ -17,17 +17,18 @@ from ..models.words import WordMode
 from ..training.lessons import make_lesson
 from ..training.optimizer import LayerwiseAdam_v1
 from ..training.sampling import Sampler, TypeSampler_v1
-from .open_ner_pipe import OpenNerPipe
+from .asking_pipe import AskingPipe
 
 
-class TrainablePipe(OpenNerPipe):
-    """Base of the components that learn to find entities. A subclass says what batches are and what they cost.
+class TrainablePipe(AskingPipe):
+    """What the components that learn from annotated entities share. A subclass says what batches are and what they
+    cost; where it finds entities too, it names this class before `OpenNerPipe`.
 
     vocab (Vocab): The pipeline's vocabulary.
     model (Model): What learns.
     name (str): The component's name.
     sampler (Sampler | None): Draws the types of training prompts.
-    **settings (Any): See `OpenNerPipe`.
+    **settings (Any): Of the next class: `OpenNerPipe`, or `AskingPipe`.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class TrainablePipe(OpenNerPipe):
         # Gold spans that training met and could not teach, by reason.
         self.untaught: Counter[str] = Counter()
 
-    def _batches(self, lessons: Sequence[Lesson]) -> Iterator[Any]:
+    def _batches(self, lessons: Sequence[Any]) -> Iterator[Any]:
         """Lay lessons out for the model.
 
         YIELDS (Any): What `get_loss` takes; its `request` is what the model takes.
@@ -112,8 +113,9 @@ class TrainablePipe(OpenNerPipe):
         """The optimizer of a component that is trained alone: rates of the paper (section 3.2)."""
         return LayerwiseAdam_v1()
 
-    def _lessons(self, examples: Sequence[Example]) -> list[Lesson]:
-        lessons = []
+    def _lessons(self, examples: Sequence[Example]) -> Sequence[Any]:
+        """What examples teach: a lesson for each."""
+        lessons: list[Lesson] = []
         for example in examples:
             gold = align(example, self.spans_key, self._word_mode())
             asked = doc_labels.read(example.reference, self._labels)

@@ -42,6 +42,25 @@ def gold_spans(doc: Doc, spans_key: str | None) -> list[Span]:
     return list(doc.ents)
 
 
+def judge_types(reference: Doc, spans_key: str | None, candidates: Iterable[str]) -> dict[str, bool]:
+    """Tell which types a reference holds.
+
+    reference (Doc): An annotated doc. Its own list of types says what the annotation covers; without one, it covers all
+        candidates, unless annotation is missing somewhere: what is not seen is unknown then.
+    spans_key (str | None): See `gold_spans`.
+    candidates (Iterable[str]): The types in question.
+    RETURNS (dict[str, bool]): Those of them about which the annotation says something, in order.
+    """
+    present = {span.label_ for span in gold_spans(reference, spans_key)}
+    listed = set(doc_labels.read(reference, doc_labels.NONE).names)
+    complete = spans_key in reference.spans or bool(np.all(reference.to_array(ENT_IOB)))
+    return {
+        label: label in present
+        for label in candidates
+        if label in present or (complete and (not listed or label in listed))
+    }
+
+
 def types_of(examples: Iterable[Example], spans_key: str | None) -> dict[str, str]:
     """The types that examples know: those listed by their references, and those annotated.
 

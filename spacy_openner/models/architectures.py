@@ -14,6 +14,7 @@ from .hf_shim import CheckpointShim, Request
 from .matching import MATCHER, WORD_MODES
 from .prompt_matcher import Limits, PromptMatcher
 from .runtime import Backend, Precision, check
+from .type_matcher import TypeMatcherShim, TypeRequest
 
 
 def SpanMatcher_v1(
@@ -118,6 +119,28 @@ def Generator_v1(
     check(precision, "torch")
     shim = GeneratorShim(name, revision, cast(Precision, precision), mixed_precision)
     return Model("generator", _forward, attrs={"dropout_rate": 0.0}, shims=[shim])
+
+
+def TypeMatcher_v1(
+    name: str = "",
+    revision: str | None = None,
+    tok2vec: Model[list[Doc], list[Floats2d]] | None = None,
+) -> Model[TypeRequest, Any]:
+    """Score types against texts by the cosine of two mean-pooled vectors (ToNER, section 3.2).
+
+    Registered as "spacy-openner.TypeMatcher.v1".
+
+    name (str): What reads the types: a directory of a type matcher, a directory or hub name of a Hugging Face encoder,
+        or "" for the package's default.
+    revision (str | None): Commit or tag of a hub name.
+    tok2vec (Model | None): What reads the texts: an embedding layer, or a listener to a `tok2vec` or `transformer`
+        component, whose vectors are then computed once for all components; a projection of them has to be trained. None
+        for what reads the types.
+    RETURNS (Model): Its weights are loaded at first use; with `tok2vec`, when it is initialised or loaded.
+    """
+    layers = {} if tok2vec is None else {"layers": [tok2vec], "refs": {TOK2VEC: tok2vec}}
+    shim = TypeMatcherShim(name, revision, reads_texts=tok2vec is None)
+    return Model("type_matcher", _forward, attrs={"dropout_rate": 0.0}, shims=[shim], **layers)
 
 
 def _check_number(name: str, value: Any, least: int, most: int | None = None) -> None:

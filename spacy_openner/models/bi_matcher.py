@@ -51,12 +51,10 @@ class BiEncoderMatcher:
         for name, value in (("encoder", encoder), ("head", head)):
             if value:
                 raise error("O012", name=name)
-        docs = [doc for doc in sample() if len(doc)] or [Doc(Vocab(), words=["a"])]
         tok2vec = model.get_ref(TOK2VEC)
-        if not _has_weights(tok2vec):
-            _guarded(lambda: tok2vec.initialize(X=docs))
+        docs = initialize_layer(tok2vec, sample)
         if not _shim(model).is_loaded:
-            _shim(model).build(_width(tok2vec, docs))
+            _shim(model).build(layer_width(tok2vec, docs))
 
     def head(self, model: Model) -> MarkerV0Head:
         """The head on the vectors."""
@@ -175,7 +173,19 @@ def _has_weights(layer: Model) -> bool:
     return bool(known) and all(known)
 
 
-def _width(tok2vec: Model, docs: list[Doc]) -> int:
+def initialize_layer(tok2vec: Model, sample: Callable[[], list[Doc]]) -> list[Doc]:
+    """Initialise a layer of token vectors, if it has no weights.
+
+    sample (Callable[[], list[Doc]]): Gives a few docs.
+    RETURNS (list[Doc]): Docs that the layer can be tried on.
+    """
+    docs = [doc for doc in sample() if len(doc)] or [Doc(Vocab(), words=["a"])]
+    if not _has_weights(tok2vec):
+        _guarded(lambda: tok2vec.initialize(X=docs))
+    return docs
+
+
+def layer_width(tok2vec: Model, docs: list[Doc]) -> int:
     """The width of a layer's output, found by trying."""
     return int(_guarded(lambda: tok2vec.predict(docs[:1]))[0].shape[1])
 

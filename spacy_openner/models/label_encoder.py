@@ -1,7 +1,6 @@
 """Type texts to vectors by a frozen encoder, each text once a process."""
 
 import copy
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,7 @@ from ..errors import error, warn
 from . import gliner_checkpoint, sources
 from .backbones import hidden_size, piece_limit
 from .fresh import pretrained
-
-# 16,384 vectors of 384 numbers take 25 MB.
-KEPT = 16_384
-CHUNK = 64
+from .vector_cache import VectorCache
 
 
 class LabelEncoder:
@@ -35,12 +31,11 @@ class LabelEncoder:
         self.tokenizer = tokenizer
         self.encoder: Any = encoder.eval().requires_grad_(False)
         self._stored_as = _round(self.encoder)
-        self.reset()
+        self._vectors = VectorCache()
 
     def reset(self) -> None:
         """Forget the vectors, and make the lock anew."""
-        self._lock = threading.Lock()
-        self._vectors: dict[str, torch.Tensor] = {}
+        self._vectors.reset()
 
     @property
     def width(self) -> int:
@@ -56,20 +51,7 @@ class LabelEncoder:
         """
         if not texts:
             return torch.zeros(0, self.width, device=self.encoder.device)
-        # The lock matters for more than the vectors: padding in a fast tokenizer is not safe between threads.
-        with self._lock:
-            vectors = self._vectors
-            if len(vectors.keys() | set(texts)) > KEPT:
-                vectors = self._vectors = {}
-            missing = [text for text in dict.fromkeys(texts) if text not in vectors]
-            # Vectors made in inference mode could not take part in training later.
-            with torch.inference_mode(False), torch.no_grad():
-                for chunk in (missing[i : i + CHUNK] for i in range(0, len(missing), CHUNK)):
-                    vectors.update(zip(chunk, self._encode(chunk).unbind(), strict=True))
-                found = torch.stack([vectors[text] for text in texts])
-            if len(vectors) > KEPT:
-                self._vectors = {}
-        return found
+        return self._vectors(texts, self._encode)
 
     def _encode(self, texts: list[str]) -> torch.Tensor:
         encoded = self.tokenizer(texts, return_tensors="pt", padding=True).to(self.encoder.device)
@@ -94,13 +76,6 @@ class LabelEncoder:
         """Write the encoder and its tokenizer as Hugging Face does."""
         copy.deepcopy(self.encoder).to(self._stored_as).save_pretrained(path, safe_serialization=True)
         self.tokenizer.save_pretrained(path)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_vectors")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.reset()
 
 
 def load(name: str | Path, revision: str | None = None) -> LabelEncoder:

@@ -12,12 +12,13 @@ PACKAGE = Path(__file__).resolve().parent.parent
 class Kind(NamedTuple):
     """What one kind of model consists of.
 
-    default: Name of the directory of the package's own.
+    default: Name of the directory of the package's own, in an installation.
     config: The file by which a directory of it is known.
     files: What to fetch from a hub.
     pickles: What to fetch beside these where a hub has no safetensors.
     code: Of the error when there is none.
     missing: Of the error when the package's own is not there.
+    asset: Name of its directory in a checkout; "" for the same.
     """
 
     default: str
@@ -26,11 +27,12 @@ class Kind(NamedTuple):
     pickles: tuple[str, ...]
     code: str
     missing: str
+    asset: str = ""
 
     @property
     def places(self) -> tuple[Path, Path]:
         """Where the package's own may lie."""
-        return (PACKAGE / self.default, PACKAGE.parent / "assets" / self.default)
+        return (PACKAGE / self.default, PACKAGE.parent / "assets" / (self.asset or self.default))
 
 
 TEXTS = ("*.json", "*.txt", "*.model")
@@ -41,6 +43,15 @@ MATCHER = Kind(
     ("pytorch_model.bin", "*.pt"),
     "O101",
     "O108",
+)
+TYPE_MATCHER = Kind(
+    "type_filter_default",
+    "type_matcher.json",
+    (*TEXTS, "model*.safetensors"),
+    ("pytorch_model*.bin",),
+    "O115",
+    "O116",
+    "type_filter",
 )
 GENERATOR = Kind("generator", "config.json", (*TEXTS, "*.safetensors"), ("pytorch_model*.bin",), "O113", "O114")
 

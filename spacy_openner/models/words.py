@@ -68,3 +68,22 @@ def _sentence_starts(doc: Doc, starts: np.ndarray) -> np.ndarray:
     # Several words of one token start its sentence once.
     flags[1:] &= starts[1:] != starts[:-1]
     return np.asarray(flags, dtype=bool)
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """The sentences of one doc that are more than white space; the whole of a doc that has none.
+
+    texts: What they say.
+    runs: First and last token of each, the latter exclusive.
+    """
+
+    texts: list[str]
+    runs: list[tuple[int, int]]
+
+
+def doc_sentences(doc: Doc) -> Sentences:
+    """Split a doc into sentences, as its annotation says."""
+    spans = list(doc.sents) if doc.has_annotation("SENT_START") else [doc[:]]
+    kept = [span for span in spans if span.text.strip()]
+    return Sentences([span.text for span in kept], [(span.start, span.end) for span in kept])

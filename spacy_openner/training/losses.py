@@ -1,4 +1,4 @@
-"""Losses over span x type scores."""
+"""Losses over span x type scores, and over text x type scores."""
 
 from typing import NamedTuple, Protocol
 
@@ -56,6 +56,60 @@ def SpanLoss_v1(positive_weight: float = 1.0, gamma: float = 0.0, alpha: float |
     if alpha is not None and not 0 <= alpha <= 1:
         raise error("O001", name="alpha", value=alpha, allowed="a number from 0 to 1, or null")
     return SpanLoss(positive_weight, gamma, alpha)
+
+
+class TypeLoss(NamedTuple):
+    """See `TypeLoss_v1`."""
+
+    temperature: float
+    level: float
+    zero: float
+
+    def __call__(self, scores: torch.Tensor, present: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+        """Sum the loss over texts.
+
+        scores (torch.Tensor): Cosines. *Shape:* (texts, types).
+        present, known (torch.Tensor): Which types are there, and which of them count. *Shape:* as `scores`.
+        RETURNS (torch.Tensor): A scalar.
+        """
+        logits = scores / self.temperature
+        every = logits.masked_fill(~known, -torch.inf).logsumexp(1, keepdim=True)
+        loss = ((every - logits) * (present & known)).sum()
+        if self.level:
+            shifted = (scores - self.zero) / self.temperature
+            loss = (
+                loss
+                + self.level * (_one_beside(shifted, known & ~present) + _one_beside(-shifted, known & present)).sum()
+            )
+        return loss
+
+
+def _one_beside(logits: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """log(1 + the sum of e^logit over what is chosen). *Shape:* (texts, types) to (texts,)."""
+    zeros = torch.zeros_like(logits[:, :1])
+    return torch.cat([zeros, logits.masked_fill(~chosen, -torch.inf)], dim=1).logsumexp(1)
+
+
+def TypeLoss_v1(temperature: float = 0.05, level: float = 0.0, zero: float = 0.3) -> TypeLoss:
+    """Contrastive loss over the types of a text (ToNER, section 3.2, equation 4), as "spacy-openner.TypeLoss.v1".
+
+    It compares the types of one text with one another only, so that scores of different texts need not be on one level.
+
+    temperature (float): What cosines are divided by.
+    level (float): Weight of a second term, which puts scores of present types over `zero`, and those of absent ones
+        under it, so that one threshold fits all texts: equation 5 as the paper's code computes it, on these scores.
+        Texts without any of their types teach by this term alone.
+    zero (float): The cosine between absent and present.
+    RETURNS (Callable): For the component's `loss`.
+    RAISES (SettingError): For a value out of range.
+    """
+    if not temperature > 0:
+        raise error("O001", name="temperature", value=temperature, allowed="a number above 0")
+    if not level >= 0:
+        raise error("O001", name="level", value=level, allowed="a number from 0")
+    if not -1 <= zero <= 1:
+        raise error("O001", name="zero", value=zero, allowed="a number from -1 to 1")
+    return TypeLoss(temperature, level, zero)
 
 
 def gradient_of(

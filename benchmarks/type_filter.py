@@ -1,0 +1,198 @@
+"""What a type filter keeps, what it costs, and what is found with and without it.
+
+    python -m benchmarks.type_filter types --output types.json --figure types.png
+    python -m benchmarks.type_filter pipeline --types 1000 --output pipeline.json --figure thresholds.png
+
+`types`: on each set, the recall of types when a share of all (text, type) pairs is kept, one threshold a set; and the area
+under the ROC curve. The figure shows the scores of present and of absent types (ToNER, figure 4).
+
+`pipeline`: `open_ner_span` asked for a set's own types, for many types, and for many types behind the filter; strict F1
+over the set's own types, and seconds. Many types are those of all sets, padded with those of assets/open_types. The
+thresholds that are tried beside the first one make the curve of F1 by threshold (figure 3).
+"""
+
+import argparse
+import random
+import re
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import spacy
+import torch
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from benchmarks.common import CROSSNER, DATA, ROOT, interleaved, labels_of, ratio, read_set, report
+from benchmarks.zero_shot import examples_of
+
+SETS = [f"crossner_{domain}" for domain in CROSSNER]
+MARK = re.compile(r"\]\(([^)]+)\)")
+
+
+def blank(nlp: Language, rows: list[dict[str, Any]]) -> list[Doc]:
+    """Docs of the rows' tokens."""
+    return [Doc(nlp.vocab, words=row["tokens"]) for row in rows]
+
+
+def many_types(data: Path, count: int, seed: int = 0) -> list[str]:
+    """The types of all sets, and of assets/open_types as many as are missing, the most frequent first."""
+    found: dict[str, None] = {}
+    for folder in sorted(path for path in data.iterdir() if path.is_dir()):
+        for split in ("dev", "train", "all"):
+            if any(folder.glob(f"{split}.jsonl*")):
+                found.update(dict.fromkeys(labels_of(read_set(folder.name, split, data))))
+                break
+    files = sorted((ROOT / "assets" / "open_types").glob("*.txt"))
+    texts = [file.read_text(encoding="utf8") for file in files]
+    names = Counter(name.strip() for text in texts for mark in MARK.findall(text) for name in mark.split(";"))
+    found.update(dict.fromkeys(name for name, _ in names.most_common()))
+    return random.Random(seed).sample(list(found)[:count], min(count, len(found)))
+
+
+def type_scores(nlp: Language, rows: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of the set's types in each text, and whether they are there. *Shape of each:* (texts, types)."""
+    pipe = nlp.get_pipe("type_filter")
+    pipe.labels = labels_of(rows)
+    scores = np.stack([each.scores for each in pipe.predict(blank(nlp, rows))])
+    held = [{label for *_, label in row["spans"]} for row in rows]
+    return scores, np.array([[label in here for label in pipe.labels] for here in held])
+
+
+def area(scores: np.ndarray, present: np.ndarray) -> float:
+    """How often a present type scores more than an absent one."""
+    order = scores.ravel().argsort(kind="stable")
+    ranks = np.empty(len(order))
+    ranks[order] = np.arange(1, len(order) + 1)
+    n = int(present.sum())
+    return float((ranks[present.ravel()].sum() - n * (n + 1) / 2) / (n * (present.size - n)))
+
+
+def measure_types(nlp: Language, args: argparse.Namespace) -> list[dict[str, Any]]:
+    """One row a set, and their mean."""
+    rows, here, elsewhere = [], [], []
+    for name in args.sets:
+        lines = read_set(name, "dev", args.data)[: args.limit or None]
+        scores, present = type_scores(nlp, lines)
+        kept = scores > np.quantile(scores, 1 - args.share)
+        recall = float((kept & present).sum() / present.sum())
+        docs = blank(nlp, lines)
+        begun = time.perf_counter()
+        nlp.get_pipe("type_filter").predict(docs)
+        spent = (time.perf_counter() - begun) / len(lines)
+        figures = {"recall": recall, "kept": float(kept.mean()), "auc": area(scores, present), "us a text": 1e6 * spent}
+        rows.append({"set": name, "types": scores.shape[1], **figures})
+        here.append(scores[present])
+        elsewhere.append(scores[~present])
+    means = {key: sum(row[key] for row in rows) / len(rows) for key in rows[0] if key != "set"}
+    if args.figure:
+        draw_scores(np.concatenate(here), np.concatenate(elsewhere), args.figure)
+    return [*rows, {"set": "mean", **means}]
+
+
+def measure_pipeline(nlp: Language, args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Own types, many types, and many types behind the filter under each threshold: F1 and time on all sets together."""
+    finder, chooser = nlp.get_pipe("open_ner_span"), nlp.get_pipe("type_filter")
+    sets = {name: read_set(name, "dev", args.data)[: args.limit or None] for name in args.sets}
+    own = {name: labels_of(lines) for name, lines in sets.items()}
+    extra = many_types(args.data, args.types)
+
+    def settings(way: str, name: str) -> None:
+        types = (
+            own[name]
+            if way == "own types"
+            else list(dict.fromkeys([*own[name], *extra]))[: max(args.types, len(own[name]))]
+        )
+        finder.labels = chooser.labels = types
+        finder.threshold = args.threshold
+        chooser.threshold = float(way.split()[-1]) if way.startswith("filter") else -1.0
+
+    def run(way: str) -> list[Example]:
+        """Spans of other than the set's own types are nobody's mistake: its annotation says nothing about them."""
+        examples = []
+        for name, lines in sets.items():
+            settings(way, name)
+            names = ["open_ner_span", *(["type_filter"] if way.startswith("filter") else [])]
+            with nlp.select_pipes(enable=names):
+                docs = list(nlp.pipe(blank(nlp, lines)))
+            for example, doc in zip(examples_of(nlp, lines), docs, strict=True):
+                doc.ents = [ent for ent in doc.ents if ent.label_ in own[name]]
+                examples.append(Example(doc, example.reference))
+        return examples
+
+    ways = ["own types", f"{args.types} types", *(f"filter {threshold}" for threshold in args.filter_thresholds)]
+    if args.skip_unfiltered:
+        ways.pop(1)
+    seconds = interleaved({way: lambda way=way: run(way) for way in ways}, args.rounds)
+    rows = []
+    for way in ways:
+        examples = run(way)
+        found = finder.score(examples)
+        kept = [len(eg.predicted._.openner_labels or ()) for eg in examples] if way.startswith("filter") else [0]
+        figures = {key: 100 * (found[f"openner_{key}"] or 0.0) for key in "prf"}
+        cost = {"seconds": min(seconds[way]), "times own": ratio(seconds[way], seconds["own types"])}
+        rows.append({"asked for": way, **figures, **cost, "types kept": sum(kept) / len(kept)})
+    if args.figure:
+        draw_curve(
+            [(float(row["asked for"].split()[-1]), row["f"]) for row in rows if "filter" in row["asked for"]],
+            args.figure,
+        )
+    return rows
+
+
+def draw_scores(here: np.ndarray, elsewhere: np.ndarray, path: Path) -> None:
+    """Two distributions."""
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(6, 3.5))
+    bins = np.linspace(min(here.min(), elsewhere.min()), max(here.max(), elsewhere.max()), 60)
+    for scores, name in ((elsewhere, "absent types"), (here, "present types")):
+        axes.hist(scores, bins, density=True, alpha=0.6, label=name)
+    axes.set(xlabel="score", ylabel="density")
+    axes.legend()
+    figure.savefig(path, bbox_inches="tight", dpi=150)
+
+
+def draw_curve(points: list[tuple[float, float]], path: Path) -> None:
+    """F1 by threshold."""
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(6, 3.5))
+    axes.plot(*zip(*sorted(points), strict=True), marker="o")
+    axes.set(xlabel="threshold of the filter", ylabel="F1")
+    figure.savefig(path, bbox_inches="tight", dpi=150)
+
+
+def main() -> None:
+    """Measure one of the two."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["types", "pipeline"])
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--filter", default="", help="a type matcher; the default one of the package")
+    parser.add_argument("--model", default="", help="a span matcher; the default weights")
+    parser.add_argument("--sets", nargs="+", default=SETS)
+    parser.add_argument("--limit", type=int, default=0, help="texts of a set; 0 for all")
+    parser.add_argument("--share", type=float, default=0.4, help="of pairs kept (types)")
+    parser.add_argument("--types", type=int, default=1000, help="asked for (pipeline)")
+    parser.add_argument("--threshold", type=float, default=0.5, help="of open_ner_span")
+    parser.add_argument("--filter-thresholds", type=float, nargs="+", default=[0.3])
+    parser.add_argument("--skip-unfiltered", action="store_true", help="many types without the filter take long")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--figure", type=Path)
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    nlp = spacy.blank("en")
+    nlp.add_pipe("type_filter", config={"model": {"name": args.filter}})
+    if args.what == "pipeline":
+        nlp.add_pipe("open_ner_span", config={"model": {"name": args.model}})
+    measure = measure_types if args.what == "types" else measure_pipeline
+    report(measure(nlp, args), args.output, what=args.what, share=args.share)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""What types mean, in a sentence: the user's own words, or those of a small table for common names."""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from . import labels as doc_labels
+
+TABLE = Path(__file__).with_name("descriptions.json")
+
+
+def propose(labels: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+    """Describe types.
+
+    labels (Sequence[str] | Mapping[str, str]): Names, or names with descriptions.
+    RETURNS (dict[str, str]): A description of each type: the given one, unless it only repeats the name; that of the
+        table in `descriptions.json`, where capitals and underscores do not matter; or the name itself.
+    """
+    parsed = doc_labels.parse(labels)
+    given = zip(parsed.names, parsed.descriptions, strict=True)
+    return {name: text if text != name else _table().get(_key(name), name) for name, text in given}
+
+
+def type_text(name: str, description: str) -> str:
+    """What a type matcher reads of a type, such as "location: Names that are locations." (ToNER, table 1)."""
+    return f"{name}: {description}"
+
+
+def _key(name: str) -> str:
+    return " ".join(name.replace("_", " ").lower().split())
+
+
+@cache
+def _table() -> dict[str, str]:
+    table: dict[str, str] = json.loads(TABLE.read_text(encoding="utf8"))
+    return table
