@@ -7,6 +7,7 @@ import torch
 from spacy_openner.errors import CheckpointError
 from spacy_openner.models import generator as generators
 from spacy_openner.models import int8_rows
+from spacy_openner.models.fresh_generator import warm_started
 from tests import tiny
 from tests.test_gner_generator import pipeline
 
@@ -41,6 +42,23 @@ def test_saved_and_loaded_it_says_the_same(kind, tmp_path):
     again = pipeline(tmp_path)
     again.get_pipe("gner_generator").from_bytes(nlp.get_pipe("gner_generator").to_bytes())
     assert [tiny.found(again(text)) for text in tiny.SENTENCES] == expected
+
+
+def test_a_generator_on_an_encoder_is_stored_whole_both_ways(tmp_path, tiny_path, caplog):
+    made = warm_started(tiny_path, layers=1)
+    generators.save(made, tmp_path / "float")
+    generators.save_int8(made, tmp_path / "int8")
+    for place in ("float", "int8"):
+        loaded = generators.load(tmp_path / place).network
+        assert loaded.state_dict().keys() == made.network.state_dict().keys()
+        assert loaded.decoder.bert.embeddings.word_embeddings.weight is loaded.encoder.embeddings.word_embeddings.weight
+    exact = generators.load(tmp_path / "float").network.state_dict()
+    assert all(torch.equal(value, exact[name]) for name, value in made.network.state_dict().items())
+    # What nothing reads is not there to be missed.
+    assert "pooler" not in caplog.text
+    (tmp_path / "float" / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"O113.*missing"):
+        generators.load(tmp_path / "float")
 
 
 @pytest.mark.parametrize("kind", tiny.GENERATORS)

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from ..errors import error
 from .fresh import pretrained
 from .generator import Generator, of, share_embeddings
@@ -39,7 +37,7 @@ def warm_started(encoder: str | Path, *, layers: int = 2) -> Generator:
     decoder.bert.embeddings.load_state_dict(backbone.embeddings.state_dict())
     for new, old in zip(decoder.bert.encoder.layer, backbone.encoder.layer[-layers:], strict=True):
         new.load_state_dict(old.state_dict(), strict=False)
-    network = EncoderDecoderModel(encoder=_without_pooler(backbone), decoder=decoder)
+    network = EncoderDecoderModel(encoder=backbone, decoder=decoder)
     network.config.shared_embeddings = True
     share_embeddings(network)
     ends = {
@@ -86,9 +84,3 @@ def _add_tags(tokenizer: Any, backbone: Any) -> None:
     backbone.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     vectors = backbone.get_input_embeddings().weight.data
     vectors[tokenizer.convert_tokens_to_ids(list(TAGS))] = vectors[letters]
-
-
-def _without_pooler(backbone: Any) -> nn.Module:
-    backbone.pooler = None
-    network: nn.Module = backbone
-    return network

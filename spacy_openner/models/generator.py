@@ -112,34 +112,31 @@ def load(directory: Path) -> Generator:
         config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         if (directory / int8_rows.FILE).is_file():
-            network = _expanded(kind, config, directory)
+            network = _filled(kind, config, int8_rows.load(directory))
+        elif getattr(config, "shared_embeddings", False):
+            files = sorted(directory.glob("*.safetensors"))
+            network = _filled(kind, config, {name: value for file in files for name, value in load_file(file).items()})
         else:
             # Without safetensors, transformers reads pickles with weights_only=True.
             network = kind.from_pretrained(directory, torch_dtype=torch.float32, trust_remote_code=False)
-            _share(network)
     except Exception as problem:  # damaged files fail in as many ways as there are libraries
         raise error("O113", path=str(directory), reason=str(problem).splitlines()[0]) from problem
     return of(network, load_tokenizer(directory, directory, None))
 
 
-def _expanded(kind: Any, config: Any, directory: Path) -> Any:
-    """Build a network and fill it with weights that `int8_rows` stored."""
+def _filled(kind: Any, config: Any, state: dict[str, torch.Tensor]) -> Any:
+    """Build a network and fill it with weights: strictly, and as `share_embeddings` lays it out where it does."""
     network = kind.from_config(config, torch_dtype=torch.float32, trust_remote_code=False)
-    _share(network)
-    state = int8_rows.load(directory)
+    if getattr(config, "shared_embeddings", False):
+        share_embeddings(network)
     missing, unknown = network.load_state_dict(state, strict=False)
     own = network.state_dict()
     filled = {own[name].data_ptr() for name in state if name in own}
     # A table under two names is stored once.
     missing = [name for name in missing if own[name].data_ptr() not in filled]
     if missing or unknown:
-        raise ValueError(f"{int8_rows.FILE} does not fit {CONFIG_FILE}: missing {missing[:3]}, unknown {unknown[:3]}")
+        raise ValueError(f"the weights do not fit {CONFIG_FILE}: missing {missing[:3]}, unknown {unknown[:3]}")
     return network
-
-
-def _share(network: Any) -> None:
-    if getattr(network.config, "shared_embeddings", False):
-        share_embeddings(network)
 
 
 def of(network: Any, tokenizer: Any) -> Generator:
@@ -153,7 +150,11 @@ def of(network: Any, tokenizer: Any) -> Generator:
 
 
 def share_embeddings(network: Any) -> None:
-    """Give both halves of an `EncoderDecoderModel` of BERTs, and the output, one table of word vectors."""
+    """Give both halves of an `EncoderDecoderModel` of BERTs, and the output, one table of word vectors.
+
+    The encoder's pooler, which nothing reads, goes.
+    """
+    network.encoder.pooler = None
     table = network.encoder.embeddings.word_embeddings
     network.decoder.bert.embeddings.word_embeddings = table
     network.decoder.cls.predictions.decoder.weight = table.weight
