@@ -4,14 +4,19 @@ from typing import NamedTuple, Protocol
 
 import torch
 
+EXPLANATIONS = "explanations"
+"""Where the attrs of a span group say why its spans are what they are, in step with them."""
+
 
 class Candidate(NamedTuple):
-    """A possible entity. Offsets are spaCy tokens of the doc, `end` exclusive; score is a probability."""
+    """A possible entity. Offsets are spaCy tokens of the doc, `end` exclusive; score is a probability. Of a model that
+    explains itself, why it is one."""
 
     start: int
     end: int
     label: str
     score: float
+    explanation: str = ""
 
 
 class TextEncoder(Protocol):

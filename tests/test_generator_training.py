@@ -83,6 +83,30 @@ def test_every_target_can_be_learnt(prompt, t5):
     assert all(0.8 < score <= 1 for doc in docs for *_, score in tiny.found(doc))
 
 
+def test_explanations_are_taught_and_stand_beside_the_spans(t5, tmp_path, monkeypatch):
+    nlp = pipeline(t5, labels=["person", "city"], decoding="free", loss="answer", prompt={**TONER, "explain": True})
+    pipe = nlp.get_pipe("gner_generator")
+    pipe.sampler = lambda present, universe: {label: label for label in universe}
+    tokenizer = pipe.model.shims[0].generator.tokenizer
+    why = ["Ann Bell is a person .", "Oslo is a city ."]
+    data = examples(nlp)[0]
+    data.reference.spans["openner"] = list(data.reference.ents)
+    data.reference.spans["openner"].attrs["explanations"] = why
+    (batch,) = pipe._batches(pipe._lessons([data]))
+    right = "Entity: [(person, Ann Bell), (city, Oslo)]\nExplanation: " + " ".join(why)
+    pieces = tokenizer(right, add_special_tokens=False)["input_ids"]
+    assert [choice.wanted for choice in batch.choices[0]][:-1] == pieces
+    # What the model would say then is read, and stands beside the spans.
+    monkeypatch.setattr("spacy_openner.models.tagging.say", lambda *args: [pieces])
+    doc = nlp(TRAIN[0][0])
+    assert [(span.text, span.label_) for span in doc.spans["openner"]] == [("Ann Bell", "person"), ("Oslo", "city")]
+    # Its tokenizer has no "A".
+    assert doc.spans["openner"].attrs["explanations"] == [text.replace("A", "") for text in why]
+    doc.to_disk(tmp_path / "doc")
+    again = Doc(nlp.vocab).from_disk(tmp_path / "doc")
+    assert again.spans["openner"].attrs["explanations"] == doc.spans["openner"].attrs["explanations"]
+
+
 def test_types_are_learnt_beside_answers(t5, tmp_path):
     """ToNER's two further tasks: the loss has their parts, and the classifier is saved to be trained on."""
     nlp = pipeline(

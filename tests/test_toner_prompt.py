@@ -64,3 +64,42 @@ def test_parse(answer, expected):
             assert word.tag[2:] == found[-1][0]
             found[-1][1] += " " + word.word
     assert [tuple(each) for each in found] == expected
+
+
+def test_explanations_are_asked_taught_and_read():
+    prompt = ToNERPrompt_v1(explain=True)
+    asked = "List all named entities of type [person] and give explanations.\nText: Ann Bell"
+    assert prompt.render(["Ann", "Bell"], ["person"]) == asked
+    why = ["'Ann Bell' is a person. She lives somewhere.", "'Oslo' is where she lives."]
+    answer = prompt.answer(WORDS, TAGS, why)
+    assert answer == f"Entity: [(person, Ann Bell), (city, Oslo)]\nExplanation: {' '.join(why)}"
+    assert prompt.answer(["so"], ["O"]).startswith("Entity: []\nExplanation: The text")
+    assert prompt.answer(WORDS, TAGS, ["", ""]) == "Entity: [(person, Ann Bell), (city, Oslo)]\nExplanation:"
+    assert [word[:2] for word in prompt.parse(answer, ["person", "city"])] == [
+        ("Ann", "B-person"),
+        ("Bell", "I-person"),
+        ("Oslo", "B-city"),
+    ]
+    assert prompt.explanations(answer, ["Ann Bell", "Oslo"]) == why
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        # Without line breaks, as some tokenizers have it; in another case; about a part of another entity.
+        ("Entity: [] Explanation: ann is a person. ANN BELL is a film.", ["Ann is a person.", "ANN BELL is a film."]),
+        ("Explanation: Ann Bell is a film! Ann is a person?", ["Ann is a person?", "Ann Bell is a film!"]),
+        ("Entity: [(person, Ann)]", ["", ""]),
+        ("Explanation:", ["", ""]),
+        ("", ["", ""]),
+        ("Explanation: Who knows.", ["", ""]),
+    ],
+)
+def test_explanations_however_they_went_wrong(answer, expected):
+    found = ToNERPrompt_v1(explain=True).explanations(answer, ["Ann", "Ann Bell"])
+    assert [text.casefold() for text in found] == [text.casefold() for text in expected]
+
+
+def test_an_explanation_names_no_entities_of_the_list():
+    words = ToNERPrompt_v1(explain=True).parse("Entity: [(city, Oslo)] Explanation: (city, Rome) is none.", ["city"])
+    assert [word.word for word in words] == ["Oslo"]

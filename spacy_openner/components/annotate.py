@@ -7,7 +7,7 @@ from spacy.tokens import Doc, Span, SpanGroup
 
 from ..decoding.spans import flat_beside
 from ..errors import warn
-from ..types import Candidate
+from ..types import EXPLANATIONS, Candidate
 
 SCORES = "scores"
 ORIGIN = "openner"
@@ -37,6 +37,8 @@ def annotate(
     if old is not None and len(old) and ORIGIN not in old.attrs:
         warn("W004", key=spans_key, n=len(old), name=name)
     attrs = {SCORES: np.array([c.score for c in candidates], dtype="float32"), ORIGIN: name}
+    if any(c.explanation for c in candidates):
+        attrs[EXPLANATIONS] = [c.explanation for c in candidates]
     spans = [Span(doc, c.start, c.end, label=c.label) for c in candidates]
     doc.spans[spans_key] = SpanGroup(doc, name=spans_key, attrs=attrs, spans=spans)
     if annotate_ents:

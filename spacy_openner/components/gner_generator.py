@@ -249,10 +249,10 @@ class GnerGenerator(TrainablePipe, OpenNerPipe):
     ) -> list[Candidate]:
         """From words to tokens; what passes its threshold, and of overlapping spans the better ones."""
         words, found = question.words, []
-        for first, last, label, score in answers:
+        for first, last, label, score, why in answers:
             name = labels.names[label]
             if score > self._label_thresholds.get(name, self._threshold):
-                found.append(Candidate(int(words.starts[first]), int(words.ends[last - 1]), name, score))
+                found.append(Candidate(int(words.starts[first]), int(words.ends[last - 1]), name, score, why))
         return choose(found, self._overlap)
 
     def initialize(

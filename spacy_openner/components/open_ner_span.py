@@ -169,7 +169,7 @@ class OpenNerSpan(TrainablePipe, OpenNerPipe):
     ) -> list[Candidate]:
         """From words to tokens. Two spans of words may become one of tokens: it has the better score."""
         best: dict[tuple[int, int, str], float] = {}
-        for first, last, label, score in answers:
+        for first, last, label, score, _ in answers:
             key = (int(question.words.starts[first]), int(question.words.ends[last - 1]), labels.names[label])
             best[key] = max(score, best.get(key, 0.0))
         candidates = [Candidate(*key, score) for key, score in best.items()]

@@ -10,6 +10,7 @@ from spacy.training import Example
 
 from .. import labels as doc_labels
 from ..models.words import WordMode, Words, doc_words
+from ..types import EXPLANATIONS
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,14 @@ class Gold:
     unknown: Runs of words (end exclusive) about which the annotation says nothing that the words can express:
         no score of a span that touches them may be taught.
     misaligned: How many gold spans are among the unknown because their boundaries are none of the words'.
+    explanations: Of spans that have one, why they are what they are.
     """
 
     words: Words
     spans: list[tuple[int, int, str]]
     unknown: list[tuple[int, int]] = field(default_factory=list)
     misaligned: int = 0
+    explanations: dict[tuple[int, int, str], str] = field(default_factory=dict)
 
     @property
     def types(self) -> list[str]:
@@ -91,17 +94,30 @@ def align(example: Example, spans_key: str | None, mode: WordMode) -> Gold:
     words = doc_words(doc, mode)
     same = len(doc) == len(reference) and all(a.orth == b.orth for a, b in zip(doc, reference, strict=True))
     misaligned = 0
-    found: dict[tuple[int, int, str], None] = {}
+    found: dict[tuple[int, int, str], str] = {}
+    explained = explanations_of(reference, spans_key)
     unknown = _missing(example, words, spans_key, same)
     for span in gold_spans(reference, spans_key):
         aligned = doc[span.start : span.end] if same else _aligned(example, span)
         first, last = words.of_span(aligned) if aligned is not None else (0, 0)
         if first < last and _starts_and_ends(words, first, last, aligned):
-            found[first, last, span.label_] = None
+            found[first, last, span.label_] = explained.get((span.start, span.end, span.label_), "")
         else:
             misaligned += 1
             unknown += _touched(example, span, words, same)
-    return Gold(words, list(found), unknown, misaligned)
+    return Gold(words, list(found), unknown, misaligned, {span: text for span, text in found.items() if text})
+
+
+def explanations_of(doc: Doc, spans_key: str | None) -> dict[tuple[int, int, str], str]:
+    """Why entities are what they are, where that is said: `doc.spans[spans_key].attrs["explanations"]`, in step.
+
+    RETURNS (dict): By first token, last token (exclusive) and label.
+    """
+    group = doc.spans[spans_key] if spans_key is not None and spans_key in doc.spans else ()
+    texts = group.attrs.get(EXPLANATIONS, ()) if group else ()
+    if len(texts) != len(group):
+        return {}
+    return {(span.start, span.end, span.label_): str(text) for span, text in zip(group, texts, strict=True) if text}
 
 
 def _aligned(example: Example, span: Span) -> Span | None:

@@ -232,7 +232,7 @@ def lowest_reaching(precision: float) -> Pick:
 
 def _is_kept_out(candidate: Candidate, kept: Iterable[Candidate]) -> bool:
     """Whether one of a flat set has a token of the candidate and a better score."""
-    start, end, _, score = candidate
+    start, end, _, score, _ = candidate
     for rival in kept:  # noqa: SIM110 - the search spends its time here, and any(...) takes three times as long
         if rival.start < end and start < rival.end and rival.score > score:
             return True

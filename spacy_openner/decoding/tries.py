@@ -119,6 +119,16 @@ class Tagset(NamedTuple):
         begin = 1 + 2 * label
         return [begin, *[begin + 1] * (length - 1)]
 
+    def spans(self, tags: Sequence[int]) -> list[tuple[int, int, int]]:
+        """The entities of legal tags: first word, last word (exclusive), label."""
+        found: list[tuple[int, int, int]] = []
+        for i, tag in enumerate(tags):
+            if self.is_inside(tag):
+                found[-1] = (found[-1][0], i + 1, found[-1][2])
+            elif tag != O_TAG:
+                found.append((i, i + 1, self.label(tag)))
+        return found
+
     def is_inside(self, tag: int) -> bool:
         """Whether a tag continues an entity."""
         return tag > 0 and tag % 2 == 0

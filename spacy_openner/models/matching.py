@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -42,6 +43,7 @@ class Lesson(NamedTuple):
     doc: The text itself; see `Question`.
     names: The types' own names, in step with `types`.
     likely: Indices of the types that a filter thinks the text holds; None where none was asked.
+    explanations: Of spans that have one, why they are what they are.
     """
 
     words: Words
@@ -51,6 +53,7 @@ class Lesson(NamedTuple):
     doc: Any = None
     names: Sequence[str] = ()
     likely: Sequence[int] | None = None
+    explanations: Mapping[tuple[int, int, int], str] = MappingProxyType({})
 
 
 class LessonBatch(NamedTuple):
@@ -66,12 +69,14 @@ class LessonBatch(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """One span that passed. `first` and `last` are words, `last` exclusive; `type` indexes the question's types."""
+    """One span that passed. `first` and `last` are words, `last` exclusive; `type` indexes the question's types. Models
+    that explain themselves say why."""
 
     first: int
     last: int
     type: int
     score: float
+    explanation: str = ""
 
 
 class Matcher(Protocol):

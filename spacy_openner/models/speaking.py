@@ -19,11 +19,13 @@ class Heard(NamedTuple):
     tags: Of each word.
     parts: For each word the run of characters of the answer that says so; (0, 0) for words not spoken of.
     slips: How the answer departed from the text.
+    explanations: Of the entities, in order; "" for one that is not explained.
     """
 
     tags: list[int]
     parts: list[tuple[int, int]]
     slips: Slips
+    explanations: list[str]
 
 
 def say(
@@ -33,16 +35,22 @@ def say(
     words: Sequence[Sequence[Word]],
     num_beams: int,
     tagsets: Sequence[Tagset] | None,
+    explained: bool = False,
 ) -> list[list[int]]:
     """Let `generate` answer: freely, or with `allowed_next` as its constraint.
 
     ids, mask (torch.Tensor): The prompts. *Shape:* (texts, pieces).
     words (Sequence[Sequence[Word]]): The texts.
     tagsets (Sequence[Tagset] | None): What each text's tags are, for constrained answers.
+    explained (bool): Whether answers give explanations, which may take all the room that there is.
     RETURNS (list[list[int]]): The pieces of each answer, without what starts and ends it.
     """
     longest = max(sum(len(w.forced) + max(map(len, w.trie.sequences)) for w in each) for each in words) + 1
     start = ids.shape[1] if generator.causal else 1
+    # Room to stray: a free answer may be longer than the text.
+    room = longest if tagsets is not None else longest + longest // 4 + 8
+    if explained:
+        room = max(room, generator.limit - (start if generator.causal else 0))
     options: dict[str, Any] = {}
     if tagsets is not None:
         options["prefix_allowed_tokens_fn"] = lambda row, said: allowed_next(
@@ -52,8 +60,7 @@ def say(
     said = network.generate(
         input_ids=ids.to(network.device),
         attention_mask=mask.to(network.device),
-        # Room to stray: a free answer may be longer than the text.
-        max_new_tokens=longest if tagsets is not None else longest + longest // 4 + 8,
+        max_new_tokens=room,
         num_beams=num_beams,
         do_sample=False,
         eos_token_id=generator.end,
@@ -81,7 +88,8 @@ def walk(said: Sequence[int], words: Sequence[Word], tagset: Tagset) -> list[int
 def hear(generator: Generator, prompt: Prompt, said: Sequence[int], words: list[str], labels: list[str]) -> Heard:
     """The tags that a free answer gives to the words of its text. Tags of unknown labels count as O."""
     tokenizer = generator.tokenizer
-    answer = prompt.parse(_text(generator, said), labels)
+    text = _text(generator, said)
+    answer = prompt.parse(text, labels)
     spoken = [word.word for word in answer]
 
     def forms(texts: Sequence[str]) -> list[str]:
@@ -102,7 +110,10 @@ def hear(generator: Generator, prompt: Prompt, said: Sequence[int], words: list[
             tag = tagset.entity(tagset.label(tag), 2)[-1]
         tags.append(tagset.legal(tag, tags[-1] if tags else O_TAG))
     parts = [(0, 0) if place is None else (answer[place].first, answer[place].last) for place in matching.places]
-    return Heard(tags, parts, matching.slips)
+    # As the answer spells them: the model's tokenizer may not have all letters.
+    places = [dict.fromkeys(matching.places[first:last]) for first, last, _ in tagset.spans(tags)]
+    entities = [" ".join(spoken[place] for place in each if place is not None) for each in places]
+    return Heard(tags, parts, matching.slips, prompt.explanations(text, entities))
 
 
 def _mentions(tags: Sequence[str]) -> list[tuple[int, int]]:

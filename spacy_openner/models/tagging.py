@@ -87,7 +87,7 @@ def _answer(
     n_labels = [len(types) for types in labels]
     tally.texts += len(batch)
     if not settings.constrained:
-        said = say(generator, ids, mask, words, settings.num_beams, None)
+        said = say(generator, ids, mask, words, settings.num_beams, None, prompt.explain)
         heard = [hear(generator, prompt, *each) for each in zip(said, texts, labels, strict=True)]
         tally.add_slips(heard)
         tags = [each.tags for each in heard]
@@ -102,7 +102,8 @@ def _answer(
         scores = _rate(generator, ids, mask, words, n_labels, tags)
     else:
         scores = log_probs(generator, ids, mask, said, heard)
-    return [_spans(job, t, p, n) for job, t, p, n in zip(batch, tags, scores, n_labels, strict=True)]
+    explained = [()] * len(batch) if settings.constrained else [each.explanations for each in heard]
+    return [_spans(*each) for each in zip(batch, tags, scores, n_labels, explained, strict=True)]
 
 
 def _decode(
@@ -168,17 +169,27 @@ def _draft(question: Question, job: Job) -> list[int]:
     return tags
 
 
-def _spans(job: Job, tags: Sequence[int], log_probs: Sequence[float], n_labels: int) -> list[Answer]:
-    """Entities of a window, those aside that another one decides about."""
-    tagset = Tagset(n_labels)
-    spans: list[list[int]] = []
-    for i, tag in enumerate(tags):
-        if tagset.is_inside(tag):
-            spans[-1][1] = i + 1
-        elif tag != O_TAG:
-            spans.append([i, i + 1, tagset.label(tag)])
+def _spans(
+    job: Job,
+    tags: Sequence[int],
+    log_probs: Sequence[float],
+    n_labels: int,
+    explanations: Sequence[str] = (),
+) -> list[Answer]:
+    """Entities of a window, those aside that another one decides about.
+
+    explanations (Sequence[str]): Of the window's entities, in order; none where the model gives none.
+    """
+    spans = Tagset(n_labels).spans(tags)
+    texts = explanations or [""] * len(spans)
     return [
-        Answer(job.first + first, job.first + last, job.types[label], min(1.0, math.exp(sum(log_probs[first:last]))))
-        for first, last, label in spans
+        Answer(
+            job.first + first,
+            job.first + last,
+            job.types[label],
+            min(1.0, math.exp(sum(log_probs[first:last]))),
+            text,
+        )
+        for (first, last, label), text in zip(spans, texts, strict=True)
         if job.first + first in job.own
     ]

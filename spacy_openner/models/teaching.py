@@ -172,8 +172,16 @@ def _row(generator: Generator, prompt: Prompt, question: Question, lesson: Lesso
         pieces, choices = _choices(chunks, Tagset(len(types)), tags, unknown)
         return Row(asked, [*pieces, generator.end], choices, marks)
     names = prompt.tags(types)
-    answer = prompt.answer(words, [names[tag] for tag in tags])
+    answer = prompt.answer(words, [names[tag] for tag in tags], _explanations(lesson, job, tags))
     return Row(asked, *_spelt(generator, answer, unknown), marks)
+
+
+def _explanations(lesson: Lesson, job: Job, tags: Sequence[int]) -> list[str]:
+    """Why the entities of a window are what they are, in order."""
+    taught = sorted((a - job.first, b - job.first, label) for a, b, label in lesson.explanations)
+    place = {(a, b, label): lesson.explanations[a + job.first, b + job.first, label] for a, b, label in taught}
+    tagset = Tagset(len(job.types))
+    return [place.get((a, b, job.types[label]), "") for a, b, label in tagset.spans(tags)]
 
 
 def _spelt(generator: Generator, answer: str, unknown: set[int]) -> tuple[list[int], list[Choice]]:

@@ -52,6 +52,11 @@ class GNERPrompt(NamedTuple):
         """Whether answers say more of the text than its entities, in its order."""
         return self.target != "entities"
 
+    @property
+    def explain(self) -> bool:
+        """Whether answers say why their entities are what they are."""
+        return False
+
     def render(
         self,
         words: Sequence[str],
@@ -83,16 +88,21 @@ class GNERPrompt(NamedTuple):
         """All tags of BIO, "O" first, then each label's two."""
         return bio_tags(labels)
 
-    def answer(self, words: Sequence[str], tags: Sequence[str]) -> str:
+    def answer(self, words: Sequence[str], tags: Sequence[str], explanations: Sequence[str] = ()) -> str:
         """What a model is trained to say (GNER, figure 3).
 
         tags (Sequence[str]): The tag of each word, in BIO whatever the target.
+        explanations (Sequence[str]): Of the entities; this format has no place for them.
         """
         if self.target == "bio":
             return " ".join(self.chunk(word, tag) for word, tag in zip(words, tags, strict=True))
         if self.target == "bioes":
             return " ".join(self.chunk(word, tag) for word, tag in zip(words, _bioes(tags), strict=True))
         return _bracketed(words, tags, self.context if self.target == "context" else 0)
+
+    def explanations(self, text: str, entities: Sequence[str]) -> list[str]:
+        """What an answer says about why its entities are what they are: nothing, in this format."""
+        return [""] * len(entities)
 
     def parse(self, text: str, labels: Sequence[str]) -> list[TaggedWord]:
         """Read an answer, however it went wrong.

@@ -1,4 +1,5 @@
-"""ToNER's format: the answer lists the entities, each behind its type (ToNER, sections 3.1 and 3.2)."""
+"""ToNER's format: the answer lists the entities, each behind its type (ToNER, sections 3.1 and 3.2), and may explain
+them (section 3.5)."""
 
 import re
 from collections.abc import Sequence
@@ -7,6 +8,10 @@ from typing import NamedTuple
 from .gner import CAUSAL, TaggedWord, bio_tags, check_causal, key, mention, spans_of
 
 QUESTION = "List all named entities of type [{labels}]\nText: {sentence}"
+EXPLAINED_QUESTION = "List all named entities of type [{labels}] and give explanations.\nText: {sentence}"
+ENTITIES, EXPLANATION = "Entity:", "Explanation:"
+NOTHING = "The text names nothing of these types."
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 LIKELY = "\nEntities of type [{labels}] may exist in text."
 RECOGNITION = "List all entity types in the text from type [{labels}]\nText: {sentence}"
 
@@ -15,6 +20,7 @@ class ToNERPrompt(NamedTuple):
     """See `ToNERPrompt_v1`."""
 
     causal: str = CAUSAL
+    explain: bool = False
 
     @property
     def instruction(self) -> str | None:
@@ -48,7 +54,7 @@ class ToNERPrompt(NamedTuple):
         causal (bool): For a model that goes on with the prompt, instead of answering it.
         likely (Sequence[str] | None): Types that the text probably holds (T' in the paper); None where nobody says.
         """
-        question = _filled(QUESTION, words, labels)
+        question = _filled(EXPLAINED_QUESTION if self.explain else QUESTION, words, labels)
         if likely is not None:
             question += _filled(LIKELY, (), likely)
         return self._framed(question, causal)
@@ -65,13 +71,35 @@ class ToNERPrompt(NamedTuple):
         """All tags of BIO, "O" first, then each label's two."""
         return bio_tags(labels)
 
-    def answer(self, words: Sequence[str], tags: Sequence[str]) -> str:
+    def answer(self, words: Sequence[str], tags: Sequence[str], explanations: Sequence[str] = ()) -> str:
         """What a model is trained to say.
 
         tags (Sequence[str]): The tag of each word, in BIO.
+        explanations (Sequence[str]): Of the entities, in order; "" for one without.
         """
         pairs = [f"({label}, {' '.join(words[first:last])})" for first, last, label in spans_of(tags)]
-        return f"[{', '.join(pairs)}]"
+        found = f"[{', '.join(pairs)}]"
+        if not self.explain:
+            return found
+        said = " ".join(text for text in explanations if text) or ("" if pairs else NOTHING)
+        return f"{ENTITIES} {found}\n{EXPLANATION} {said}".strip()
+
+    def explanations(self, text: str, entities: Sequence[str]) -> list[str]:
+        """What an answer says about why its entities are what they are.
+
+        A sentence that names an entity is about it; one that names none goes on with the one before it.
+
+        entities (Sequence[str]): As the answer has them, in order.
+        RETURNS (list[str]): In step with these; "" for one that is not explained. Equal entities share what is said.
+        """
+        found: dict[str, list[str]] = {key(entity): [] for entity in entities}
+        # The longest first: an entity may be a part of another one.
+        order, about = sorted(found, key=len, reverse=True), ""
+        for sentence in SENTENCE_END.split(text.partition(EXPLANATION)[2].strip()):
+            about = next((entity for entity in order if entity and entity in key(sentence)), about)
+            if about and sentence:
+                found[about].append(sentence)
+        return [" ".join(found[key(entity)]) for entity in entities]
 
     def recognition_answer(self, labels: Sequence[str]) -> str:
         """What a model is trained to say about the types of a text."""
@@ -94,6 +122,7 @@ class ToNERPrompt(NamedTuple):
         pattern = rf"\(\s*(?P<label>{label})\s*,(?P<entity>.+?)(?:{end})"
         keys = {key(label) for label in labels}
         words: list[TaggedWord] = []
+        text = text.partition(EXPLANATION)[0] if self.explain else text
         for match in re.finditer(pattern, text, re.DOTALL | re.IGNORECASE):
             kind, entity = match["label"].strip(), match["entity"].strip()
             if key(kind) not in keys and key(entity) in keys:
@@ -111,12 +140,14 @@ def _filled(template: str, words: Sequence[str], labels: Sequence[str]) -> str:
     return re.sub(r"\{\w+\}", lambda match: values[match[0]], template)
 
 
-def ToNERPrompt_v1(causal: str = CAUSAL) -> ToNERPrompt:
+def ToNERPrompt_v1(causal: str = CAUSAL, explain: bool = False) -> ToNERPrompt:
     """ToNER's prompt, registered as "spacy-openner.ToNERPrompt.v1". Its answers are written freely.
 
     causal (str): The text around "{prompt}", for causal models.
+    explain (bool): Ask for explanations, and teach those that annotated docs have in the attrs of their span group
+        ("explanations", in step with the spans): ToNER-EXP, section 3.5.
     RETURNS (ToNERPrompt): Renders questions and answers, and reads answers.
     RAISES (SettingError): When the placeholder is missing.
     """
     check_causal(causal)
-    return ToNERPrompt(causal)
+    return ToNERPrompt(causal, explain)

@@ -28,4 +28,5 @@ def make_lesson(gold: Gold, universe: Mapping[str, str], sample: Sampler, doc: D
         for first, last, label in spans:
             first_types.setdefault((first, last), label)
         spans = [(first, last, label) for (first, last), label in first_types.items()]
-    return Lesson(gold.words, list(texts.values()), spans, gold.unknown, doc, list(texts))
+    explained = {(a, b, place[label]): why for (a, b, label), why in gold.explanations.items() if label in place}
+    return Lesson(gold.words, list(texts.values()), spans, gold.unknown, doc, list(texts), None, explained)
