@@ -154,10 +154,16 @@ def calibrate_pipeline(
     min_gold: Annotated[int, Opt(min=1, help="Types with fewer gold spans keep their threshold.")] = 5,
     as_json: AsJson = False,
 ) -> None:
-    """Choose the thresholds of PIPELINE's types by annotated docs, for the best F1 or a wanted precision."""
+    """Choose the thresholds of PIPELINE's types by annotated docs, for the best F1 or a wanted precision.
+
+    Of a lar_reassigner with a gate: where its second reassigner is asked, for the most right types.
+    """
     from .calibration import apply, calibrate
 
     nlp, docs, types = load(pipeline, gold)
+    if has_gate(nlp, component):
+        calibrate_its_gate(nlp, docs, component, min_gold, output, as_json)
+        return
     options = {"precision": precision, "one_threshold": one_threshold, "min_gold": min_gold, "types": types}
     result = calibrate(nlp, shown(docs), component, **options)
     text = json.dumps(calibration_record(result), ensure_ascii=False) if as_json else render_calibration(result)
@@ -167,6 +173,27 @@ def calibrate_pipeline(
         nlp.to_disk(output)
     elif not as_json:
         typer.echo(f"\n{render_settings(result)}".encode())
+
+
+def has_gate(nlp: "Language", component: str) -> bool:
+    """Whether a component is one with a gate between two reassigners."""
+    return getattr(dict(nlp.components).get(component), "gate", None) is not None
+
+
+def calibrate_its_gate(
+    nlp: "Language", docs: list["Doc"], component: str, min_cases: int, output: Path | None, as_json: bool
+) -> None:
+    """Choose where a component's second reassigner is asked."""
+    from .cli_alignment import gate_record, render_gate  # which imports this module
+    from .gate import apply_gate, calibrate_gate
+
+    result = calibrate_gate(nlp, shown(docs), component, min_cases=min_cases)
+    typer.echo((gate_record(result) if as_json else render_gate(result)).encode())
+    apply_gate(nlp, result)
+    if output is not None:
+        nlp.to_disk(output)
+    elif not as_json:
+        typer.echo(f"\ngate = {json.dumps(result.gate, ensure_ascii=False)}".encode())
 
 
 def measure_reliability(

@@ -57,7 +57,7 @@ class Server:
 
     url: For `base_url`.
     requests: The body of each request, as they came.
-    headers: Of each.
+    headers: Of each, in lower case.
     most_at_once: Requests under way at one time.
     """
 
@@ -96,7 +96,9 @@ class Server:
         if self.behaviour.answer is not None:
             return self.behaviour.answer(asked)
         question = json.loads(asked)
-        chosen = {n: "Z9" if fault == "out_of_range" else self._letter(question, e) for n, e in question["entities"].items()}
+        chosen = {
+            n: "Z9" if fault == "out_of_range" else self._letter(question, e) for n, e in question["entities"].items()
+        }
         return json.dumps({"answers": chosen})
 
     def _letter(self, question: dict[str, Any], entity: dict[str, Any]) -> str:
@@ -118,7 +120,7 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             with server.lock:
                 server.requests.append(body)
-                server.headers.append(dict(self.headers))
+                server.headers.append({name.lower(): value for name, value in self.headers.items()})
                 server.times.append(time.monotonic())
                 server.at_once += 1
                 server.most_at_once = max(server.most_at_once, server.at_once)

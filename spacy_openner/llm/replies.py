@@ -110,8 +110,8 @@ def parse(content: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     text = content.rpartition("</think>")[2].strip()
     fenced = FENCE.match(text)
     value = _loads(fenced[1] if fenced else text)
-    if value is None and "{" in text:
-        value = _loads(text[text.index("{") : text.rindex("}") + 1])
+    if value is None:
+        value = _loads(text[text.find("{") : text.rfind("}") + 1])
     if not isinstance(value, dict):
         raise Fault("malformed", f"no JSON object: {content[:80]!r}")
     missing = [key for key in schema.get("required", ()) if key not in value]
