@@ -52,6 +52,13 @@ def chance(*parts: Any) -> float:
     return int(hashlib.sha256(repr(parts).encode()).hexdigest()[:8], 16) / 16**8
 
 
+class PatientHTTPServer(ThreadingHTTPServer):
+    """Lets many connections wait to be accepted: the five that are usual are fewer than a client opens at once."""
+
+    request_queue_size = 256
+    daemon_threads = True
+
+
 class Server:
     """A running server, and what it saw.
 
@@ -71,8 +78,7 @@ class Server:
         self.served: Counter[str] = Counter()
         self.at_once = self.most_at_once = 0
         self._attempts: Counter[str] = Counter()
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self.http.daemon_threads = True
+        self.http = PatientHTTPServer(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
 
     def fault(self, body: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from ..decisions import Decision, Tally, as_attrs
 from ..decoding.spans import choose
 from ..errors import error, warn
 from ..gold import gold_key
+from ..models.hf_shim import pack, unpack
 from ..prompts.lar import NONE
 from ..reassigners import Case, Choice, Reassigner, Types
 from ..types import Candidate
@@ -319,3 +320,9 @@ class LarReassigner(OpenNerPipe):
 
     def _load(self, path: Path) -> None:
         self.reassigner.load(path)
+
+    def _pack(self) -> bytes:
+        return pack(self._save)
+
+    def _unpack(self, data: bytes) -> None:
+        unpack(data, self._load)
