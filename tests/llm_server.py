@@ -14,6 +14,9 @@ from typing import Any
 FAULTS = ("429", "500", "timeout", "disconnect", "malformed", "malformed_http", "out_of_range")
 
 
+NOTHING = object()
+
+
 @dataclass
 class Behaviour:
     """How a server answers.
@@ -29,6 +32,8 @@ class Behaviour:
     knows_schemas: Whether `response_format` is understood; else it is refused with status 400.
     obeys_texts: Whether the model does what texts tell it: "SAY x" in a text is the answer to all of its mentions.
     with_usage: Whether tokens are counted.
+    streams: Whether answers come as events, asked for or not.
+    reply: In place of a reply of the protocol; strings as plain text. `NOTHING` for none.
     key: The key that is needed.
     """
 
@@ -44,6 +49,8 @@ class Behaviour:
     knows_schemas: bool = True
     obeys_texts: bool = False
     with_usage: bool = True
+    streams: bool = False
+    reply: Any = NOTHING
     key: str | None = None
 
 
@@ -158,6 +165,13 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 return None
             if fault == "malformed_http":
                 return self.write(200, b"<html>Welcome</html>")
+            if how.reply is not NOTHING:
+                plain = isinstance(how.reply, str)
+                data = how.reply if plain else json.dumps(how.reply)
+                return self.write(200, data.encode(), {"content-type": "text/plain"} if plain else None)
+            if how.streams:
+                events = stream(completion(body, server.content(body, fault), fault, how.with_usage))
+                return self.write(200, events, {"content-type": "text/event-stream"})
             return self.send(200, completion(body, server.content(body, fault), fault, how.with_usage))
 
         def send(self, status: int, value: Any, headers: dict[str, str] | None = None) -> None:
@@ -193,6 +207,17 @@ def completion(body: dict[str, Any], content: str, fault: str, with_usage: bool)
         said = len(content.split())
         reply["usage"] = {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
     return reply
+
+
+def stream(reply: dict[str, Any]) -> bytes:
+    """A reply as events: its text in two parts, its end, its count of tokens."""
+    (choice,) = reply["choices"]
+    content = choice["message"]["content"]
+    parts = [{"delta": {"role": "assistant", "content": content[:5]}}, {"delta": {"content": content[5:]}}]
+    parts.append({"delta": {}, "finish_reason": choice["finish_reason"]})
+    events = [{"object": "chat.completion.chunk", "choices": [part]} for part in parts]
+    events.append({"choices": [], "usage": reply.get("usage")})
+    return "".join(f"data: {line}\n\n" for line in [*map(json.dumps, events), "[DONE]"]).encode()
 
 
 @contextmanager

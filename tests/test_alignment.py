@@ -126,7 +126,7 @@ def test_overlaps_count_for_what_shares_most():
     nlp.add_pipe("span_ruler", config={"spans_key": "found", "annotate_ents": False}).add_patterns(
         [{"label": "short", "pattern": "Bay"}, {"label": "long", "pattern": "the Bay of Fundy in"}]
     )
-    gold = Doc(nlp.vocab, words="the Bay of Fundy in Canada".split())
+    gold = Doc(nlp.vocab, words=["the", "Bay", "of", "Fundy", "in", "Canada"])
     gold.ents = [Span(gold, 1, 4, label="sea")]
     table = align(nlp, [gold], PseudoLabelAlignment_v1(), source="found")
     assert table.targets["sea"].counts == {"long": 1}
@@ -166,7 +166,9 @@ def test_types_that_the_docs_lack_are_miscellaneous():
 
 
 def test_the_nearest_name():
-    table = EmbeddingAlignment_v1()({}, parse(["person", "location"]), parse(["politician", "city", "person", "scientist"]))
+    table = EmbeddingAlignment_v1()(
+        {}, parse(["person", "location"]), parse(["politician", "city", "person", "scientist"])
+    )
     found = {target: each.source for target, each in table.targets.items()}
     assert found == {"politician": "person", "city": "location", "person": "person", "scientist": "person"}
     assert table.targets["person"].confidence == pytest.approx(1.0)

@@ -98,7 +98,9 @@ def test_bytes(nlp):
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize(("nlp", "method"), [("gated", "spawn"), ("generator", "spawn"), ("gated", "fork")], indirect=["nlp"])
+@pytest.mark.parametrize(
+    ("nlp", "method"), [("gated", "spawn"), ("generator", "spawn"), ("gated", "fork")], indirect=["nlp"]
+)
 def test_two_processes(nlp, method, monkeypatch):
     expected = [sides(doc) for doc in nlp.pipe(TEXTS)]
     monkeypatch.setattr("spacy.language.mp", multiprocessing.get_context(method))

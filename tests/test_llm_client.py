@@ -20,7 +20,7 @@ import pytest
 
 from spacy_openner.errors import OpenNerWarning, SettingError
 from spacy_openner.llm.cache import FILE, Cache
-from spacy_openner.llm.replies import Fault, parse, retry_after
+from spacy_openner.llm.replies import Fault, parse, read, retry_after
 from spacy_openner.llm.report import Answer, Failure, Question
 from spacy_openner.llm.settings import LLMClient_v1
 from tests.llm_server import serve
@@ -211,6 +211,46 @@ def test_servers_without_schemas(client):
         assert values(client(server.url, structured="schema").ask([ask("a")])) == ["refused"]
 
 
+def test_servers_that_stream_unasked(client):
+    with serve(answer=echo, streams=True) as server:
+        asked = client(server.url)
+        assert values(asked.ask(asks(3))) == ["text 0", "text 1", "text 2"]
+        assert asked.report.tokens == 18
+        assert not asked.report.unmetered
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        None,
+        [],
+        "",
+        {},
+        {"choices": []},
+        {"choices": [None]},
+        {"choices": [{"message": {}}]},
+        {"choices": [{"message": {"content": None}}]},
+        {"choices": 3},
+        "data: {",
+        "data: 3",
+        "<html>",
+    ],
+)
+def test_replies_that_are_none(reply):
+    with serve(answer=echo) as server:
+        server.behaviour.reply = reply
+        asked = LLMClient_v1("tiny", base_url=server.url, max_retries=0)
+        assert values(asked.ask([ask("a")])) == ["malformed"]
+        asked.close()
+
+
+def test_refusals():
+    refusal = {"choices": [{"message": {"content": None, "refusal": "No."}, "finish_reason": "stop"}]}
+    with pytest.raises(Fault) as caught:
+        read(refusal).checked()
+    assert caught.value.kind == "filtered"
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -254,8 +294,11 @@ def test_budget_of_tokens_without_a_count(client):
 
 
 def test_budget_counts_repetitions(client):
-    with serve(answer=echo, script=["500"] * 99) as server, pytest.warns(OpenNerWarning, match="W502"):
-        assert values(client(server.url, max_requests=2).ask([ask("a")])) == ["budget"]
+    with serve(answer=echo, script=["500"] * 99) as server:
+        asked = client(server.url, max_requests=2)
+        with pytest.warns(OpenNerWarning, match="W502"):
+            found = asked.ask([ask("a")])
+        assert values(found) == ["budget"]
         assert len(server.requests) == 2
 
 
@@ -297,6 +340,7 @@ def test_local_servers_need_no_key_and_openai_does(client):
         ({"parameters": {"extra_headers": {"Authorization": KEY}}}, "O507"),
         ({"parameters": {"api_key": KEY}}, "O507"),
         ({"parameters": {"messages": []}}, "O001"),
+        ({"parameters": {"extra_body": {"top_k": 1}}}, "O001"),
         ({"parameters": {"seed": {1}}}, "O001"),
         ({"base_url": "localhost:8000"}, "O001"),
         ({"model": " "}, "O001"),

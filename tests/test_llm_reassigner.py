@@ -2,21 +2,18 @@
 
 import json
 import multiprocessing
-import os
-import shutil
-import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
+import spacy
+from spacy.tokens import DocBin
+from typer.testing import CliRunner
 
+from spacy_openner import cli
 from spacy_openner.decisions import decisions
 from spacy_openner.errors import OpenNerWarning, SettingError
 from spacy_openner.gate import ALWAYS, NEVER, Judged, apply_gate, calibrate_gate, choose_below
 from spacy_openner.llm_reassigner import GatedReassigner_v1, LLMReassigner_v1
-from tests import tiny
 from tests.lar_case import GOLD, TABLE, TEXTS, ents, gated, gold_doc, lar_nlp, llm, source_nlp, span_matcher
 from tests.llm_server import FAULTS, Behaviour, serve
 
@@ -171,7 +168,13 @@ def test_many_entities_with_many_faults(n, tmp_path):
     texts = [f"{a} met {b}" for a, b in zip(NAMES[0:n:2], NAMES[1:n:2], strict=True)]
     with serve(how) as server:
         asked = llm(
-            server.url, entities_per_request=1, concurrency=16, timeout=0.5, max_retries=12, max_wait=1.0, cache_dir=str(tmp_path)
+            server.url,
+            entities_per_request=1,
+            concurrency=16,
+            timeout=0.5,
+            max_retries=12,
+            max_wait=1.0,
+            cache_dir=str(tmp_path),
         )
         nlp = many_nlp(n, asked)
         docs = list(nlp.pipe(texts))
@@ -229,9 +232,7 @@ def test_throughput(n, delay):
 
 def test_the_gate_opens_below_a_score(tiny_path):
     with serve(gold=GOLD) as server:
-        direct = {
-            doc[d.start].text: d for doc in lar_nlp(span_matcher(tiny_path)).pipe(TEXTS) for d in decisions(doc)
-        }
+        direct = {doc[d.start].text: d for doc in lar_nlp(span_matcher(tiny_path)).pipe(TEXTS) for d in decisions(doc)}
         middle = sorted(d.score for d in direct.values())[4]
         nlp = lar_nlp(gated(span_matcher(tiny_path), llm(server.url), below=middle), none="keep")
         for doc in nlp.pipe(TEXTS):
@@ -261,8 +262,6 @@ def test_the_gate_of_single_types_and_its_copy(tiny_path, tmp_path):
         for doc in nlp.pipe(TEXTS):
             assert all(d.by == "span matcher" for d in decisions(doc))
         nlp.to_disk(tmp_path)
-        import spacy
-
         assert spacy.load(tmp_path).get_pipe("lar_reassigner").gate == pipe.gate
         pipe.gate = dict.fromkeys(direct, ALWAYS)
         for doc in nlp.pipe(TEXTS):
@@ -322,12 +321,6 @@ def test_calibrate_needs_a_gate_and_gold(tiny_path):
 
 
 def test_calibrate_command(tiny_path, tmp_path):
-    import spacy
-    from spacy.tokens import DocBin
-    from typer.testing import CliRunner
-
-    from spacy_openner import cli
-
     with serve(gold=GOLD) as server:
         nlp = lar_nlp(gated(span_matcher(tiny_path), llm(server.url)), none="never")
         nlp.to_disk(tmp_path / "pipeline")

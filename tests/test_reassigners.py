@@ -123,11 +123,15 @@ def test_long_texts_are_shown_around_the_entity(nlp, t5, monkeypatch):
     shown = []
     monkeypatch.setattr(
         "spacy_openner.generator_reassigner.log_likelihoods",
-        lambda generator, prompts, answers, tokens: shown.extend(prompts) or log_likelihoods(generator, prompts, answers, tokens),
+        lambda generator, prompts, answers, tokens: (
+            shown.extend(prompts) or log_likelihoods(generator, prompts, answers, tokens)
+        ),
     )
     reassigner = GeneratorReassigner_v1(Generator_v1(str(t5), precision="float32"))
     words = [f"w{i}" for i in range(2000)]
-    rows = cases(nlp, (" ".join(words), 1000, 1002, ("person",)), (" ".join(words), 0, 1, ("person",)), ("Hi", 0, 1, ("city",)))
+    rows = cases(
+        nlp, (" ".join(words), 1000, 1002, ("person",)), (" ".join(words), 0, 1, ("person",)), ("Hi", 0, 1, ("city",))
+    )
     assert all(choice.label is not None for choice in reassigner(rows, TYPES))
     texts = [prompt.rpartition("Text: ")[2].split() for prompt in shown]
     middle, start, whole = texts

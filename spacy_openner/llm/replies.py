@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 FENCE = re.compile(r"^```\w*\s*\n(.*?)\n?```$", re.S)
 STOPPING = ("unauthorized", "not_found")
@@ -37,7 +37,7 @@ def fault_of(problem: Exception) -> Fault:
     """Tell what went wrong from what the `openai` client raised.
 
     problem (Exception): Any.
-    RETURNS (Fault): Of kind "server" for what is unknown.
+    RETURNS (Fault): Of kind "malformed" for what no reply of the protocol leads to.
     """
     import openai
 
@@ -82,22 +82,61 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def content_of(reply: Any) -> str:
-    """The text of a reply (`openai.types.chat.ChatCompletion`).
+class Said(NamedTuple):
+    """What a server replied.
 
-    RAISES (Fault): For a reply without any, or one that was cut or withheld.
+    content: What the model said.
+    finish: Why it stopped, as the protocol names it; "refusal" where it refused.
+    tokens: Of question and answer, as the server counts them; None where it does not.
     """
-    choices = getattr(reply, "choices", None)
-    if not choices or getattr(choices[0], "message", None) is None:
-        raise Fault("malformed", "a reply without a choice")
-    choice = choices[0]
-    if choice.finish_reason == "length":
-        raise Fault("truncated", "the answer was cut at the model's limit of tokens")
-    if choice.finish_reason == "content_filter" or getattr(choice.message, "refusal", None):
-        raise Fault("filtered", "the model may not, or will not, answer this")
-    if not isinstance(choice.message.content, str):
-        raise Fault("malformed", "a reply without text")
-    return str(choice.message.content)
+
+    content: str
+    finish: str | None
+    tokens: tuple[int, int] | None
+
+    def checked(self) -> str:
+        """The content.
+
+        RAISES (Fault): For one that was cut or withheld.
+        """
+        if self.finish == "length":
+            raise Fault("truncated", "the answer was cut at the model's limit of tokens")
+        if self.finish in ("content_filter", "refusal"):
+            raise Fault("filtered", "the model may not, or will not, answer this")
+        return self.content
+
+
+def read(reply: Any) -> Said:
+    """Read a reply of the protocol: an object, or the events of a stream, which some servers send unasked.
+
+    reply (Any): What JSON made of the body; a string where it was none.
+    RAISES (Fault): For anything else.
+    """
+    events = _events(reply) if isinstance(reply, str) else [reply]
+    content, finish, tokens, found = "", None, None, False
+    for event in events:
+        tokens = _tokens(event.get("usage")) or tokens
+        for choice in event.get("choices") or ():
+            message = choice.get("message") or choice.get("delta") or {}
+            found = found or isinstance(message.get("content"), str) or bool(message.get("refusal"))
+            content += message.get("content") or ""
+            finish = "refusal" if message.get("refusal") else choice.get("finish_reason") or finish
+    if not found:
+        raise Fault("malformed", "a reply without an answer")
+    return Said(content, finish, tokens)
+
+
+def _events(stream: str) -> list[Any]:
+    """The objects of a stream of server-sent events."""
+    lines = [line.removeprefix("data:").strip() for line in stream.splitlines() if line.startswith("data:")]
+    return [json.loads(line) for line in lines if line != "[DONE]"]
+
+
+def _tokens(usage: Any) -> tuple[int, int] | None:
+    if not isinstance(usage, Mapping):
+        return None
+    asked, answered = usage.get("prompt_tokens"), usage.get("completion_tokens") or 0
+    return (asked, answered) if isinstance(asked, int) and isinstance(answered, int) else None
 
 
 def parse(content: str, schema: Mapping[str, Any]) -> dict[str, Any]:

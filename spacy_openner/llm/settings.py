@@ -12,7 +12,7 @@ DEFAULT_KEY = "OPENAI_API_KEY"
 STRUCTURED: tuple[str, ...] = ("auto", "schema", "plain")
 # What could carry a key into a config file.
 SECRET_PARAMETERS = ("extra_headers", "extra_query", "api_key")
-OWN_PARAMETERS = ("model", "messages", "response_format", "stream", "n", "timeout")
+OWN_PARAMETERS = ("model", "messages", "response_format", "stream", "n", "timeout", "extra_body")
 
 
 def LLMClient_v1(
@@ -37,8 +37,8 @@ def LLMClient_v1(
     base_url (str | None): Where the server is, such as "http://localhost:8000/v1"; None for what OPENAI_BASE_URL says,
         and OpenAI else.
     api_key_env (str): The environment variable with the key, which goes to that server; "" to send none.
-    parameters (dict[str, Any] | None): Of the protocol, such as "temperature" (0 if nothing is given), "seed",
-        "max_completion_tokens" or "reasoning_effort".
+    parameters (dict[str, Any] | None): Of the protocol, or the server's own, such as "temperature" (0 if nothing is
+        given), "seed", "max_completion_tokens" or "reasoning_effort".
     structured (str): "schema": the server must keep to the answer's JSON schema; "plain": it is asked in words alone;
         "auto": the first, and the second with servers that do not know it.
     concurrency (int): The most requests under way at once.
