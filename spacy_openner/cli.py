@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from . import __version__
+from .cli_alignment import align_types
 from .cli_calibration import calibrate_pipeline, measure_reliability
 from .data.command import convert_files
 from .data.files import read_lines
@@ -294,6 +295,7 @@ def find(
 
 app.command("convert")(reported()(convert_files))
 app.command("calibrate")(reported()(calibrate_pipeline))
+app.command("align")(reported()(align_types))
 app.command("reliability")(reported()(measure_reliability))
 
 

@@ -188,7 +188,10 @@ def calibrate_pipeline(
     as_json: AsJson = False,
 ) -> None:
     """Choose the thresholds of PIPELINE's types by annotated docs, for the best F1 or a wanted precision; or those of
-    its type filter, for a wanted recall."""
+    its type filter, for a wanted recall.
+
+    Of a lar_reassigner with a gate: where its second reassigner is asked, for the most right types.
+    """
     from .calibration import COMPONENT, apply, calibrate
 
     if recall is not None:
@@ -197,6 +200,9 @@ def calibrate_pipeline(
         calibrate_filter(pipeline, gold, output, component, recall, not one_threshold, min_gold, as_json)
         return
     nlp, docs, types = load(pipeline, gold)
+    if component is not None and has_gate(nlp, component):
+        calibrate_its_gate(nlp, docs, component, min_gold, output, as_json)
+        return
     options = {"precision": precision, "one_threshold": one_threshold, "min_gold": min_gold, "types": types}
     result = calibrate(nlp, shown(docs), component or COMPONENT, **options)
     text = json.dumps(calibration_record(result), ensure_ascii=False) if as_json else render_calibration(result)
@@ -231,6 +237,27 @@ def calibrate_filter(
         nlp.to_disk(output)
     elif not as_json:
         typer.echo(f"\n{render_settings(result)}".encode())
+
+
+def has_gate(nlp: "Language", component: str) -> bool:
+    """Whether a component is one with a gate between two reassigners."""
+    return getattr(dict(nlp.components).get(component), "gate", None) is not None
+
+
+def calibrate_its_gate(
+    nlp: "Language", docs: list["Doc"], component: str, min_cases: int, output: Path | None, as_json: bool
+) -> None:
+    """Choose where a component's second reassigner is asked."""
+    from .cli_alignment import gate_record, render_gate  # which imports this module
+    from .gate import apply_gate, calibrate_gate
+
+    result = calibrate_gate(nlp, shown(docs), component, min_cases=min_cases)
+    typer.echo((gate_record(result) if as_json else render_gate(result)).encode())
+    apply_gate(nlp, result)
+    if output is not None:
+        nlp.to_disk(output)
+    elif not as_json:
+        typer.echo(f"\ngate = {json.dumps(result.gate, ensure_ascii=False)}".encode())
 
 
 def measure_reliability(

@@ -213,6 +213,58 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "choose types: {fit}. Name one of them.",
     ),
     "O428": (SettingError, "The wanted recall is {value!r}; allowed: a number over 0, up to 1."),
+    # Label alignment and reassignment
+    "O501": (
+        DataError,
+        "{where} is no alignment table: expected {expected}, found {found}. Correct it, or make it anew: "
+        "spacy-openner align.",
+    ),
+    "O502": (
+        SettingError,
+        "The alignment table has {side} types that are not known: {unknown}. Known are: {known}. Correct the table, or "
+        "add them to {where}.",
+    ),
+    "O503": (
+        SettingError,
+        "{label!r} cannot be a target type of an alignment table: it is the answer of those that are none of them. "
+        "Rename the type.",
+    ),
+    "O505": (
+        SettingError,
+        "{name!r} should share the model of the component {component!r}, but before it the pipeline has no such "
+        "component with {what} (it has: {present}). Add it before {name!r}, or give the reassigner a `model` of its "
+        "own.",
+    ),
+    "O506": (
+        SettingError,
+        "{name!r} has no gate to choose: its `reassigner` must be a spacy-openner.GatedReassigner.v1, with a "
+        "`first` that scores and a `second` that is asked where the gate says so.",
+    ),
+    "O508": (
+        SettingError,
+        "There is nothing to align by: {reason}. Give docs with gold entities, or an alignment by names: "
+        "spacy-openner.EmbeddingAlignment.v1.",
+    ),
+    "O509": (
+        SettingError,
+        "There is no alignment to choose from: {side} types are not known. {hint}",
+    ),
+    "O510": (
+        SettingError,
+        "doc.spans[{key!r}] holds no decisions of a lar_reassigner (the doc has: {keys}). Give its `spans_key`, and a "
+        "doc that it has processed.",
+    ),
+    # Language models over the network
+    "O504": (
+        SettingError,
+        "There is no key in the environment variable {name!r}. Set it, or name another one (`api_key_env`), or the "
+        "address of a server that needs none (`base_url`).",
+    ),
+    "O507": (
+        SettingError,
+        "`{name}` may hold a secret, and settings are saved in config files. Put the key into the environment variable "
+        "that `api_key_env` names, and the plain address of the server into `base_url`.",
+    ),
     # Extras
     "O301": (MissingExtra, "{what} needs the package {package!r}: pip install 'spacy-openner[{extra}]'."),
     # Data
@@ -253,6 +305,13 @@ _WARNINGS: dict[str, str] = {
     "the reference path, one piece at a time, which is many times slower.",
     "W011": "{n} words take more than {room} pieces, an eighth of what the model reads at once. It is shown their "
     "beginnings only; what it says of them counts for the whole words.",
+    "W501": "Answers of the language model cannot be kept in {path!r} ({reason}). Those of now are kept in memory, "
+    "until the program ends. Make room, or choose another `cache_dir`.",
+    "W502": "The budget of the language model is spent ({requests} requests, {tokens} tokens): no more are sent. Raise "
+    "`max_requests` or `max_tokens`; what was answered is in the cache, if there is a `cache_dir`.",
+    "W503": "The language model {model!r} is not asked any further in this batch: {reason}",
+    "W504": "{name!r} has neither an alignment table nor labels: all entities keep their types. Set `table` or "
+    "`labels`, or let initialize() align them with annotated docs.",
     "W401": "The list of types lacks {labels}, which the data has; they are added. If they are misspelt, map them "
     "with --labels (`labels=`).",
     "W421": "No threshold gives {name!r} a precision of {wanted}: {reached:.3f} is reached, with {n} spans predicted. "

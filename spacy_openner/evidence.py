@@ -21,11 +21,11 @@ from .data.corpus import LABELS_SUFFIX, SHARD_NUMBER
 from .data.naming import read_types
 from .decoding.thresholds import Judged
 from .errors import OpenNerWarning, error
+from .gold import blank, gold_key, pipes_before, reference
 from .models import matching
 from .scoring import Entity, _has_annotation, _sides
 from .types import Candidate
 
-GOLD_KEY = "openner"
 BATCH = 256
 
 Gold = Iterable[Doc | Example]
@@ -53,15 +53,15 @@ class Evidence:
 
     def add(self, example: Example, candidates: Sequence[Candidate], asked: Sequence[str]) -> None:
         """Judge the candidates of one doc by its reference."""
-        key = GOLD_KEY if GOLD_KEY in example.reference.spans else None
+        key = gold_key(example.reference)
         if not _has_annotation(example.reference, key):
             self.skipped += 1
             return
-        predicted, reference = _sides(example)
-        gold = reference.entities(key)
+        predicted, annotated = _sides(example)
+        gold = annotated.entities(key)
         # Where the reference says nothing, a prediction is neither right nor wrong: on tokens whose annotation is
         # missing, and about types that are not on the reference's own list, if it has one.
-        gaps = [reference.extent(token) for token in example.reference if key is None and token.ent_iob == 0]
+        gaps = [annotated.extent(token) for token in example.reference if key is None and token.ent_iob == 0]
         extents = [predicted.extent(token) for token in example.predicted]
         places = [(extents[c.start][0], extents[c.end - 1][1], c.label) for c in candidates]
         judged = list(zip(candidates, places, strict=True))
@@ -105,7 +105,7 @@ def gather(nlp: Language, pipe: OpenNerPipe, gold: Gold, types: Types = None) ->
             docs = list(nlp.pipe(blank(nlp, each) for each in batch))
             for each, doc, candidates in zip(batch, docs, pipe.predict(docs), strict=True):
                 n_docs += 1
-                evidence.add(Example(doc, reference_of(each)), candidates, doc_labels.read(doc, default).names)
+                evidence.add(Example(doc, reference(each)), candidates, doc_labels.read(doc, default).names)
     if not n_docs:
         raise error("O422")
     if not evidence.gold:
@@ -162,29 +162,6 @@ def read_gold(path: Path, nlp: Language) -> tuple[list[Doc], Types]:
         raise error("O403", path=str(path), reason=f"{type(problem).__name__}: {problem}") from problem
     beside = path.with_name(SHARD_NUMBER.sub("", path.stem) + LABELS_SUFFIX)
     return docs, read_types(beside) if beside.is_file() else None
-
-
-def pipes_before(nlp: Language, name: str) -> list[str]:
-    """The names of the enabled components before one."""
-    before = nlp.component_names[: nlp.component_names.index(name)]
-    return [other for other in before if other in nlp.pipe_names]
-
-
-def blank(nlp: Language, gold: Doc | Example) -> Doc:
-    """The doc to look at: without annotation, and tokenised as the pipeline does it (as in spaCy's corpus reader)."""
-    if isinstance(gold, Example):
-        return gold.predicted.copy()
-    if gold.has_unknown_spaces:
-        bare = Doc(nlp.vocab, words=[token.text for token in gold])
-    else:
-        bare = nlp.make_doc(gold.text)
-    doc_labels.write(bare, gold._.get(doc_labels.ATTRIBUTE))
-    return bare
-
-
-def reference_of(gold: Doc | Example) -> Doc:
-    """The annotated doc."""
-    return gold.reference if isinstance(gold, Example) else gold
 
 
 def _touches(entity: Entity, gaps: Iterable[tuple[int, int]]) -> bool:

@@ -12,7 +12,8 @@ from . import labels as doc_labels
 from .components.type_filter import TypeFilter, TypeScores
 from .data.align import judge_types
 from .errors import error, warn
-from .evidence import BATCH, Gold, Types, blank, changed, pipes_before, reference_of
+from .evidence import BATCH, Gold, Types, changed
+from .gold import blank, pipes_before, reference
 
 COMPONENT = "type_filter"
 
@@ -147,7 +148,7 @@ def _judge(nlp: Language, pipe: TypeFilter, gold: Gold, types: Types) -> list[Ju
             docs = list(nlp.pipe(blank(nlp, each) for each in batch))
             for each, prediction in zip(batch, pipe.predict(docs), strict=True):
                 names = [name for name in prediction.labels.names if annotated is None or name in annotated]
-                judged.append(Judged(prediction, judge_types(reference_of(each), pipe.spans_key, names)))
+                judged.append(Judged(prediction, judge_types(reference(each), pipe.spans_key, names)))
     if not judged:
         raise error("O422")
     if not any(any(each.present.values()) for each in judged):

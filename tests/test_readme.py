@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.llm_server import serve
+
 ROOT = Path(__file__).resolve().parent.parent
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf8"), re.M | re.S)
 PYTHON = [code for language, code in BLOCKS if language == "python"]
@@ -21,11 +23,17 @@ def test_all_blocks_are_of_a_kind_that_is_tested():
     assert len(PYTHON) >= 5
 
 
+SERVER = "http://localhost:8000/v1"
+
+
 @pytest.mark.parametrize("code", PYTHON, ids=[f"block {i}" for i in range(len(PYTHON))])
 def test_python_blocks(code, tmp_path):
     program = tmp_path / "block.py"
-    program.write_text(code, encoding="utf8")
-    run = subprocess.run([sys.executable, program], capture_output=True, text=True, cwd=tmp_path)
+    # Where a block names a server, one is there.
+    with serve(gold={"Angela Merkel": "politician", "Paul McCartney": "musician"}) as server:
+        program.write_text(code.replace(SERVER, server.url), encoding="utf8")
+        run = subprocess.run([sys.executable, program], capture_output=True, text=True, cwd=tmp_path)
+    assert bool(server.requests) == (SERVER in code)
     assert run.returncode == 0, run.stderr
     expected = [line.removeprefix("# -> ").strip() for line in code.splitlines() if line.startswith("# -> ")]
     for line in expected:

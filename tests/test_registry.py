@@ -54,6 +54,7 @@ def test_nothing_heavy_is_imported_before_it_is_needed():
     """`spacy.blank` imports every installed factory: ours must not bring transformers or its friends along."""
     code = (
         "import sys, spacy; before = set(sys.modules); import spacy_openner.components.open_ner_span;"
+        "import spacy_openner.components.lar_reassigner;"
         "new = {name.split('.')[0] for name in set(sys.modules) - before};"
         "print(sorted(new & {'transformers', 'openai', 'onnx', 'onnxruntime', 'huggingface_hub', 'typer'}))"
     )

@@ -1,6 +1,7 @@
 """The only writer of `doc.ents`, `doc.spans` and scores."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from spacy.tokens import Doc, Span, SpanGroup
@@ -12,6 +13,9 @@ from ..types import EXPLANATIONS, Candidate
 SCORES = "scores"
 ORIGIN = "openner"
 
+Entity = tuple[int, int, str]
+"""Start, end (exclusive) and label, in tokens."""
+
 
 def annotate(
     doc: Doc,
@@ -21,6 +25,8 @@ def annotate(
     spans_key: str,
     annotate_ents: bool,
     overwrite_ents: bool,
+    attrs: Mapping[str, Any] | None = None,
+    replaces: Collection[Entity] = (),
 ) -> None:
     """Write what a component found.
 
@@ -32,21 +38,26 @@ def annotate(
     annotate_ents (bool): Whether `doc.ents` is written too.
     overwrite_ents (bool): Whether candidates replace entities that they touch; those are kept otherwise. An
         entity that no candidate touches stays either way.
+    attrs (Mapping[str, Any] | None): What else to say in the group's attrs; values that msgpack can hold.
+    replaces (Collection[Entity]): Entities of `doc.ents` that the candidates stand for: they go, and what they are
+        linked to passes to a candidate of the same place.
     """
     old = doc.spans.get(spans_key)
     if old is not None and len(old) and ORIGIN not in old.attrs:
         warn("W004", key=spans_key, n=len(old), name=name)
-    attrs = {SCORES: np.array([c.score for c in candidates], dtype="float32"), ORIGIN: name}
+    every: dict[str, Any] = {**(attrs or {}), ORIGIN: name}
+    every[SCORES] = np.array([c.score for c in candidates], dtype="float32")
     if any(c.explanation for c in candidates):
-        attrs[EXPLANATIONS] = [c.explanation for c in candidates]
+        every[EXPLANATIONS] = [c.explanation for c in candidates]
     spans = [Span(doc, c.start, c.end, label=c.label) for c in candidates]
-    doc.spans[spans_key] = SpanGroup(doc, name=spans_key, attrs=attrs, spans=spans)
+    doc.spans[spans_key] = SpanGroup(doc, name=spans_key, attrs=every, spans=spans)
     if annotate_ents:
-        _annotate_ents(doc, candidates, overwrite_ents)
+        _annotate_ents(doc, candidates, overwrite_ents, replaces)
 
 
-def _annotate_ents(doc: Doc, candidates: Sequence[Candidate], overwrite: bool) -> None:
-    old = list(doc.ents)
+def _annotate_ents(doc: Doc, candidates: Sequence[Candidate], overwrite: bool, replaces: Collection[Entity]) -> None:
+    old = [ent for ent in doc.ents if (ent.start, ent.end, ent.label_) not in replaces]
+    links = {(ent.start, ent.end): {"kb_id": ent.kb_id, "span_id": ent.ent_id} for ent in doc.ents if ent not in old}
     # Tokens that an earlier component ruled out as entities (entity_ruler and ner honour them as well).
     blocked = [(token.i, token.i + 1) for token in doc if token.ent_iob == 3 and not token.ent_type]
     taken = blocked if overwrite else [*blocked, *((ent.start, ent.end) for ent in old)]
@@ -54,5 +65,5 @@ def _annotate_ents(doc: Doc, candidates: Sequence[Candidate], overwrite: bool) -
     if overwrite:
         covered = {token for c in chosen for token in range(c.start, c.end)}
         old = [ent for ent in old if covered.isdisjoint(range(ent.start, ent.end))]
-    new = [Span(doc, c.start, c.end, label=c.label) for c in chosen]
+    new = [Span(doc, c.start, c.end, label=c.label, **links.get((c.start, c.end), {})) for c in chosen]
     doc.set_ents([*old, *new], blocked=[doc[start:end] for start, end in blocked], default="outside")

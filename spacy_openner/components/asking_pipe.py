@@ -135,11 +135,15 @@ class AskingPipe(Pipe):
         handle = self.get_error_handler()
         for docs in minibatch(stream, size=batch_size):
             try:
-                self.set_annotations(docs, self.predict(docs))
+                self._process(docs)
             except Exception as problem:
                 handle(self.name, self, docs, problem)
             else:
                 yield from docs
+
+    def _process(self, docs: Sequence[Doc]) -> None:
+        """Annotate docs that are taken together."""
+        self.set_annotations(docs, self.predict(docs))
 
     def predict(self, docs: Sequence[Doc]) -> Sequence[Any]:
         """Find something out; must not change the docs."""

@@ -1,0 +1,114 @@
+"""What a language model's accuracy does to F1, with and without a gate; and how near the client comes to its limit.
+
+    python -m benchmarks.llm_reassigner --set politics --output llm_reassigner.json
+
+The model is a stand-in: a chat-completions server on this machine that answers from gold with a given accuracy, and else
+with another option. Entities come from the default span matcher, which is asked for the four types of CoNLL-2003. Strict
+micro F1 in percent on one half of a CrossNER dev set, without the type "miscellaneous"; the table of types and the gate
+are made from the other half, and "gate" asks where that half says that it helps. "asked" is the share of entities that
+the model was asked about.
+"""
+
+import argparse
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import spacy
+import torch
+from spacy.language import Language
+from spacy.training import Example
+
+from benchmarks.common import CROSSNER, DATA, labels_of, read_set, report
+from benchmarks.zero_shot import examples_of
+from spacy_openner.alignment import PseudoLabelAlignment_v1, align
+from spacy_openner.gate import calibrate_gate
+from tests.lar_case import gated, llm
+from tests.llm_server import serve
+
+SOURCES = ["person", "organization", "location", "miscellaneous"]
+
+
+def build(url: str, none: str) -> Language:
+    """The default span matcher on source types, and a gate between it and the server."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("open_ner_span", config={"labels": SOURCES, "model": {"precision": "float32"}})
+    first = {"@misc": "spacy-openner.SpanTypeReassigner.v1"}
+    asked = llm(url, concurrency=16, timeout=60.0, max_retries=6)
+    nlp.add_pipe("lar_reassigner", config={"none": none, "unmapped": "drop", "reassigner": gated(first, asked)})
+    return nlp
+
+
+def answers_of(examples: list[Example]) -> dict[str, str]:
+    """The gold type of each mention, by its text, which is all that the server looks at."""
+    return {ent.text: ent.label_ for example in examples for ent in example.reference.ents}
+
+
+def measure(nlp: Language, dev: list[Example], test: list[Example]) -> dict[str, float]:
+    """F1 of the span matcher alone, of the model alone, and of both behind the gate that the dev half chooses."""
+    pipe = nlp.get_pipe("lar_reassigner")
+    gate = calibrate_gate(nlp, dev, min_cases=5).gate
+    scores: dict[str, float] = {}
+    for name, below, chosen in (("direct", 0.0, {}), ("always", 1.01, {}), ("below 0.5", 0.5, {}), ("gate", 0.0, gate)):
+        pipe.reassigner.below, pipe.gate = below, chosen
+        before = pipe.tally.entities, pipe.tally.decided["llm"]
+        fresh = [Example(example.predicted.copy(), example.reference) for example in test]
+        scores[name] = 100 * (nlp.evaluate(fresh, batch_size=1000)["openner_f"] or 0.0)
+        asked = pipe.tally.decided["llm"] - before[1]
+        scores[f"{name} asked"] = asked / max(1, pipe.tally.entities - before[0])
+    return scores
+
+
+def throughput(n: int, latency: float, concurrency: int) -> dict[str, Any]:
+    """Seconds that n entities take, each a request of its own, and how much more that is than must be."""
+    names = {f"Name{i}": "politician" for i in range(n)}
+    with serve(gold=names, delay=latency) as server:
+        nlp = spacy.blank("en")
+        nlp.add_pipe("entity_ruler").add_patterns([{"label": "person", "pattern": name} for name in names])
+        asked = llm(server.url, concurrency=concurrency, entities_per_request=1, timeout=60.0)
+        nlp.add_pipe("lar_reassigner", config={"table": {"politician": "person"}, "reassigner": asked})
+        list(nlp.pipe(f"{name} again" for name in names if int(name[4:]) < concurrency))
+        begun = time.perf_counter()
+        list(nlp.pipe(f"{name} left" for name in names))
+        seconds = time.perf_counter() - begun
+    least = latency * n / concurrency
+    return {"entities": n, "latency": latency, "concurrency": concurrency, "seconds": seconds, "ratio": seconds / least}
+
+
+def main() -> None:
+    """Measure each accuracy, then the throughput."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--set", choices=CROSSNER, default="politics")
+    parser.add_argument("--accuracies", type=float, nargs="+", default=[0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+    parser.add_argument("--none", choices=["drop", "keep", "never"], default="drop", help="see lar_reassigner")
+    parser.add_argument("--entities", type=int, default=1000, help="of the throughput; 0 to leave it out")
+    parser.add_argument("--concurrency", type=int, nargs="+", default=[4, 8, 16])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    lines = read_set(f"crossner_{args.set}", "dev", args.data)
+    random.Random(0).shuffle(lines)
+    rows = []
+    with serve() as server:
+        nlp = build(server.url, args.none)
+        examples = examples_of(nlp, lines)
+        dev, test = examples[: len(examples) // 2], examples[len(examples) // 2 :]
+        pipe = nlp.get_pipe("lar_reassigner")
+        pipe.table = align(nlp, dev, PseudoLabelAlignment_v1(), before="lar_reassigner")
+        for target, each in pipe.table.targets.items():
+            print(f"{target} -> {each.source}  {each.counts}")
+        server.behaviour.gold = answers_of(examples)
+        for accuracy in args.accuracies:
+            server.behaviour.accuracy = accuracy
+            rows.append({"accuracy": accuracy, **measure(nlp, dev, test)})
+    speeds = [throughput(args.entities, 0.2, n) for n in args.concurrency] if args.entities else []
+    report(rows, args.output, set=args.set, labels=labels_of(lines), throughput=speeds)
+    for row in speeds:
+        print(row)
+
+
+if __name__ == "__main__":
+    main()

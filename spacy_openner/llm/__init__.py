@@ -1,0 +1,1 @@
+"""Asking large language models over the network."""
