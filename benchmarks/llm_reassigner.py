@@ -53,9 +53,10 @@ def measure(nlp: Language, dev: list[Example], test: list[Example]) -> dict[str,
     scores: dict[str, float] = {}
     for name, below, chosen in (("direct", 0.0, {}), ("always", 1.01, {}), ("below 0.5", 0.5, {}), ("gate", 0.0, gate)):
         pipe.reassigner.below, pipe.gate = below, chosen
-        fresh = [Example(example.predicted.copy(), example.reference) for example in test]
-        scores[name] = 100 * (nlp.evaluate(fresh, batch_size=1000)["openner_f"] or 0.0)
-        by = [each.by for example in fresh for each in decisions(example.predicted)]
+        docs = list(nlp.pipe(example.predicted.copy() for example in test))
+        pairs = [Example(doc, example.reference) for doc, example in zip(docs, test, strict=True)]
+        scores[name] = 100 * (pipe.score(pairs)["openner_f"] or 0.0)
+        by = [each.by for doc in docs for each in decisions(doc)]
         scores[f"{name} asked"] = by.count("llm") / max(1, len(by))
     return scores
 
