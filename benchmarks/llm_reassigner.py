@@ -23,6 +23,7 @@ from spacy.training import Example
 from benchmarks.common import CROSSNER, DATA, labels_of, read_set, report
 from benchmarks.zero_shot import examples_of
 from spacy_openner.alignment import PseudoLabelAlignment_v1, align
+from spacy_openner.decisions import decisions
 from spacy_openner.gate import calibrate_gate
 from tests.lar_case import gated, llm
 from tests.llm_server import serve
@@ -52,11 +53,11 @@ def measure(nlp: Language, dev: list[Example], test: list[Example]) -> dict[str,
     scores: dict[str, float] = {}
     for name, below, chosen in (("direct", 0.0, {}), ("always", 1.01, {}), ("below 0.5", 0.5, {}), ("gate", 0.0, gate)):
         pipe.reassigner.below, pipe.gate = below, chosen
-        before = pipe.tally.entities, pipe.tally.decided["llm"]
-        fresh = [Example(example.predicted.copy(), example.reference) for example in test]
-        scores[name] = 100 * (nlp.evaluate(fresh, batch_size=1000)["openner_f"] or 0.0)
-        asked = pipe.tally.decided["llm"] - before[1]
-        scores[f"{name} asked"] = asked / max(1, pipe.tally.entities - before[0])
+        docs = list(nlp.pipe(example.predicted.copy() for example in test))
+        pairs = [Example(doc, example.reference) for doc, example in zip(docs, test, strict=True)]
+        scores[name] = 100 * (pipe.score(pairs)["openner_f"] or 0.0)
+        by = [each.by for doc in docs for each in decisions(doc)]
+        scores[f"{name} asked"] = by.count("llm") / max(1, len(by))
     return scores
 
 
