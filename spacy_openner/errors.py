@@ -163,7 +163,7 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
     ),
     "O114": (
         CheckpointError,
-        "The package has no generative model of its own (looked in {places}). Name one: "
+        "The generator of the package is not there (looked in {places}). Install the package again, or name one: "
         'config={{"model": {{"name": "DIRECTORY_OR_HUB_NAME"}}}}; or start a new one: `encoder` at initialize.',
     ),
     "O115": (

@@ -6,15 +6,17 @@ import torch
 
 from spacy_openner.errors import CheckpointError
 from spacy_openner.models import generator as generators
-from spacy_openner.models import int8_rows
+from spacy_openner.models import int8_rows, sources
 from spacy_openner.models.fresh_generator import warm_started
 from tests import tiny
 from tests.test_gner_generator import pipeline
 
 
-def test_missing_and_damaged_models_are_named(tmp_path, t5):
-    with pytest.raises(CheckpointError, match=r"O114.*Name one"):
-        pipeline("")("Hi")
+def test_missing_and_damaged_models_are_named(tmp_path, t5, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(sources, "PACKAGE", tmp_path)
+        with pytest.raises(CheckpointError, match=r"O114.*name one"):
+            pipeline("")("Hi")
     with pytest.raises(CheckpointError, match="O113"):
         pipeline(tmp_path / "nowhere")("Hi")
     with pytest.raises(CheckpointError, match=r"O113.*config\.json"):
