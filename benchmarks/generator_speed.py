@@ -2,7 +2,7 @@
 
     python -m benchmarks.generator_speed MODEL --batches 1 4 16 --sentences 32 --output generator_speed.json
 
-MODEL is a directory of a generative model whose tags are plausible: a trained one. Seconds a sentence; "drafted" has
+MODEL is a directory of a generative model whose tags are plausible when it writes freely: one trained on whole answers. Seconds a sentence; "drafted" has
 the model's own answers as drafts, which is the best that an earlier component could give. Passes and pieces fed are
 counted for each sentence.
 """

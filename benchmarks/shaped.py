@@ -58,7 +58,8 @@ def main() -> None:
     fix_random_seed(0)
     tokenizer_of(args.corpus).save_pretrained(args.target / "tokenizer")
     nlp = spacy.blank("en")
-    pipe = nlp.add_pipe("gner_generator")
+    # Whole answers, so that plain `generate` writes what it should and ends where it should.
+    pipe = nlp.add_pipe("gner_generator", config={"loss": "answer"})
     config = {
         "model_type": "t5",
         **SIZES[args.size],
