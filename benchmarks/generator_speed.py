@@ -23,7 +23,7 @@ from spacy_openner.models import tagging
 from spacy_openner.models.generator import Generator
 from spacy_openner.models.jobs import Question, Settings
 from spacy_openner.models.words import Words
-from spacy_openner.prompts.gner import INSTRUCTION, GNERPrompt, GNERPrompt_v1
+from spacy_openner.prompts.gner import GNERPrompt, GNERPrompt_v1
 
 Rows = list[dict[str, Any]]
 
@@ -76,7 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--instruction", default=INSTRUCTION)
+    parser.add_argument("--instruction", help="what the model's files name, else the published one, if not given")
     parser.add_argument("--set", default="conll2003")
     parser.add_argument("--sentences", type=int, default=32)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16])
@@ -93,7 +93,7 @@ def main() -> None:
     labels = labels_of(rows)
     chosen = [row for row in rows if len(row["tokens"]) > 3]
     questions = questions_of(random.Random(0).sample(chosen, args.sentences), labels)
-    prompt = GNERPrompt_v1(args.instruction)
+    prompt = GNERPrompt_v1(args.instruction).fitting(generator.instruction)
     table = []
     for batch in args.batches:
         systems, tallies = systems_of(generator, prompt, questions, batch)

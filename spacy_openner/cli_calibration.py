@@ -206,12 +206,17 @@ def calibrate_pipeline(
     options = {"precision": precision, "one_threshold": one_threshold, "min_gold": min_gold, "types": types}
     result = calibrate(nlp, shown(docs), component or COMPONENT, **options)
     text = json.dumps(calibration_record(result), ensure_ascii=False) if as_json else render_calibration(result)
+    apply(nlp, result)
+    deliver(nlp, text, "" if as_json else render_settings(result), output)
+
+
+def deliver(nlp: "Language", text: str, settings: str, output: Path | None) -> None:
+    """Print a result; save the pipeline, to which it is applied, or print what to put into a config instead."""
     typer.echo(text.encode())
     if output is not None:
-        apply(nlp, result)
         nlp.to_disk(output)
-    elif not as_json:
-        typer.echo(f"\n{render_settings(result)}".encode())
+    elif settings:
+        typer.echo(f"\n{settings}".encode())
 
 
 def calibrate_filter(
@@ -231,12 +236,8 @@ def calibrate_filter(
     options = {"recall": recall, "per_type": per_type, "min_gold": min_gold, "types": types}
     result = calibrate_types(nlp, shown(docs), component or COMPONENT, **options)
     text = json.dumps(filter_record(result), ensure_ascii=False) if as_json else render_filter(result)
-    typer.echo(text.encode())
-    if output is not None:
-        apply_types(nlp, result)
-        nlp.to_disk(output)
-    elif not as_json:
-        typer.echo(f"\n{render_settings(result)}".encode())
+    apply_types(nlp, result)
+    deliver(nlp, text, "" if as_json else render_settings(result), output)
 
 
 def has_gate(nlp: "Language", component: str) -> bool:
@@ -252,12 +253,9 @@ def calibrate_its_gate(
     from .gate import apply_gate, calibrate_gate
 
     result = calibrate_gate(nlp, shown(docs), component, min_cases=min_cases)
-    typer.echo((gate_record(result) if as_json else render_gate(result)).encode())
     apply_gate(nlp, result)
-    if output is not None:
-        nlp.to_disk(output)
-    elif not as_json:
-        typer.echo(f"\ngate = {json.dumps(result.gate, ensure_ascii=False)}".encode())
+    settings = "" if as_json else f"gate = {json.dumps(result.gate, ensure_ascii=False)}"
+    deliver(nlp, gate_record(result) if as_json else render_gate(result), settings, output)
 
 
 def measure_reliability(

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from spacy.tokens import Doc
 
 from .errors import error
+from .types import SCORES
 
 # Attributes of a span group; the first three are in step with its spans.
 SOURCES, DECIDED_BY, REASONS, DROPPED = "sources", "decided_by", "reasons", "dropped"
-SCORES = "scores"
 
 
 class Decision(NamedTuple):

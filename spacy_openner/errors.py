@@ -99,6 +99,11 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "`loss` is 'choices', which teaches tags of words, but the prompt's answers are of another kind ({target!r}). "
         "Set `loss` to 'answer'.",
     ),
+    "O017": (
+        SettingError,
+        "{name!r} has no labels, and its `classification` trains a classifier of these. Set `labels`, or "
+        "`classification` to 0.",
+    ),
     # Checkpoints
     "O101": (
         CheckpointError,

@@ -4,8 +4,8 @@ from typing import NamedTuple, Protocol
 
 import torch
 
-EXPLANATIONS = "explanations"
-"""Where the attrs of a span group say why its spans are what they are, in step with them."""
+# What the attrs of a span group say of its spans, in step with them: probabilities, and why they are what they are.
+SCORES, EXPLANATIONS = "scores", "explanations"
 
 
 class Candidate(NamedTuple):

@@ -37,7 +37,7 @@ def lar_nlp(reassigner: dict | None = None, **config) -> Language:
 
 def llm(url: str, *, entities_per_request: int = 8, context: int = 200, **client) -> dict:
     """The config of an LLMReassigner."""
-    settings = {"model": "tiny", "base_url": url, "timeout": 2.0, "max_wait": 2.0, **client}
+    settings = {"model": "tiny", "base_url": url, "timeout": 30.0, "max_wait": 2.0, **client}
     return {
         "@misc": "spacy-openner.LLMReassigner.v1",
         "client": {"@misc": "spacy-openner.LLMClient.v1", **settings},

@@ -13,9 +13,9 @@ from spacy_openner.errors import MissingExtra, SettingError
 from spacy_openner.models import generator as generators
 from spacy_openner.models import gliner_checkpoint
 from spacy_openner.models.fresh_generator import TAGS, warm_started
-from spacy_openner.models.teaching import Exercise, type_loss
 from spacy_openner.prompts.gner import INSTRUCTION, GNERPrompt_v1
 from spacy_openner.prompts.toner import ToNERPrompt_v1
+from spacy_openner.training.losses import type_classification
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
 from tests import tiny
 from tests.test_gner_generator import PROMPT, pipeline
@@ -127,6 +127,18 @@ def test_types_are_learnt_beside_answers(t5, tmp_path):
     assert loaded.update(examples(loaded), sgd=optimizer)["gner_generator"] < first
 
 
+def test_a_classifier_needs_labels_and_no_initialize(t5):
+    nlp = pipeline(t5, labels=[], loss="answer", classification=0.1)
+    with pytest.raises(SettingError, match="O017"):
+        nlp.initialize(list)
+    nlp.get_pipe("gner_generator").labels = ["person", "city"]
+    nlp.update(examples(nlp), sgd=LayerwiseAdam_v1(1e-3))
+    # Another number of types: another classifier.
+    nlp.get_pipe("gner_generator").labels = ["person", "city", "river"]
+    nlp.update(examples(nlp), sgd=LayerwiseAdam_v1(1e-3))
+    assert nlp.get_pipe("gner_generator").model.shims[0].classifier.out_features == 3
+
+
 def test_what_rows_of_further_tasks_ask_and_answer(t5):
     nlp = pipeline(t5, labels=["person", "city"], decoding="free", loss="answer", prompt=TONER, recognition=1.0)
     pipe = nlp.get_pipe("gner_generator")
@@ -141,16 +153,15 @@ def test_what_rows_of_further_tasks_ask_and_answer(t5):
     assert ids in [each[: len(ids)].tolist() for each in batch.ids]
 
 
-def test_the_loss_of_types_is_the_papers(t5):
+def test_the_loss_of_types_is_the_papers():
     """Equation 5, by a plain formula: absent types cost by high scores, present ones by low ones, unknown ones not."""
     marks = torch.tensor([[1, -1, 0], [-1, -1, 1]])
-    exercise = Exercise(torch.zeros(2, 1), torch.ones(2, 1), [], [], 0.5, marks)
     scores = torch.tensor([[0.3, -1.2, 9.0], [0.1, 2.0, -0.7]])
     rows = [
         math.log(1 + math.exp(-1.2)) + math.log(1 + math.exp(-0.3)),
         math.log(1 + math.exp(0.1) + math.exp(2.0)) + math.log(1 + math.exp(0.7)),
     ]
-    assert type_loss(exercise, scores).item() == pytest.approx(sum(rows) / 2, rel=1e-5)
+    assert type_classification(scores, marks == 1, marks == -1).item() == pytest.approx(sum(rows), rel=1e-5)
 
 
 def test_marks_are_of_the_window_and_unknown_where_annotation_is(t5):
@@ -257,6 +268,8 @@ def test_a_decoder_on_a_pretrained_encoder(tmp_path):
 
 def test_a_decoder_on_the_encoder_of_a_span_matcher(tiny_path):
     generator = warm_started(tiny_path, layers=1)
+    layer = generator.network.decoder.bert.encoder.layer[0]
+    assert torch.equal(layer.crossattention.self.query.weight, layer.attention.self.query.weight)
     matcher = gliner_checkpoint.load(tiny_path)
     given, taken = matcher.network.encoder.state_dict(), generator.network.encoder.state_dict()
     assert taken

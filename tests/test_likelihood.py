@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from spacy_openner.models.generator import load
-from spacy_openner.models.likelihood import answer_pieces, log_likelihoods
+from spacy_openner.models.likelihood import log_likelihoods
 from tests import tiny
 
 PROMPTS = ["Marie Curie won the Nobel Prize", "Hi", tiny.SENTENCES[3]]
@@ -13,7 +13,7 @@ ANSWERS = [["person : Curie -> person", "a"], [], ["a -> person", "a -> award or
 
 def directly(generator, prompt, answer):
     ids, mask = generator.read([prompt])
-    pieces = answer_pieces(generator, answer)
+    pieces = generator.spell(answer)
     with torch.no_grad():
         if generator.causal:
             whole = torch.cat([ids, torch.tensor([pieces])], 1)

@@ -59,7 +59,7 @@ def client():
     made = []
 
     def make(url, **settings):
-        made.append(LLMClient_v1("tiny", base_url=url, **{"timeout": 2.0, "max_wait": 2.0, **settings}))
+        made.append(LLMClient_v1("tiny", base_url=url, **{"timeout": 30.0, "max_wait": 2.0, **settings}))
         return made[-1]
 
     yield make
@@ -105,14 +105,15 @@ def test_equal_questions_are_asked_once(client):
     ],
 )
 def test_what_passes_is_tried_again(client, fault, kind):
+    timeout = 0.5 if fault == "timeout" else 30.0  # a busy machine is slow, which is no fault of the server
     with serve(answer=echo, script=[fault, fault]) as server:
-        asked = client(server.url, timeout=0.5)
+        asked = client(server.url, timeout=timeout)
         assert values(asked.ask([ask("a")])) == ["a"]
         assert len(server.requests) == 3
         assert dict(asked.report.faults) == {kind: 2}
         assert not asked.report.failures
     with serve(answer=echo, script=[fault] * 9) as server:
-        asked = client(server.url, timeout=0.5, max_retries=1)
+        asked = client(server.url, timeout=timeout, max_retries=1)
         (failure,) = asked.ask([ask("a")])
         assert isinstance(failure, Failure)
         assert failure.kind == kind
@@ -182,10 +183,10 @@ def test_waits_double():
 
 
 def test_time_limit_is_on_the_whole_request(client):
-    with serve(answer=echo, delay=5.0) as server:
+    with serve(answer=echo, delay=30.0) as server:
         begun = time.monotonic()
         assert values(client(server.url, timeout=0.3, max_retries=0).ask([ask("a")])) == ["timeout"]
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 15
 
 
 def test_concurrency_has_a_limit(client):

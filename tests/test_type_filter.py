@@ -2,18 +2,19 @@
 
 import multiprocessing
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
 import spacy
-from spacy.tokens import Doc, DocBin, Span
+from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 
 from spacy_openner.components.type_filter import TypeFilter
 from spacy_openner.errors import CheckpointError, OpenNerWarning, SettingError
 from spacy_openner.training.losses import TypeLoss_v1
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
-from tests import tiny
+from tests import test_training, tiny
 
 TYPES = ["person", "city", "company"]
 TEXTS = [
@@ -55,16 +56,7 @@ def make(static_path):
     return build
 
 
-def example(nlp, text, spans, *, key="openner", types=TYPES):
-    reference = Doc(nlp.vocab, text.split())
-    gold = [Span(reference, a, b, label=label) for a, b, label in spans]
-    if key:
-        reference.spans[key] = gold
-    else:
-        reference.ents = gold
-    if types is not None:
-        reference._.openner_labels = types
-    return Example(Doc(nlp.vocab, text.split()), reference)
+example = partial(test_training.example, types=TYPES)
 
 
 def kept(doc):

@@ -8,9 +8,8 @@ from spacy.tokens import Doc, Span, SpanGroup
 
 from ..decoding.spans import flat_beside
 from ..errors import warn
-from ..types import EXPLANATIONS, Candidate
+from ..types import EXPLANATIONS, SCORES, Candidate
 
-SCORES = "scores"
 ORIGIN = "openner"
 
 Entity = tuple[int, int, str]

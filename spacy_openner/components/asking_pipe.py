@@ -32,6 +32,8 @@ class AskingPipe(Pipe):
     """
 
     SETTINGS: ClassVar[tuple[str, ...]] = ("threshold", "label_thresholds", "spans_key", "batch_tokens")
+    NO_LABELS: ClassVar[str] = "W001"
+    """The warning when nobody says what to ask for."""
     LEAST: ClassVar[float] = 0.0
     """The lowest score, and the lowest threshold; the highest is 1."""
 
@@ -164,7 +166,7 @@ class AskingPipe(Pipe):
         asked = [doc_labels.read(doc, self._labels) for doc in docs]
         if not self._warned and not len(self._labels) and any(labels is self._labels for labels in asked):
             self._warned = True
-            warn("W001", name=self.name)
+            warn(self.NO_LABELS, name=self.name)
         return asked
 
     # What is saved of the settings: only what changed after the config set them.

@@ -19,9 +19,10 @@ from ..models import tagging
 from ..models.fresh_generator import from_config, warm_started
 from ..models.jobs import Prompt, RecognisingPrompt
 from ..models.matching import Lesson
-from ..models.teaching import LOSSES, Exercise, Tasks, exercises, loss_of, type_loss
+from ..models.teaching import LOSSES, Exercise, Tasks, exercises, loss_of
 from ..models.words import doc_words
 from ..prompts.gner import GNERPrompt_v1
+from ..training.losses import type_classification
 from ..training.sampling import Sampler
 from ..types import Candidate
 from .config_keys import check_config_keys
@@ -293,9 +294,15 @@ class GnerGenerator(TrainablePipe, OpenNerPipe):
             shim.generator.network.config.openner_instruction = self.prompt.instruction
         if lora is not None:
             shim.adapt(lora)
-        if self.classification:
-            shim.classify(len(self.labels))
+        self._classify()
         _ = shim.generator
+
+    def _classify(self) -> None:
+        """Have a classifier of the labels, where one is to be trained."""
+        if self.classification:
+            if not self.labels:
+                raise error("O017", name=self.name)
+            self.model.shims[0].classify(len(self.labels))
 
     def _lessons(self, examples: Sequence[Example]) -> list[Lesson]:
         found = super()._lessons(examples)
@@ -306,6 +313,7 @@ class GnerGenerator(TrainablePipe, OpenNerPipe):
         prompt = self.prompt.fitting(generator.instruction)
         if self.loss == "choices" and prompt.target != "bio":
             raise error("O016", target=prompt.target)
+        self._classify()
         classes = self.labels if self.classification else ()
         return exercises(generator, prompt, lessons, Tasks(self.loss, self.recognition, classes), self.batch_tokens)
 
@@ -319,7 +327,9 @@ class GnerGenerator(TrainablePipe, OpenNerPipe):
         leaves = [each.detach().requires_grad_() for each in scores]
         loss = loss_of(batch, leaves[0])
         if self.classification:
-            loss = loss + self.classification * type_loss(batch, leaves[1])
+            marks = batch.marks.to(leaves[1].device)
+            told_apart = type_classification(leaves[1], marks == 1, marks == -1)
+            loss = loss + self.classification * told_apart * batch.share
         loss.backward()
         return float(loss.detach()), [leaf.grad for leaf in leaves]
 

@@ -17,8 +17,8 @@ from ..gold import gold_key
 from ..models.hf_shim import pack, unpack
 from ..prompts.lar import NONE
 from ..reassigners import Case, Choice, Reassigner, Types
-from ..types import Candidate
-from .annotate import SCORES, annotate
+from ..types import SCORES, Candidate
+from .annotate import annotate
 from .config_keys import check_config_keys
 from .open_ner_pipe import SCORE_WEIGHTS, OpenNerPipe
 

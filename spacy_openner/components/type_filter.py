@@ -16,7 +16,7 @@ from .. import labels as doc_labels
 from ..data.align import judge_types, types_of
 from ..decoding.types import Choice
 from ..descriptions import propose, type_text
-from ..errors import error, warn
+from ..errors import error
 from ..models import type_matching
 from ..models.type_matching import TypeBatch, TypeLesson, TypeQuestion
 from ..models.words import doc_sentences
@@ -145,6 +145,7 @@ class TypeFilter(TrainablePipe):
         "spans_key",
         "batch_tokens",
     )
+    NO_LABELS: ClassVar[str] = "W012"
     LEAST: ClassVar[float] = -1.0
 
     def __init__(
@@ -228,13 +229,6 @@ class TypeFilter(TrainablePipe):
             kept = self.choose(prediction)
             chosen = doc_labels.Labels(tuple(names[i] for i in kept), tuple(descriptions[i] for i in kept))
             doc_labels.write(doc, chosen, dict(zip(names, prediction.scores.tolist(), strict=True)))
-
-    def _asked(self, docs: Sequence[Doc]) -> list[doc_labels.Labels]:
-        asked = [doc_labels.read(doc, self._labels) for doc in docs]
-        if not self._warned and not len(self._labels) and any(labels is self._labels for labels in asked):
-            self._warned = True
-            warn("W012", name=self.name)
-        return asked
 
     def _question(self, doc: Doc, labels: doc_labels.Labels) -> TypeQuestion:
         texts = [type_text(*each) for each in self._described(labels).items()]

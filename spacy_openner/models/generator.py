@@ -58,6 +58,17 @@ class Generator:
         return int(ids[0] if isinstance(ids, list) else ids)
 
     @property
+    def vocabulary(self) -> range:
+        """All pieces that may be said."""
+        return range(int(self.network.get_output_embeddings().weight.shape[0]))
+
+    def spell(self, answer: str) -> list[int]:
+        """A whole answer in pieces, its end included."""
+        # After a causal prompt, byte-level tokenizers read the answer's first word with the space before it.
+        lead = " " if self.causal and self.chunks.spaced else ""
+        return [*self.tokenizer(lead + answer, add_special_tokens=False)["input_ids"], self.end]
+
+    @property
     def limit(self) -> int:
         """The most pieces of a prompt, and of an answer; of both together for a causal model."""
         config = self.network.config

@@ -4,14 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from .decoders import HFDecoder, decoder_class
 from .generator import Generator
-
-
-def answer_pieces(generator: Generator, answer: str) -> list[int]:
-    """A whole answer in pieces, its end included."""
-    # After a causal prompt, byte-level tokenizers read the answer's first word with the space before it.
-    lead = " " if generator.causal and generator.chunks.spaced else ""
-    return [*generator.tokenizer(lead + answer, add_special_tokens=False)["input_ids"], generator.end]
 
 
 def log_likelihoods(
@@ -27,7 +21,7 @@ def log_likelihoods(
     batch_tokens (int): The most pieces of prompts in a batch, padding included.
     RETURNS (list[list[float]]): In step with the answers.
     """
-    encoded = [[answer_pieces(generator, each) for each in some] for some in answers]
+    encoded = [[generator.spell(each) for each in some] for some in answers]
     found: list[list[float]] = [[] for _ in prompts]
     sizes = [len(ids) for ids in generator.tokenizer(list(prompts))["input_ids"]] if prompts else []
     with torch.inference_mode():
@@ -41,25 +35,22 @@ def log_likelihoods(
                 pieces = [encoded[rows[i]][turn] for i in here]
                 fed = [[first[i], *each[:-1]] for i, each in zip(here, pieces, strict=True)]
                 decoder.feed(here, fed, [0] * len(here))
-                for i, value in zip(here, _sums(generator, decoder, pieces), strict=True):
-                    found[rows[i]].append(value)
+                for i, values in zip(here, piece_log_probs(generator, decoder, pieces), strict=True):
+                    found[rows[i]].append(sum(values))
     return found
 
 
-def _sums(generator: Generator, decoder: object, pieces: Sequence[Sequence[int]]) -> list[float]:
-    """Log probabilities of the pieces of each row, summed, after the pass that was fed them."""
-    vocabulary = range(int(generator.network.get_input_embeddings().weight.shape[0]))
+def piece_log_probs(generator: Generator, decoder: HFDecoder, pieces: Sequence[Sequence[int]]) -> list[list[float]]:
+    """Log probabilities of the pieces of each row, among the whole vocabulary, after the pass that was fed them."""
     places = [(row, place) for row, each in enumerate(pieces) for place in range(len(each))]
     wanted = torch.tensor([piece for each in pieces for piece in each])
-    logits = decoder.logits(places, vocabulary).float().cpu()  # type: ignore[attr-defined]
+    logits = decoder.logits(places, generator.vocabulary).float().cpu()
     log_probs = logits.log_softmax(-1).gather(1, wanted[:, None])[:, 0]
-    return [float(part.sum()) for part in log_probs.split([len(each) for each in pieces])]
+    return [part.tolist() for part in log_probs.split([len(each) for each in pieces])]
 
 
 def _batches(generator: Generator, sizes: Sequence[int], n_answers: Sequence[int], budget: int) -> Iterator[list[int]]:
     """Group prompts, those with the most answers first; one by one where a model's rows cannot share passes."""
-    from .decoders import decoder_class
-
     together = decoder_class(generator.network).ragged
     batch: list[int] = []
     longest = 0

@@ -11,6 +11,7 @@ from ..decoding.tries import O_TAG, Tagset, Word, allowed_next
 from ..prompts.gner import key
 from .generator import Generator
 from .jobs import Prompt
+from .likelihood import piece_log_probs
 
 
 class Heard(NamedTuple):
@@ -163,7 +164,4 @@ def _pieces_log_probs(
         return []
     decoder = generator.start(ids, mask)
     decoder.feed([0], [[*generator.first(ids), *pieces[:-1]]], [0])
-    vocabulary = range(int(generator.network.get_output_embeddings().weight.shape[0]))
-    logits = decoder.logits([(0, place) for place in range(len(pieces))], vocabulary).float()
-    chosen = torch.log_softmax(logits, -1)[torch.arange(len(pieces)), torch.tensor(pieces, device=logits.device)]
-    return [float(value) for value in chosen]
+    return piece_log_probs(generator, decoder, [pieces])[0]

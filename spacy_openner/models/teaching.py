@@ -72,8 +72,7 @@ class Exercise(NamedTuple):
         decoder = generator.start(self.ids, self.mask)
         found = [] if classifier is None else [classifier(decoder.pooled).float()]
         decoder.feed(range(len(self.fed)), self.fed, [0] * len(self.fed))
-        vocabulary = range(int(generator.network.get_input_embeddings().weight.shape[0]))
-        return [decoder.logits(self.places, self.columns or list(vocabulary)).float(), *found]
+        return [decoder.logits(self.places, self.columns or generator.vocabulary).float(), *found]
 
     @property
     def columns(self) -> list[int]:
@@ -141,20 +140,6 @@ def loss_of(exercise: Exercise, logits: Tensor) -> Tensor:
     return (losses * torch.tensor(weights, device=logits.device)).sum()
 
 
-def type_loss(exercise: Exercise, logits: Tensor) -> Tensor:
-    """The loss of the classifier, averaged over texts (ToNER, equation 5, with the signs of the authors' code).
-
-    Of the types that a text holds the lowest scores cost most, of the others the highest ones.
-    """
-    marks = exercise.marks.to(logits.device)
-    zero = torch.zeros(len(marks), 1, device=logits.device)
-    found = zero.sum()
-    for sign in (1, -1):
-        scores = (-sign * logits).masked_fill(marks != sign, float("-inf"))
-        found = found + torch.logsumexp(torch.cat([zero, scores], 1), 1).sum()
-    return found * exercise.share
-
-
 def _row(generator: Generator, prompt: Prompt, question: Question, lesson: Lesson, job: Job, tasks: Tasks) -> Row:
     """What a window of a text is asked, and what is right to answer."""
     words = shown(generator, lesson.words.texts[job.first : job.last])
@@ -178,16 +163,13 @@ def _row(generator: Generator, prompt: Prompt, question: Question, lesson: Lesso
 
 def _explanations(lesson: Lesson, job: Job, tags: Sequence[int]) -> list[str]:
     """Why the entities of a window are what they are, in order."""
-    taught = sorted((a - job.first, b - job.first, label) for a, b, label in lesson.explanations)
-    place = {(a, b, label): lesson.explanations[a + job.first, b + job.first, label] for a, b, label in taught}
-    tagset = Tagset(len(job.types))
-    return [place.get((a, b, job.types[label]), "") for a, b, label in tagset.spans(tags)]
+    spans = Tagset(len(job.types)).spans(tags)
+    return [lesson.explanations.get((job.first + a, job.first + b, job.types[label]), "") for a, b, label in spans]
 
 
 def _spelt(generator: Generator, answer: str, unknown: set[int]) -> tuple[list[int], list[Choice]]:
     """An answer in pieces, each of which is to be chosen from the whole vocabulary."""
-    lead = " " if generator.chunks.spaced and generator.causal else ""
-    pieces = [*generator.tokenizer(lead + answer, add_special_tokens=False)["input_ids"], generator.end]
+    pieces = generator.spell(answer)
     # Whose piece is whose is not known here: a text with a gap in its annotation teaches nothing.
     places = () if unknown else enumerate(pieces)
     return pieces, [Choice(place, (), piece) for place, piece in places]

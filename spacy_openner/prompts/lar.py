@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import error
+from .gner import CAUSAL, check_causal
 
 NONE = "none"
 """What an entity is that has none of the target types."""
@@ -18,7 +19,6 @@ Source types: {sources}.
 Target types: {targets}.
 Text: {text}"""
 PLACEHOLDER = re.compile(r"\{(sources|targets|text)\}")
-CAUSAL = "[INST] {prompt} [/INST]"
 
 
 class Line(NamedTuple):
@@ -83,12 +83,10 @@ def LARPrompt_v1(instruction: str = INSTRUCTION, causal: str = CAUSAL) -> LARPro
     RETURNS (LARPrompt): Renders questions and answers, and reads answers.
     RAISES (SettingError): When a placeholder is missing.
     """
-    for name, text, needed in (
-        ("instruction", instruction, ("{sources}", "{targets}", "{text}")),
-        ("causal", causal, ("{prompt}",)),
-    ):
-        if any(place not in text for place in needed):
-            raise error("O001", name=name, value=text, allowed=f"a text with {' and '.join(needed)}")
+    needed = ("{sources}", "{targets}", "{text}")
+    if any(place not in instruction for place in needed):
+        raise error("O001", name="instruction", value=instruction, allowed=f"a text with {' and '.join(needed)}")
+    check_causal(causal)
     return LARPrompt(instruction, causal)
 
 

@@ -77,11 +77,20 @@ class TypeLoss(NamedTuple):
         loss = ((every - logits) * (present & known)).sum()
         if self.level:
             shifted = (scores - self.zero) / self.temperature
-            loss = (
-                loss
-                + self.level * (_one_beside(shifted, known & ~present) + _one_beside(-shifted, known & present)).sum()
-            )
+            loss = loss + self.level * type_classification(shifted, known & present, known & ~present)
         return loss
+
+
+def type_classification(scores: torch.Tensor, present: torch.Tensor, absent: torch.Tensor) -> torch.Tensor:
+    """Sum the loss of telling types apart over texts (ToNER, equation 5, with the signs of the authors' code).
+
+    Of the types that a text holds the lowest scores cost most, of the others the highest ones.
+
+    scores (torch.Tensor): *Shape:* (texts, types).
+    present, absent (torch.Tensor): Which types are there, and which are known not to be. *Shape:* as `scores`.
+    RETURNS (torch.Tensor): A scalar.
+    """
+    return (_one_beside(scores, absent) + _one_beside(-scores, present)).sum()
 
 
 def _one_beside(logits: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
