@@ -29,7 +29,7 @@ SIZES = {
     "t5-small": {"d_model": 512, "d_kv": 64, "d_ff": 2048, "num_layers": 6, "num_heads": 8},
     "t5-base": {"d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12},
 }
-TRAINED = {"d_model": 256, "d_kv": 64, "d_ff": 1024, "num_layers": 3, "num_heads": 4}
+TRAINED = {"d_model": 128, "d_kv": 64, "d_ff": 512, "num_layers": 2, "num_heads": 4}
 VOCABULARY = 32_128
 
 

@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 from . import __version__
 from .cli_alignment import align_types
 from .cli_calibration import calibrate_pipeline, measure_reliability
+from .cli_llm import annotate_texts, explain_texts
 from .data.command import convert_files
 from .data.files import read_lines
 from .errors import OpenNerError, OpenNerWarning, error
@@ -296,6 +297,8 @@ def find(
 app.command("convert")(reported()(convert_files))
 app.command("calibrate")(reported()(calibrate_pipeline))
 app.command("align")(reported()(align_types))
+app.command("annotate")(reported()(annotate_texts))
+app.command("explain")(reported()(explain_texts))
 app.command("reliability")(reported()(measure_reliability))
 
 

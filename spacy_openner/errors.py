@@ -260,6 +260,11 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "doc that it has processed.",
     ),
     # Language models over the network
+    "O511": (
+        DataError,
+        "The language model {model!r} answered for no text: {reasons}. Check that its server runs and knows the model, "
+        "then run the command again; what was answered is kept.",
+    ),
     "O504": (
         SettingError,
         "There is no key in the environment variable {name!r}. Set it, or name another one (`api_key_env`), or the "

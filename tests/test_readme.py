@@ -60,7 +60,11 @@ def test_commands(line, tmp_path):
         assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
         return
     program = line.replace("python ", f"{shlex.quote(sys.executable)} ", 1)
-    from_root = "scripts/" in line or "spacy project" in line
-    run = subprocess.run(["bash", "-c", program], capture_output=True, text=True, cwd=ROOT if from_root else tmp_path)
+    cwd = ROOT if "scripts/" in line or "spacy project" in line else tmp_path
+    with serve(answer=lambda _: '{"entities": [{"entity": "Oslo", "type": "city"}]}') as server:
+        run = subprocess.run(
+            ["bash", "-c", program.replace(SERVER, server.url)], capture_output=True, text=True, cwd=cwd
+        )
+    assert bool(server.requests) == (SERVER in line)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip()

@@ -160,7 +160,7 @@ def choice_messages(
 def choice_schema(mentions: Sequence[Mention]) -> dict[str, Any]:
     """The JSON schema of the answer to `choice_messages`: for each number one of its letters."""
     numbers = {str(i): {"type": "string", "enum": list(options_of(m))} for i, m in enumerate(mentions, 1)}
-    return _closed({"answers": _closed(numbers)})
+    return closed({"answers": closed(numbers)})
 
 
 def read_choices(value: Mapping[str, Any], mentions: Sequence[Mention]) -> list[str | None]:
@@ -209,7 +209,8 @@ def _object(text: str, mentions: Sequence[Mention], descriptions: Mapping[str, s
     return json.dumps({"text": text, **meanings, "entities": entities}, ensure_ascii=False)
 
 
-def _closed(properties: Mapping[str, Any]) -> dict[str, Any]:
+def closed(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON schema of an object with exactly these keys."""
     return {
         "type": "object",
         "properties": dict(properties),
