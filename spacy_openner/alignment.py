@@ -12,10 +12,11 @@ from spacy.training import Example
 from spacy.util import minibatch
 
 from . import labels as doc_labels
+from .data.files import write_json
 from .errors import error
 from .gold import blank, gold_key, pipes_before, reference
 from .labels import Labels
-from .prompts.lar import NONE
+from .prompts.lar import BECOMES, NONE
 from .scoring import Entity, _has_annotation, _sides
 
 FORMAT = "spacy-openner.alignment.v1"
@@ -76,6 +77,14 @@ class AlignmentTable:
         """All source types that occur or are known."""
         return tuple(dict.fromkeys([*self.sources, *(each.source for each in self.targets.values())]))
 
+    def described(self) -> dict[str, str]:
+        """Each target type with a description that names both: "person -> politician".
+
+        As `labels` with `use_descriptions`, a span matcher reads types together with what they come from, and
+        `prompts.lar_answer` knows the source type of its lines.
+        """
+        return {target: f"{each.source}{BECOMES}{target}" for target, each in self.targets.items()}
+
     def check_targets(self, known: Sequence[str]) -> None:
         """Compare with the types that are wanted.
 
@@ -120,11 +129,7 @@ class AlignmentTable:
 
         RAISES (DataError): When that cannot be done.
         """
-        text = json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n"
-        try:
-            Path(path).write_text(text, encoding="utf8")
-        except OSError as problem:
-            raise error("O407", path=str(path), reason=problem) from problem
+        write_json(Path(path), self.as_dict())
 
     @classmethod
     def load(cls, path: str | Path) -> "AlignmentTable":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .cli_calibration import AsJson, GoldFile, Opt, Pipeline, load, render_rows, shown
+from .data.files import write_json
 from .rendering import one_line
 
 if TYPE_CHECKING:
@@ -32,6 +33,13 @@ def align_types(
     pipeline: Pipeline,
     gold: GoldFile,
     output: Annotated[Path | None, Opt(metavar="TABLE.json", help="Where the table is written.")] = None,
+    types: Annotated[
+        Path | None,
+        Opt(
+            metavar="NAME.labels.json",
+            help='Where the target types are listed, described as "person -> politician", for training on both.',
+        ),
+    ] = None,
     strategy: Annotated[
         Strategy,
         Opt(
@@ -50,7 +58,7 @@ def align_types(
     from .alignment import ENTS, PseudoLabelAlignment_v1, align
     from .alignment_by_names import EmbeddingAlignment_v1
 
-    nlp, docs, types = load(pipeline, gold)
+    nlp, docs, annotated = load(pipeline, gold)
     sources = doc_labels.parse([name.strip() for name in source_types.split(",") if name.strip()])
     if strategy is Strategy.predictions:
         chosen = PseudoLabelAlignment_v1(miscellaneous)
@@ -62,11 +70,13 @@ def align_types(
         shown(docs),
         chosen,
         source=source or ENTS,
-        targets=doc_labels.parse(types) if types else None,
+        targets=doc_labels.parse(annotated) if annotated else None,
         sources=sources if len(sources) else None,
     )
     if output is not None:
         table.save(output)
+    if types is not None:
+        write_json(types, table.described())
     text = json.dumps(table.as_dict(), ensure_ascii=False) if as_json else render_alignment(table)
     typer.echo(text.encode())
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .cli_calibration import Arg, AsJson, Opt, shown
-from .data.files import read_lines
+from .data.files import read_lines, write_json
 from .errors import error
 
 if TYPE_CHECKING:
@@ -65,9 +65,7 @@ def read_docs(nlp: "Language", source: Path) -> list["Doc"]:
     """Read the docs of a .spacy file without their annotation, or the lines of a text file that are not blank."""
     from .evidence import read_gold
     from .gold import blank
-    from .labels import register
 
-    register()
     if source.suffix == ".spacy":
         return [blank(nlp, doc) for doc in read_gold(source, nlp)[0]]
     with source.open("rb") as stream:
@@ -87,11 +85,10 @@ def write_docs(docs: Iterable["Doc"], types: Any, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         packed.to_disk(target)
-        if types is not None:
-            text = json.dumps(types, ensure_ascii=False, indent=1)
-            target.with_name(target.stem + LABELS_SUFFIX).write_text(text, encoding="utf8")
     except OSError as problem:
         raise error("O407", path=str(target), reason=problem) from problem
+    if types is not None:
+        write_json(target.with_name(target.stem + LABELS_SUFFIX), types)
 
 
 def render_outcome(outcome: "Outcome", client: "LLMClient", done: str) -> str:

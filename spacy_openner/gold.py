@@ -23,6 +23,8 @@ def blank(nlp: Language, gold: Doc | Example) -> Doc:
         made = Doc(nlp.vocab, words=[token.text for token in gold])
     else:
         made = nlp.make_doc(gold.text)
+    # A pipeline without components of this package does not know the attribute.
+    doc_labels.register()
     doc_labels.write(made, gold._.get(doc_labels.ATTRIBUTE))
     return made
 

@@ -1,6 +1,7 @@
 """Answers that `generate` writes: under constraints, or freely, and then read and matched with the text."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -120,7 +121,7 @@ def hear(generator: Generator, prompt: Prompt, said: Sequence[int], words: list[
 def _mentions(tags: Sequence[str]) -> list[tuple[int, int]]:
     """Runs of words that are one entity, whatever its label."""
     starts = [i for i, tag in enumerate(tags) if tag.startswith("B-")]
-    return list(zip(starts, [*starts[1:], len(tags)], strict=True))
+    return list(pairwise([*starts, len(tags)]))
 
 
 def _retokenise(tokenizer: Any, words: Sequence[str]) -> list[str]:
@@ -146,7 +147,7 @@ def log_probs(
         own = slice(row, row + 1)
         spoken = _pieces_log_probs(generator, ids[own], mask[own], pieces)
         ends = [len(_text(generator, pieces[: i + 1])) for i in range(len(pieces))]
-        starts = [0, *ends[:-1]]
+        starts = [0, *ends][:-1]
         scores, seen = [], set[tuple[int, int]]()
         for part in each.parts:
             inside = [p for p, a, b in zip(spoken, starts, ends, strict=True) if a < part[1] and b > part[0]]

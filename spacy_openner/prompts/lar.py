@@ -2,11 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import error
-from .gner import CAUSAL, check_causal
+from .gner import CAUSAL, check_causal, key
 
 NONE = "none"
 """What an entity is that has none of the target types."""
@@ -65,14 +65,23 @@ class LARPrompt(NamedTuple):
         targets (Sequence[str]): The target types; none for answers of the source domain.
         RETURNS (list[Line]): In order.
         """
-        known = {"source": _any_of(sources), "target": _any_of(targets)}
-        start = rf"(?:{known['source']}){re.escape(IS)}"
-        end = rf"{re.escape(BECOMES)}(?P<target>{known['target']})" if targets else ""
+        return [line for line, _ in self.find(text, sources, targets)]
+
+    def find(
+        self, text: str, sources: Sequence[str], targets: Sequence[str] = ()
+    ) -> Iterator[tuple[Line, tuple[int, int]]]:
+        """As `parse`, with the place of each line in the answer: its first and last character, exclusive."""
+        # Tokenizers move spaces: BERT's writes "- >".
+        colon, arrow = r"\s*:\s", r"\s-\s?>\s*"
+        start = rf"(?:{_any_of(sources)}){colon}"
+        end = rf"{arrow}(?P<target>{_any_of(targets)})" if targets else "(?P<target>)"
         # Without an arrow to end it, a span ends with its line.
-        span = r"(?P<span>\S.*?)" if targets else r"(?P<span>\S[^\n]*?)"
-        pattern = rf"(?:^|\s)(?P<source>{known['source']}){re.escape(IS)}{span}{end}(?=\s*$|\s*\n|\s+{start})"
-        found = re.finditer(pattern, text)
-        return [Line(m["source"], m["span"].strip(), m["target"] if targets else None) for m in found]
+        span = r"\S.*?" if targets else r"\S[^\n]*?"
+        pattern = rf"(?:^|\s)(?P<source>{_any_of(sources)}){colon}(?P<span>{span}){end}(?=\s*$|\s*\n|\s+{start})"
+        for m in re.finditer(pattern, text, re.IGNORECASE):
+            source, target = _named(m["source"], sources), _named(m["target"], targets)
+            if source is not None and (target is not None or not targets):
+                yield Line(source, m["span"].strip(), target), m.span()
 
 
 def LARPrompt_v1(instruction: str = INSTRUCTION, causal: str = CAUSAL) -> LARPrompt:
@@ -96,8 +105,14 @@ def one_line(text: str) -> str:
 
 
 def _any_of(labels: Sequence[str]) -> str:
-    # Longest first: a label may begin with another one.
-    return "|".join(map(re.escape, sorted(labels, key=len, reverse=True)))
+    """A pattern of some names, however they are spaced. The longest first: a name may begin with another one."""
+    letters = ["".join(label.split()) for label in sorted(labels, key=len, reverse=True)]
+    return "|".join(r"\s*".join(map(re.escape, each)) for each in letters)
+
+
+def _named(text: str, labels: Sequence[str]) -> str | None:
+    """The name that a text spells, whatever its case and spaces; None for nothing."""
+    return text if text in labels else next((label for label in labels if key(label) == key(text)), None)
 
 
 # Multiple choice (LAR, section 3.3). All that comes from texts and users is in one JSON object, in which quotes and

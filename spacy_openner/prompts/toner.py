@@ -3,9 +3,10 @@ them (section 3.5)."""
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
-from .gner import CAUSAL, TaggedWord, bio_tags, check_causal, key, mention, spans_of
+from .gner import CAUSAL, TaggedWord, check_causal, key, mention, spans_of
+from .listing import ListingPrompt
 
 QUESTION = "List all named entities of type [{labels}]\nText: {sentence}"
 EXPLAINED_QUESTION = "List all named entities of type [{labels}] and give explanations.\nText: {sentence}"
@@ -16,30 +17,12 @@ LIKELY = "\nEntities of type [{labels}] may exist in text."
 RECOGNITION = "List all entity types in the text from type [{labels}]\nText: {sentence}"
 
 
-class ToNERPrompt(NamedTuple):
+@dataclass(frozen=True)
+class ToNERPrompt(ListingPrompt):
     """See `ToNERPrompt_v1`."""
 
     causal: str = CAUSAL
     explain: bool = False
-
-    @property
-    def instruction(self) -> str | None:
-        """What stands around types and text; this format has but one."""
-        return None
-
-    @property
-    def target(self) -> str:
-        """What answers look like."""
-        return "list"
-
-    @property
-    def in_order(self) -> bool:
-        """Whether answers say more of the text than its entities, in its order."""
-        return False
-
-    def fitting(self, own: str | None) -> "ToNERPrompt":
-        """The format, whatever instruction a model's files name."""
-        return self
 
     def render(
         self,
@@ -62,14 +45,6 @@ class ToNERPrompt(NamedTuple):
     def recognition(self, words: Sequence[str], labels: Sequence[str], *, causal: bool = False) -> str:
         """Ask for the types in a text: the auxiliary task of training (section 3.4)."""
         return self._framed(_filled(RECOGNITION, words, labels), causal)
-
-    def chunk(self, word: str, tag: str) -> str:
-        """One word with its tag, which this format does not say; what answers say instead is of that size."""
-        return f"{word}({tag})"
-
-    def tags(self, labels: Sequence[str]) -> list[str]:
-        """All tags of BIO, "O" first, then each label's two."""
-        return bio_tags(labels)
 
     def answer(self, words: Sequence[str], tags: Sequence[str], explanations: Sequence[str] = ()) -> str:
         """What a model is trained to say.

@@ -1,0 +1,33 @@
+"""Free answers, heard and scored: whatever a model says, and if it says nothing."""
+
+import pytest
+import torch
+
+from spacy_openner.models.generator import load
+from spacy_openner.models.speaking import hear, log_probs
+from spacy_openner.prompts.gner import GNERPrompt_v1
+from spacy_openner.prompts.lar_answer import LARAnswerPrompt_v1
+from spacy_openner.prompts.toner import ToNERPrompt_v1
+from tests import tiny
+
+PROMPTS = [
+    ToNERPrompt_v1(),
+    ToNERPrompt_v1(explain=True),
+    LARAnswerPrompt_v1(),
+    *(GNERPrompt_v1(target=target) for target in ("bio", "bioes", "entities", "context")),
+]
+WORDS = ["Curie", "won"]
+LABELS = ["person", "award"]
+
+
+@pytest.mark.parametrize("answer", ["", "[]", "nothing here", "Curie(B-", "[(person"])
+@pytest.mark.parametrize("prompt", PROMPTS, ids=lambda prompt: f"{type(prompt).__name__} {prompt.target}")
+@pytest.mark.parametrize("kind", ["t5", "llama"])
+def test_answers_without_entities(kind, prompt, answer, tmp_path):
+    generator = load(tiny.saved_generator(kind, tmp_path / "model"))
+    said = generator.tokenizer(answer, add_special_tokens=False)["input_ids"]
+    heard = hear(generator, prompt, said, WORDS, LABELS)
+    assert list(heard.tags) == [0, 0]
+    ids, mask = generator.read([prompt.render(WORDS, LABELS, causal=generator.causal)])
+    with torch.inference_mode():
+        assert [len(row) for row in log_probs(generator, ids, mask, [said], [heard])] == [2]
