@@ -106,6 +106,18 @@ def tags_of(question: Question) -> list[str]:
     return tags
 
 
+def row_of(batch: int, name: str, seconds: dict[str, list[float]], tally: tagging.Tally, n: int) -> dict[str, Any]:
+    """One line of the table."""
+    return {
+        "batch": batch,
+        "system": name,
+        "s/sentence": statistics.median(seconds[name]) / n,
+        "x generate": ratio(seconds["generate and match"], seconds[name]),
+        "passes": tally.passes / max(1, tally.texts),
+        "pieces fed": tally.fed / max(1, tally.texts),
+    }
+
+
 def main() -> None:
     """Measure, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -133,18 +145,10 @@ def main() -> None:
     for batch in args.batches:
         systems, tallies = systems_of(generator, prompt, questions, batch)
         seconds = interleaved(systems, args.rounds)
-        for name, times in seconds.items():
-            tally = tallies[name]
-            table.append(
-                {
-                    "batch": batch,
-                    "system": name,
-                    "s/sentence": statistics.median(times) / len(questions),
-                    "x generate": ratio(seconds["generate and match"], times),
-                    "passes": tally.passes / max(1, tally.texts),
-                    "pieces fed": tally.fed / max(1, tally.texts),
-                }
-            )
+        table += [row_of(batch, name, seconds, tallies[name], len(questions)) for name in seconds]
+        print(
+            f"batch {batch}: {table[-3]['s/sentence']:.2f} s a sentence by generate, then {table[-2]['x generate']:.1f}x"
+        )
     entities = sum(len(each) for each in constrained(generator, prompt, questions, 4, tagging.Tally()))
     print(f"{len(questions)} sentences with {entities} entities found, of {args.set}, {len(labels)} types; {machine()}")
     report(table, args.output, sentences=len(questions), model=args.model.name, bfloat16=args.bfloat16)

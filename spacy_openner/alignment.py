@@ -227,7 +227,9 @@ def align(
     votes: dict[str, Counter[str]] = {}
     with nlp.select_pipes(enable=names):
         for batch in minibatch(gold, BATCH):
-            docs = nlp.pipe(blank(nlp, each) for each in batch) if strategy.needs_predictions else map(reference, batch)
+            # What docs name themselves are target types; the source model looks for its own.
+            blanks = (blank(nlp, each, own_types=False) for each in batch)
+            docs = nlp.pipe(blanks) if strategy.needs_predictions else map(reference, batch)
             for each, doc in zip(batch, docs, strict=True):
                 count_votes(Example(doc, reference(each)), source, votes)
     found = doc_labels.parse(sorted(votes))

@@ -67,7 +67,7 @@ def read_docs(nlp: "Language", source: Path) -> list["Doc"]:
     from .gold import blank
 
     if source.suffix == ".spacy":
-        return [blank(nlp, doc) for doc in read_gold(source, nlp)[0]]
+        return [blank(nlp, doc, own_types=False) for doc in read_gold(source, nlp)[0]]
     with source.open("rb") as stream:
         return [nlp.make_doc(line) for line in read_lines(stream) if line.strip()]
 

@@ -15,17 +15,21 @@ def pipes_before(nlp: Language, name: str) -> list[str]:
     return [other for other in before if other in nlp.pipe_names]
 
 
-def blank(nlp: Language, gold: Doc | Example) -> Doc:
-    """The doc to look at: without annotation, and tokenised as the pipeline does it (as in spaCy's corpus reader)."""
+def blank(nlp: Language, gold: Doc | Example, *, own_types: bool = True) -> Doc:
+    """The doc to look at: without annotation, and tokenised as the pipeline does it (as in spaCy's corpus reader).
+
+    own_types (bool): Whether it asks for the types that the annotated doc names; else for those of the pipeline.
+    """
+    # A pipeline without components of this package does not know the attribute.
+    doc_labels.register()
     if isinstance(gold, Example):
-        return gold.predicted.copy()
-    if gold.has_unknown_spaces:
+        made = gold.predicted.copy()
+    elif gold.has_unknown_spaces:
         made = Doc(nlp.vocab, words=[token.text for token in gold])
     else:
         made = nlp.make_doc(gold.text)
-    # A pipeline without components of this package does not know the attribute.
-    doc_labels.register()
-    doc_labels.write(made, gold._.get(doc_labels.ATTRIBUTE))
+    types = (gold.predicted if isinstance(gold, Example) else gold)._.get(doc_labels.ATTRIBUTE)
+    doc_labels.write(made, types if own_types else None)
     return made
 
 

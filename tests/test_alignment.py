@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import spacy
+from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from typer.testing import CliRunner
@@ -13,7 +14,7 @@ from spacy_openner import cli
 from spacy_openner.alignment import Aligned, AlignmentTable, PseudoLabelAlignment_v1, align
 from spacy_openner.alignment_by_names import EmbeddingAlignment_v1
 from spacy_openner.errors import DataError, MissingExtra, SettingError
-from spacy_openner.labels import parse
+from spacy_openner.labels import parse, register
 from tests.lar_case import GOLD, TABLE, TEXTS, gold_doc, lar_nlp, source_nlp
 
 FULL = {
@@ -146,6 +147,28 @@ def test_gold_in_a_span_group():
     gold = nlp.make_doc("Ada left")
     gold.spans["openner"] = [Span(gold, 0, 1, label="politician"), Span(gold, 0, 2, label="event")]
     assert set(pseudo(nlp, [gold]).targets) == {"politician", "event"}
+
+
+@pytest.mark.parametrize("as_example", [False, True])
+def test_the_source_is_not_asked_for_what_docs_name(as_example):
+    """Docs of a corpus name its types, which are target types."""
+    nlp, asked = source_nlp(), []
+    register()
+
+    @Language.component("asked")
+    def look(doc):
+        asked.append(doc._.openner_labels)
+        return doc
+
+    nlp.add_pipe("asked", first=True)
+    gold = gold_doc(nlp, TEXTS[0])
+    gold._.openner_labels = ["politician", "city"]
+    predicted = nlp.make_doc(TEXTS[0])
+    predicted._.openner_labels = ["politician", "city"]
+    table = pseudo(nlp, [Example(predicted, gold) if as_example else gold])
+    assert asked == [None]
+    assert table.targets["politician"].source == "person"
+    assert gold._.openner_labels == predicted._.openner_labels == ["politician", "city"]
 
 
 def test_nothing_to_align_by():
