@@ -155,12 +155,12 @@ def test_the_source_is_not_asked_for_what_docs_name(as_example):
     nlp, asked = source_nlp(), []
     register()
 
-    @Language.component("asked")
+    @Language.component(f"asked_{as_example}")
     def look(doc):
         asked.append(doc._.openner_labels)
         return doc
 
-    nlp.add_pipe("asked", first=True)
+    nlp.add_pipe(f"asked_{as_example}", first=True)
     gold = gold_doc(nlp, TEXTS[0])
     gold._.openner_labels = ["politician", "city"]
     predicted = nlp.make_doc(TEXTS[0])
