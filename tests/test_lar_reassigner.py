@@ -190,6 +190,19 @@ def test_links_of_entities_are_kept(server):
     assert [(ent.label_, ent.ent_id_) for ent in doc.ents] == [("politician", "Ada-1"), ("musician", "Lee-1")]
 
 
+def test_explanations_stay_with_their_entities(server):
+    nlp = lar_nlp(llm(server.url), source="openner")
+    nlp.remove_pipe("entity_ruler")
+    doc = nlp.make_doc("Zoe met Ada and Lee")
+    spans = [Span(doc, 0, 1, "person"), Span(doc, 2, 3, "person"), Span(doc, 4, 5, "person")]
+    attrs = {"explanations": ["Zoe meets.", "", "Lee is met."], "openner": "gner_generator"}
+    doc.spans["openner"] = SpanGroup(doc, spans=spans, attrs=attrs)
+    group = nlp(doc).spans["openner"]
+    said = {span.text: why for span, why in zip(group, group.attrs["explanations"], strict=True)}
+    # Zoe is none of the target types, and is dropped.
+    assert said == {"Ada": "", "Lee": "Lee is met."}
+
+
 def test_without_writing_entities(server):
     doc = lar_nlp(llm(server.url), annotate_ents=False)("Ada met Lee")
     assert ents(doc) == {"Ada": "person", "Lee": "person"}

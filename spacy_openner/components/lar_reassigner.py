@@ -10,6 +10,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 
 from ..alignment import ENTS, AlignmentTable, Strategy, align
+from ..data.align import explanations_of
 from ..decisions import Decision, Tally, as_attrs
 from ..decoding.spans import choose
 from ..errors import error, warn
@@ -222,9 +223,12 @@ class LarReassigner(OpenNerPipe):
     def _write(self, doc: Doc, decisions: Sequence[Decision]) -> None:
         for each in decisions:
             self.tally.add(each)
+        # What a generator said about an entity stays with it.
+        why = explanations_of(doc, self.spans_key)
+        found = [(d, why.get((d.start, d.end, d.source), "")) for d in decisions if d.label]
         annotate(
             doc,
-            [Candidate(d.start, d.end, d.label, d.score) for d in decisions if d.label],
+            [Candidate(d.start, d.end, d.label, d.score, text) for d, text in found],
             name=self.name,
             spans_key=self.spans_key,
             annotate_ents=self.annotate_ents,
