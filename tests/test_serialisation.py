@@ -1,9 +1,12 @@
 """Saving, loading, copying and sending to other processes: the copy works alone, and says the same."""
 
+import gc
 import json
 import multiprocessing
+import os
 import pickle
 import shutil
+import time
 
 import pytest
 import spacy
@@ -124,6 +127,28 @@ def test_two_processes(make_nlp, method, backend, monkeypatch):
     torch.set_num_threads(threads)
     for doc, alone in zip(docs, expected * 2, strict=True):
         same(found(doc), alone)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_fork_may_collect_what_is_left_of_its_parent(make_nlp, monkeypatch):
+    """A session of ONNX Runtime that nobody uses any more is garbage of the child too, without its threads."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    gc.collect()
+    gc.disable()
+    try:
+        left = [make_nlp({"backend": "onnx"})]
+        predictions(left[0])
+        left.append(left)
+        del left
+        # Its threads look for work for a while before they wait.
+        time.sleep(1)
+        process = multiprocessing.get_context("fork").Process(target=gc.collect)
+        process.start()
+        process.join(60)
+        assert process.exitcode == 0
+    finally:
+        process.kill()
+        gc.enable()
 
 
 ODD_NAMES = ["x = y", "key: v", "[x]", "#hash", "; semi", "@at", " lead", "new\nline"]

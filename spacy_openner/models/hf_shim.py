@@ -28,7 +28,6 @@ from .runtime import Backend, Precision, Runtime
 
 ONNX_FILES = "onnx"
 MSGPACK_LIMIT = 2**32 - 1
-_OF_PARENTS: list[Runtime] = []
 
 
 class Request(NamedTuple):
@@ -104,8 +103,6 @@ class CheckpointShim(PyTorchShim):
         if self._runtime is not None and self._owner != os.getpid():
             # Thread pools of OpenMP and ONNX Runtime do not survive a fork: a parallel region would wait for ever.
             torch.set_num_threads(1)
-            # Nor may the parent's runtime be destroyed here: that waits for its threads, too.
-            _OF_PARENTS.append(self._runtime)
             self.lock, self._runtime = threading.RLock(), None
         if self._runtime is None:
             with self.lock:

@@ -3,6 +3,7 @@
 import os
 import tempfile
 import warnings
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,21 @@ from .network import Network
 FILES = {False: "encoder.float32.onnx", True: "encoder.int8.onnx"}
 OPSET = 17
 
+_SESSIONS: weakref.WeakSet[Any] = weakref.WeakSet()
+_OF_PARENTS: list[Any] = []
+
+
+def _keep() -> None:
+    """Keep the sessions of the parent in a forked process, those too that are nobody's any more.
+
+    Destroying one waits for its threads, which a fork does not copy: for ever, whenever garbage is collected.
+    """
+    _OF_PARENTS.extend(_SESSIONS)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep)
+
 
 class OnnxEncoder:
     """A `TextEncoder` over an exported file. Sessions of ONNX Runtime may be shared between threads."""
@@ -26,6 +42,7 @@ class OnnxEncoder:
         # As many threads as PyTorch was told to use: users limit both with torch.set_num_threads.
         options.intra_op_num_threads = torch.get_num_threads()
         self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        _SESSIONS.add(self._session)
 
     @classmethod
     def of(cls, network: Network, directory: Path, *, int8: bool) -> "OnnxEncoder":
