@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import os
 import pickle
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -387,13 +388,24 @@ def test_failures_are_asked_again(client, tmp_path):
         assert len(server.requests) == 6
 
 
+def _interrupt_after(server, requests):
+    while len(server.requests) < requests:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_interrupted_runs_go_on(client, tmp_path):
     """Half of the answers come; then the caller is interrupted. These are kept."""
     with serve(answer=echo, delay=0.1) as server:
         asked = client(server.url, cache_dir=str(tmp_path), concurrency=2)
-        threading.Timer(0.5, lambda: os.kill(os.getpid(), 2)).start()
-        with pytest.raises(KeyboardInterrupt):
-            asked.ask(asks(40))
+        # A process that was started in the background may ignore the signal.
+        before_that = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            threading.Thread(target=_interrupt_after, args=(server, 6), daemon=True).start()
+            with pytest.raises(KeyboardInterrupt):
+                asked.ask(asks(40))
+        finally:
+            signal.signal(signal.SIGINT, before_that)
         kept = sqlite3.connect(tmp_path / FILE).execute("SELECT count(*) FROM answers").fetchone()[0]
         assert 0 < kept < 40
         time.sleep(0.3)
