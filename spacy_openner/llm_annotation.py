@@ -19,6 +19,7 @@ from .labels import Labels
 from .llm.client import LLMClient
 from .llm.replies import STOPPING
 from .llm.report import Answer, Failure, Question
+from .llm_reassigner import around
 from .prompts.annotation import (
     Said,
     Typed,
@@ -35,7 +36,6 @@ from .types import EXPLANATIONS
 T = TypeVar("T")
 
 AT_ONCE = 512
-AROUND = 5
 ENTITIES_PER_REQUEST = 16
 MALFORMED = "malformed"
 
@@ -180,10 +180,11 @@ def _why(part: tuple[Doc, Sequence[Span]]) -> Question:
 
 
 def _typed(doc: Doc, spans: Sequence[Span]) -> list[Typed]:
-    def around(first: int, last: int) -> str:
-        return str(doc[max(0, first) : last].text)
-
-    return [Typed(around(s.start - AROUND, s.start), s.text, around(s.end, s.end + AROUND), s.label_) for s in spans]
+    found = []
+    for span in spans:
+        before, after = around(doc, span.start, span.end)
+        found.append(Typed(before, span.text, after, span.label_))
+    return found
 
 
 def _write(doc: Doc, found: Mapping[Span, str], spans_key: str) -> None:

@@ -206,9 +206,13 @@ def GatedReassigner_v1(
 
 
 def _mention(case: Case, none: bool) -> Mention:
-    before = _part(case.doc, max(0, case.start - AROUND), case.start)
-    after = _part(case.doc, case.end, min(len(case.doc), case.end + AROUND))
+    before, after = around(case.doc, case.start, case.end)
     return Mention(before, case.text, after, case.source, case.options, none)
+
+
+def around(doc: Doc, start: int, end: int) -> tuple[str, str]:
+    """A few words before and after an entity, which tell it from others of the same spelling."""
+    return _part(doc, max(0, start - AROUND), start), _part(doc, end, min(len(doc), end + AROUND))
 
 
 def _part(doc: Doc, first: int, last: int) -> str:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from spacy_openner import cli
 from spacy_openner.alignment import AlignmentTable
 from spacy_openner.data.corpus import OpenNERCorpus_v1
+from spacy_openner.errors import SettingError
 from spacy_openner.prompts.gner import bio_tags, spans_of
 from spacy_openner.prompts.lar_answer import LARAnswerPrompt_v1
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
@@ -77,6 +78,11 @@ def test_the_source_domain_has_no_arrows():
 )
 def test_what_is_no_line_of_the_table_says_nothing(answer):
     assert PROMPT.parse(answer, LABELS) == []
+
+
+def test_types_with_and_without_a_source_type_do_not_mix():
+    with pytest.raises(SettingError, match="river"):
+        PROMPT.render(WORDS, [*LABELS, "river"])
 
 
 @given(st.text())

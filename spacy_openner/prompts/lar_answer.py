@@ -4,6 +4,7 @@ model knows already, and the types that these turn into."""
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ..errors import error
 from .gner import CAUSAL, TaggedWord, mention, spans_of
 from .lar import BECOMES, INSTRUCTION, LARPrompt, LARPrompt_v1, Line
 from .listing import ListingPrompt
@@ -57,8 +58,15 @@ def _line(label: str, span: str) -> Line:
 
 
 def _sides(labels: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The source types and the target types of a question, each once."""
+    """The source types and the target types of a question, each once.
+
+    RAISES (SettingError): For a type without a source type beside types that have one: no line could say it.
+    """
     pairs = [_line(label, "") for label in labels]
+    plain = [pair.source for pair in pairs if pair.target is None]
+    if plain and len(plain) < len(pairs):
+        allowed = "descriptions such as 'person -> politician' for all types, or for none"
+        raise error("O001", name="labels", value=plain, allowed=allowed)
     return list(dict.fromkeys(p.source for p in pairs)), list(dict.fromkeys(p.target for p in pairs if p.target))
 
 
