@@ -3,6 +3,7 @@
 import gzip
 import json
 import platform
+import random
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +32,12 @@ def read_set(name: str, split: str, data: Path = DATA) -> list[dict[str, Any]]:
     """One split of a set."""
     (file,) = (data / name).glob(f"{split}.jsonl*")
     return list(read_lines(file))
+
+
+def drawn(name: str, count: int, data: Path = DATA) -> list[dict[str, Any]]:
+    """Sentences of a set's dev split, drawn once and for all: the first ones of these sixty-four."""
+    rows = [row for row in read_set(name, "dev", data) if len(row["tokens"]) > 3]
+    return random.Random(0).sample(rows, 64)[:count]
 
 
 def labels_of(rows: list[dict[str, Any]]) -> list[str]:

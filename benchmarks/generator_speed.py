@@ -5,11 +5,13 @@
 MODEL is a directory of a generative model whose tags are plausible (`benchmarks.shaped`). Seconds a sentence. `generate`
 is held to the length of the right answer, and that answer is matched: what little trained models write does not end
 where it should. "drafted" has the model's own answers as drafts, which is the best that an earlier component could give.
-Passes and pieces fed are counted for each sentence.
+Passes and pieces fed are counted for each sentence. Peak memory is that of a process that decodes in this way alone,
+weights included.
 """
 
 import argparse
-import random
+import multiprocessing
+import resource
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.common import DATA, interleaved, labels_of, machine, ratio, read_set, report
+from benchmarks.common import DATA, drawn, interleaved, labels_of, machine, ratio, read_set, report
 from spacy_openner.models import generator as generators
 from spacy_openner.models import tagging
 from spacy_openner.models.generator import Generator
@@ -106,7 +108,9 @@ def tags_of(question: Question) -> list[str]:
     return tags
 
 
-def row_of(batch: int, name: str, seconds: dict[str, list[float]], tally: tagging.Tally, n: int) -> dict[str, Any]:
+def row_of(
+    batch: int, name: str, seconds: dict[str, list[float]], tally: tagging.Tally, n: int, peak: float | None
+) -> dict[str, Any]:
     """One line of the table."""
     return {
         "batch": batch,
@@ -115,7 +119,40 @@ def row_of(batch: int, name: str, seconds: dict[str, list[float]], tally: taggin
         "x generate": ratio(seconds["generate and match"], seconds[name]),
         "passes": tally.passes / max(1, tally.texts),
         "pieces fed": tally.fed / max(1, tally.texts),
+        "peak MB": "" if peak is None else peak,
     }
+
+
+class Task:
+    """A model and what it is asked. Made anew in each process that measures memory.
+
+    args (argparse.Namespace): See `main`.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        torch.set_num_threads(args.threads)
+        self.generator = generators.load(args.model)
+        if args.bfloat16:
+            self.generator.network.to(torch.bfloat16)
+        self.prompt = GNERPrompt_v1(args.instruction).fitting(self.generator.instruction)
+        self.labels = labels_of(read_set(args.set, "dev", args.data))
+        self.questions = questions_of(drawn(args.set, args.sentences, args.data), self.labels)
+
+    def systems(self, batch: int) -> tuple[dict[str, Callable[[], Any]], dict[str, tagging.Tally]]:
+        """See `systems_of`."""
+        return systems_of(self.generator, self.prompt, self.questions, batch)
+
+
+def peak_of(args: argparse.Namespace, batch: int, name: str) -> float:
+    """The most memory that a process takes that decodes in one way, in MB."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak_here, (args, batch, name))
+
+
+def _peak_here(args: argparse.Namespace, batch: int, name: str) -> float:
+    systems, _ = Task(args).systems(batch)
+    systems[name]()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:
@@ -130,28 +167,27 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--bfloat16", action="store_true")
+    parser.add_argument("--memory", action="store_true", help="measure the peak of each way, each in a process")
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    generator = generators.load(args.model)
-    if args.bfloat16:
-        generator.network.to(torch.bfloat16)
-    rows = read_set(args.set, "dev", args.data)
-    labels = labels_of(rows)
-    chosen = [row for row in rows if len(row["tokens"]) > 3]
-    questions = questions_of(random.Random(0).sample(chosen, args.sentences), labels)
-    prompt = GNERPrompt_v1(args.instruction).fitting(generator.instruction)
+    task = Task(args)
     table = []
     for batch in args.batches:
-        systems, tallies = systems_of(generator, prompt, questions, batch)
+        systems, tallies = task.systems(batch)
         seconds = interleaved(systems, args.rounds)
-        table += [row_of(batch, name, seconds, tallies[name], len(questions)) for name in seconds]
+        n = len(task.questions)
+        for name in seconds:
+            peak = peak_of(args, batch, name) if args.memory else None
+            table.append(row_of(batch, name, seconds, tallies[name], n, peak))
         print(
-            f"batch {batch}: {table[-3]['s/sentence']:.2f} s a sentence by generate, then {table[-2]['x generate']:.1f}x"
+            f"batch {batch}: {table[-3]['s/sentence']:.2f} s a sentence by generate, then {table[-2]['x generate']:.1f}x",
+            flush=True,
         )
-    entities = sum(len(each) for each in constrained(generator, prompt, questions, 4, tagging.Tally()))
-    print(f"{len(questions)} sentences with {entities} entities found, of {args.set}, {len(labels)} types; {machine()}")
-    report(table, args.output, sentences=len(questions), model=args.model.name, bfloat16=args.bfloat16)
+    found = constrained(task.generator, task.prompt, task.questions, 4, tagging.Tally())
+    print(
+        f"{n} sentences of {args.set} with {sum(map(len, found))} entities found, {len(task.labels)} types; {machine()}"
+    )
+    report(table, args.output, sentences=n, model=args.model.name, bfloat16=args.bfloat16)
 
 
 if __name__ == "__main__":
