@@ -1,0 +1,231 @@
+"""Does alignment help a model of one domain to learn another (LAR, tables 2 and 5)?
+
+    python -m benchmarks.lar SOURCE --targets mit_movie mit_restaurant --shares 0.01 0.05 0.1 --seeds 5
+    python -m benchmarks.lar SOURCE --targets crossner_ai crossner_music --shares 1 --seeds 1 --reassign
+
+SOURCE is a pipeline of a span matcher on CoNLL-2003 (`configs/finetune.cfg`). It is trained on a share of the target's
+training texts, asked for the types by name ("direct"), or, after alignment by what it predicts there, by both types
+("aligned": "person -> actor"). Mean and standard deviation of strict F1 over the seeds, which draw the texts.
+
+--reassign adds what SOURCE finds, each entity reassigned by the aligned model ("reassigned") or by a server that answers
+as the annotation does ("by oracle"); and what the aligned model finds, its types asked of that server again
+("aligned, then oracle").
+"""
+
+import argparse
+import random
+import statistics
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import spacy
+import torch
+from spacy.language import Language
+from spacy.tokens import Doc, Span
+from spacy.training import Example
+from spacy.util import fix_random_seed
+
+from benchmarks.alignment import SOURCES
+from benchmarks.common import DATA, machine, read_set, report, train
+from benchmarks.llm_reassigner import answers_of
+from spacy_openner import labels as doc_labels
+from spacy_openner.alignment import AlignmentTable, PseudoLabelAlignment_v1, align
+from tests.lar_case import llm
+from tests.llm_server import Server, serve
+
+Rows = list[dict[str, Any]]
+SCALES = {"encoder.embeddings": 0.0, "encoder.": 0.2}
+
+
+class Target:
+    """A target set: what may be trained on, and what is scored.
+
+    name (str): Of the set. Without a dev split, the last texts of a shuffled training split are scored.
+    limit (int): Texts that are scored at most.
+    """
+
+    def __init__(self, name: str, data: Path, limit: int) -> None:
+        rows = read_set(name, "train", data)
+        random.Random(0).shuffle(rows)
+        if any((data / name).glob("dev.jsonl*")):
+            self.train, self.dev = rows, read_set(name, "dev", data)
+            random.Random(0).shuffle(self.dev)
+        else:
+            self.train, self.dev = rows[:-1000], rows[-1000:]
+        self.dev = self.dev[:limit]
+        everything = {label for row in rows for *_, label in row["spans"]}
+        self.labels = sorted(everything - {"miscellaneous"})
+
+    def drawn(self, share: float, seed: int) -> Rows:
+        """A share of the training texts."""
+        return random.Random(seed).sample(self.train, max(1, round(share * len(self.train))))
+
+    def examples(self, nlp: Language, rows: Rows, texts: dict[str, str] | None = None) -> list[Example]:
+        """Annotated docs that say which types they are annotated with, and how these are put into words."""
+        found = []
+        for row in rows:
+            gold = Doc(nlp.vocab, words=row["tokens"])
+            gold.ents = [Span(gold, a, b, label=label) for a, b, label in row["spans"] if label in self.labels]
+            gold.spans["openner"] = list(gold.ents)
+            gold._.openner_labels = texts or self.labels
+            blank = Doc(nlp.vocab, words=row["tokens"])
+            blank._.openner_labels = texts or self.labels
+            found.append(Example(blank, gold))
+        return found
+
+
+class Mixed:
+    """Examples as a corpus: each pass over them is mixed anew."""
+
+    def __init__(self, examples: list[Example]) -> None:
+        self.examples = examples
+
+    def __call__(self, nlp: Language) -> Iterator[Example]:
+        """One pass."""
+        yield from random.sample(self.examples, len(self.examples))
+
+
+def source_pipeline(source: Path, described: bool = False) -> Language:
+    """A pipeline of the source model's weights alone."""
+    nlp = spacy.blank("en")
+    sampler = {"@misc": "spacy-openner.TypeSampler.v1", "ratio": 1.0, "drop": 0.0, "describe": float(described)}
+    model = {"name": str(source / "open_ner_span" / "model")}
+    config = {"model": model, "sampler": sampler, "use_descriptions": described}
+    nlp.add_pipe("open_ner_span", config=config)
+    return nlp
+
+
+def learnt(
+    source: Path, target: Target, rows: Rows, table: AlignmentTable | None, args: argparse.Namespace
+) -> Language:
+    """The source model, trained on target texts."""
+    fix_random_seed(0)
+    nlp = source_pipeline(source, described=table is not None)
+    texts = table.described() if table is not None else None
+    train(nlp, Mixed(target.examples(nlp, rows, texts)), args.steps, args.batch, args.rate, SCALES)
+    return nlp
+
+
+def aligned_types(source: Path, target: Target, rows: Rows) -> AlignmentTable:
+    """What each type of the target is to the source model."""
+    nlp = source_pipeline(source)
+    nlp.get_pipe("open_ner_span").labels = list(SOURCES)
+    gold = [example.reference for example in target.examples(nlp, rows)]
+    targets = doc_labels.parse(target.labels)
+    return align(nlp, gold, PseudoLabelAlignment_v1(), sources=doc_labels.parse(SOURCES), targets=targets)
+
+
+def score(nlp: Language, examples: list[Example]) -> float:
+    """Strict F1, in percent."""
+    return 100 * (nlp.evaluate(examples)["openner_f"] or 0.0)
+
+
+def reassigned(source: Language, target: Target, table: AlignmentTable, reassigner: dict[str, Any]) -> float:
+    """F1 of entities that a pipeline finds, reassigned."""
+    config = {"labels": table.described(), "reassigner": reassigner, "unmapped": "drop"}
+    pipe = source.add_pipe("lar_reassigner", config=config)
+    pipe.table = table
+    pipe.reassigner.start()
+    return score(source, [Example(eg.x, eg.y) for eg in asked_sources(source, target)])
+
+
+def asked_sources(nlp: Language, target: Target) -> list[Example]:
+    """What is scored, with no types of its own: each component has those it needs."""
+    examples = target.examples(nlp, target.dev)
+    for example in examples:
+        example.predicted._.openner_labels = None
+    return examples
+
+
+def generalised(nlp: Language, table: AlignmentTable, texts: dict[str, str]) -> Language:
+    """A target model whose entities get the source types that their own come from."""
+
+    @Language.component("benchmark_generalise")
+    def generalise(doc: Doc) -> Doc:
+        doc.ents = [Span(doc, ent.start, ent.end, label=table.targets[ent.label_].source) for ent in doc.ents]
+        return doc
+
+    nlp.get_pipe("open_ner_span").labels = texts
+    nlp.add_pipe("benchmark_generalise")
+    return nlp
+
+
+def with_reassignment(
+    source: Path, aligned: Language, target: Target, table: AlignmentTable, folder: Path, server: Server
+) -> dict[str, float]:
+    """F1 of the ways to reassign."""
+    aligned.to_disk(folder)
+    asked = llm(server.url, concurrency=8, timeout=60.0)
+    server.behaviour.gold = answers_of(target.examples(aligned, target.dev))
+    own = {
+        "@misc": "spacy-openner.SpanTypeReassigner.v1",
+        "model": {"@architectures": "spacy-openner.SpanMatcher.v1", "name": str(folder / "open_ner_span" / "model")},
+        "use_descriptions": True,
+    }
+    scores = {}
+    for name, reassigner in (("reassigned", own), ("by oracle", asked)):
+        nlp = source_pipeline(source)
+        nlp.get_pipe("open_ner_span").labels = list(SOURCES)
+        scores[name] = reassigned(nlp, target, table, reassigner)
+    general = generalised(aligned, table, table.described())
+    scores["aligned, then oracle"] = reassigned(general, target, table, asked)
+    return scores
+
+
+def measure(args: argparse.Namespace, target: Target, share: float, seed: int, server: Server) -> dict[str, float]:
+    """F1 of one draw."""
+    rows = target.drawn(share, seed)
+    direct = learnt(args.source, target, rows, None, args)
+    found = {"direct": score(direct, target.examples(direct, target.dev))}
+    table = aligned_types(args.source, target, rows)
+    aligned = learnt(args.source, target, rows, table, args)
+    found["aligned"] = score(aligned, target.examples(aligned, target.dev, table.described()))
+    if args.reassign:
+        folder = args.scratch / f"{share}-{seed}"
+        found |= with_reassignment(args.source, aligned, target, table, folder, server)
+    return found
+
+
+def spread(values: list[float]) -> str:
+    """Mean and standard deviation."""
+    return f"{statistics.mean(values):.1f}" + (f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else "")
+
+
+def main() -> None:
+    """Draw, train, score, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--targets", nargs="+", default=["mit_movie", "mit_restaurant"])
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.01, 0.05, 0.1])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rate", type=float, default=3e-4)
+    parser.add_argument("--dev", type=int, default=300, help="texts that are scored")
+    parser.add_argument("--reassign", action="store_true")
+    parser.add_argument("--scratch", type=Path, default=Path("lar-benchmark"), help="for --reassign")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    warnings.simplefilter("once")
+    rows, raw = [], []
+    with serve() as server:
+        for name in args.targets:
+            target = Target(name, args.data, args.dev)
+            for share in args.shares:
+                runs = [measure(args, target, share, seed, server) for seed in range(args.seeds)]
+                raw.append({"target": name, "share": share, "runs": runs})
+                columns = {way: spread([run[way] for run in runs]) for way in runs[0]}
+                gains = spread([run["aligned"] - run["direct"] for run in runs])
+                rows.append({"target": name, "share": share, **columns, "gain": gains})
+                print(rows[-1], flush=True)
+    print(machine())
+    report(rows, args.output, runs=raw, steps=args.steps, batch=args.batch)
+
+
+if __name__ == "__main__":
+    main()
