@@ -51,6 +51,9 @@ def align_types(
     source_types: Annotated[str, Opt(metavar="A,B", help="Source types; else those that the pipeline names.")] = "",
     encoder: Annotated[str, Opt(help="For names: directory or hub name; else that of the default weights.")] = "",
     miscellaneous: Annotated[str, Opt(help="Source type of what is not recognised.")] = "miscellaneous",
+    min_share: Annotated[
+        float, Opt(min=0, max=1, help="Share of a type's entities that must be predicted at all, lest it is that.")
+    ] = 0.0,
     as_json: AsJson = False,
 ) -> None:
     """Find out which type of PIPELINE each type of DEV.spacy belongs to, for `lar_reassigner`."""
@@ -61,7 +64,7 @@ def align_types(
     nlp, docs, annotated = load(pipeline, gold)
     sources = doc_labels.parse([name.strip() for name in source_types.split(",") if name.strip()])
     if strategy is Strategy.predictions:
-        chosen = PseudoLabelAlignment_v1(miscellaneous)
+        chosen = PseudoLabelAlignment_v1(miscellaneous, min_share)
     else:
         mode = "nearest" if strategy is Strategy.names else "one-to-one"
         chosen = EmbeddingAlignment_v1(encoder, mode=mode, miscellaneous=miscellaneous)  # type: ignore[assignment]

@@ -294,6 +294,15 @@ def test_align_command_by_names(saved, strategy):
         assert [len(table.options(source)) for source in ("person", "place", "MISC")] == [1, 1, 2]
 
 
+@pytest.mark.parametrize(("share", "expected"), [("0.1", "person"), ("0.9", "miscellaneous")])
+def test_align_command_wants_a_share_of_a_type_to_be_recognised(saved, share, expected):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("entity_ruler").add_patterns([{"label": "person", "pattern": "Ada"}])
+    nlp.to_disk(saved / "pipeline")
+    result = run(saved / "pipeline", saved / "dev.spacy", "--min-share", share, "--json")
+    assert json.loads(result.stdout)["targets"]["politician"]["source"] == expected
+
+
 def test_align_command_takes_the_list_of_types(saved):
     (saved / "dev.labels.json").write_text(json.dumps(["comet", "city"]))
     record = json.loads(run(saved / "pipeline", saved / "dev.spacy", "--json").stdout)
