@@ -104,6 +104,11 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "{name!r} has no labels, and its `classification` trains a classifier of these. Set `labels`, or "
         "`classification` to 0.",
     ),
+    "O018": (
+        SettingError,
+        "`guidance` teaches a decoder where to look in what an encoder reads, and this model has no encoder, or one of "
+        "an unknown kind. Set `guidance` to 0.",
+    ),
     # Checkpoints
     "O101": (
         CheckpointError,

@@ -17,9 +17,10 @@ from ..errors import error
 from ..labels import Labels
 from ..models import tagging
 from ..models.fresh_generator import from_config, warm_started
+from ..models.guidance import can_be_guided
 from ..models.jobs import Prompt, RecognisingPrompt
 from ..models.matching import Lesson
-from ..models.teaching import LOSSES, Exercise, Tasks, exercises, loss_of
+from ..models.teaching import LOSSES, Exercise, Tasks, exercises, gaze_loss, loss_of
 from ..models.words import doc_words
 from ..prompts.gner import GNERPrompt_v1
 from ..training.losses import type_classification
@@ -56,6 +57,7 @@ DEFAULT_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
         "loss": "choices",
         "recognition": 0.0,
         "classification": 0.0,
+        "guidance": 0.0,
         "candidates": "only",
         "sampler": {"@misc": "spacy-openner.TypeSampler.v1"},
         "decoding": "constrained",
@@ -82,6 +84,7 @@ def make_gner_generator(
     loss: str,
     recognition: float,
     classification: float,
+    guidance: float,
     candidates: str,
     sampler: Callable,
     decoding: str,
@@ -109,6 +112,7 @@ def make_gner_generator(
         loss=loss,
         recognition=recognition,
         classification=classification,
+        guidance=guidance,
         candidates=candidates,
         sampler=sampler,
         decoding=decoding,
@@ -140,6 +144,8 @@ class GnerGenerator(TrainablePipe, OpenNerPipe):
         from 0 to 1; for prompts that can ask so, and the loss "answer".
     classification (float): How much a classifier of types on the encoder counts beside the loss (ToNER, lambda in
         equation 6; 0.1 there); 0 for none. It knows the component's labels, and is used in training alone.
+    guidance (float): How much it counts beside the loss "choices" that the decoder looks at the word whose tag it
+        chooses (see `models.guidance`); 0 for not at all. New decoders learn faster so.
     candidates (str): What a doc's own types in `doc._.openner_labels` mean: "only" they are looked for, or a "hint" for
         prompts that tell the model which of all types a text probably holds (ToNER, section 3.2).
     sampler (Sampler | None): Draws the types of training prompts.
@@ -163,6 +169,7 @@ class GnerGenerator(TrainablePipe, OpenNerPipe):
         loss: str = "choices",
         recognition: float = 0.0,
         classification: float = 0.0,
+        guidance: float = 0.0,
         candidates: str = "only",
         sampler: Sampler | None = None,
         decoding: str = "constrained",
@@ -175,14 +182,18 @@ class GnerGenerator(TrainablePipe, OpenNerPipe):
         self.prompt: Prompt = prompt or GNERPrompt_v1()
         if loss not in LOSSES:
             raise error("O001", name="loss", value=loss, allowed=", ".join(LOSSES))
-        for setting, share in (("recognition", recognition), ("classification", classification)):
+        for setting, share in (
+            ("recognition", recognition),
+            ("classification", classification),
+            ("guidance", guidance),
+        ):
             if not 0 <= share <= 1:
                 raise error("O001", name=setting, value=share, allowed="a number from 0 to 1")
         if recognition and (loss != "answer" or not isinstance(self.prompt, RecognisingPrompt)):
             raise error("O015", value=recognition)
         if candidates not in CANDIDATES:
             raise error("O001", name="candidates", value=candidates, allowed=", ".join(CANDIDATES))
-        self.loss, self.recognition, self.classification = loss, recognition, classification
+        self.loss, self.recognition, self.classification, self.guidance = loss, recognition, classification, guidance
         self.candidates = candidates
         self.decoding = decoding
         self.draft_from = draft_from
@@ -315,7 +326,10 @@ class GnerGenerator(TrainablePipe, OpenNerPipe):
             raise error("O016", target=prompt.target)
         self._classify()
         classes = self.labels if self.classification else ()
-        return exercises(generator, prompt, lessons, Tasks(self.loss, self.recognition, classes), self.batch_tokens)
+        if self.guidance and not can_be_guided(generator.network):
+            raise error("O018")
+        tasks = Tasks(self.loss, self.recognition, classes, self.guidance > 0)
+        return exercises(generator, prompt, lessons, tasks, self.batch_tokens)
 
     def get_loss(self, batch: Exercise, scores: Any) -> tuple[float, Any]:
         """Compare choices with the gold annotation.
@@ -330,6 +344,8 @@ class GnerGenerator(TrainablePipe, OpenNerPipe):
             marks = batch.marks.to(leaves[1].device)
             told_apart = type_classification(leaves[1], marks == 1, marks == -1)
             loss = loss + self.classification * told_apart * batch.share
+        if batch.gazes:
+            loss = loss + self.guidance * gaze_loss(batch, leaves[-1])
         loss.backward()
         return float(loss.detach()), [leaf.grad for leaf in leaves]
 

@@ -7,6 +7,7 @@ which types a text holds, and to tell them from the encoder's states.
 """
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from ..decoding.tries import O_TAG, Pieces, Tagset, Word
 from .generator import Generator
+from .guidance import Gaze, gazes_of, watched
 from .jobs import Job, Prompt, Question, RecognisingPrompt, Settings, in_batches, jobs_of, shown
 from .matching import Lesson
 
@@ -43,6 +45,7 @@ class Exercise(NamedTuple):
     share: What part of the update's texts a row is.
     marks: Which of the classifier's types each row's text holds: 1, -1 for those that it does not hold, 0 where that is
         not known. *Shape:* (rows, types)
+    gazes: Where the decoder should look as it chooses tags; empty where it is not taught that.
     """
 
     ids: Tensor
@@ -51,6 +54,7 @@ class Exercise(NamedTuple):
     choices: list[list[Choice]]
     share: float
     marks: Tensor
+    gazes: Sequence[Gaze] = ()
 
     @property
     def request(self) -> "Exercise":
@@ -67,11 +71,15 @@ class Exercise(NamedTuple):
 
         classifier (nn.Module | None): Reads the mean of the encoder's states (ToNER, section 3.3).
         RETURNS (list[Tensor]): Logits, in step with `places`. *Shape:* (choices, columns), or all pieces for columns.
-            With a classifier also its own, in step with `marks`. *Shape:* (rows, types)
+            With a classifier also its own, in step with `marks`. *Shape:* (rows, types). With gazes at last how much
+            attention goes there; see `Watch.log_shares`.
         """
         decoder = generator.start(self.ids, self.mask)
         found = [] if classifier is None else [classifier(decoder.pooled).float()]
-        decoder.feed(range(len(self.fed)), self.fed, [0] * len(self.fed))
+        with watched(generator.network) as watch:
+            decoder.feed(range(len(self.fed)), self.fed, [0] * len(self.fed))
+        if self.gazes:
+            found.append(watch.log_shares(self.gazes, self.mask))
         return [decoder.logits(self.places, self.columns or generator.vocabulary).float(), *found]
 
     @property
@@ -86,20 +94,27 @@ class Tasks(NamedTuple):
     loss: One of `LOSSES`.
     recognition: How often a text is asked for its types instead of its entities (ToNER, section 3.4).
     classes: The types that the classifier knows, by name.
+    guided: Whether the decoder is taught where to look.
     """
 
     loss: str
     recognition: float = 0.0
     classes: Sequence[str] = ()
+    guided: bool = False
 
 
 class Row(NamedTuple):
-    """One prompt, its answer in pieces, what is chosen there, and the row's `Exercise.marks`."""
+    """One prompt, its answer in pieces, what is chosen there, and the row's `Exercise.marks`.
+
+    words, places: The pieces of each word, and after which piece fed its tag is chosen; empty where that is not known.
+    """
 
     prompt: str
     pieces: list[int]
     choices: list[Choice]
     marks: list[int]
+    words: Sequence[Pieces] = ()
+    places: Sequence[int] = ()
 
 
 def exercises(
@@ -119,7 +134,8 @@ def exercises(
         ids, mask = generator.read([row.prompt for row in rows])
         fed = [[first, *row.pieces[:-1]] for first, row in zip(generator.first(ids), rows, strict=True)]
         marks = torch.tensor([row.marks for row in rows])
-        exercise = Exercise(ids, mask, fed, [row.choices for row in rows], 1 / len(jobs), marks)
+        gazes = _gazes(ids, mask, rows) if tasks.guided else ()
+        exercise = Exercise(ids, mask, fed, [row.choices for row in rows], 1 / len(jobs), marks, gazes)
         if exercise.places:
             yield exercise
 
@@ -140,6 +156,22 @@ def loss_of(exercise: Exercise, logits: Tensor) -> Tensor:
     return (losses * torch.tensor(weights, device=logits.device)).sum()
 
 
+def gaze_loss(exercise: Exercise, log_shares: Tensor) -> Tensor:
+    """How little attention goes where it should, averaged over layers, each text's words, and then the texts."""
+    words = Counter(gaze.row for gaze in exercise.gazes)
+    weights = torch.tensor([exercise.share / words[gaze.row] for gaze in exercise.gazes], device=log_shares.device)
+    return -(log_shares.mean(0) * weights).sum()
+
+
+def _gazes(ids: Tensor, mask: Tensor, rows: Sequence[Row]) -> list[Gaze]:
+    found = []
+    for i, row in enumerate(rows):
+        # What is padding counts for nothing, and is no part of a text.
+        prompt = ids[i].masked_fill(mask[i] == 0, -1).tolist()
+        found += gazes_of(i, prompt, row.words, row.places)
+    return found
+
+
 def _row(generator: Generator, prompt: Prompt, question: Question, lesson: Lesson, job: Job, tasks: Tasks) -> Row:
     """What a window of a text is asked, and what is right to answer."""
     words = shown(generator, lesson.words.texts[job.first : job.last])
@@ -154,8 +186,8 @@ def _row(generator: Generator, prompt: Prompt, question: Question, lesson: Lesso
     asked = job.prompt(prompt, question, words, generator.causal)
     if tasks.loss == "choices":
         chunks = generator.chunks.words(words, prompt.tags(types), prompt.chunk)
-        pieces, choices = _choices(chunks, Tagset(len(types)), tags, unknown)
-        return Row(asked, [*pieces, generator.end], choices, marks)
+        pieces, choices, places = _choices(chunks, Tagset(len(types)), tags, unknown)
+        return Row(asked, [*pieces, generator.end], choices, marks, [word.forced for word in chunks], places)
     names = prompt.tags(types)
     answer = prompt.answer(words, [names[tag] for tag in tags], _explanations(lesson, job, tags))
     return Row(asked, *_spelt(generator, answer, unknown), marks)
@@ -187,16 +219,19 @@ def _marks(lesson: Lesson, job: Job, tags: Sequence[int], unknown: set[int], cla
 
 def _choices(
     words: Sequence[Word], tagset: Tagset, tags: Sequence[int], unknown: set[int]
-) -> tuple[list[int], list[Choice]]:
+) -> tuple[list[int], list[Choice], list[int]]:
+    """Pieces of an answer, what is chosen there, and where the choice of each word's tag begins."""
     pieces: list[int] = []
     choices: list[Choice] = []
+    places: list[int] = []
     for i, (word, tag) in enumerate(zip(words, tags, strict=True)):
         path = word.trie.path(tag, tagset.allowed(tags[i - 1] if i else O_TAG))
         start = len(pieces) + len(word.forced)
+        places.append(start)
         if i not in unknown:
             choices += [Choice(start + d.offset, d.pieces, d.pieces[d.chosen]) for d in path.decisions]
         pieces += [*word.forced, *path.pieces]
-    return pieces, choices
+    return pieces, choices, places
 
 
 def _tags(lesson: Lesson, job: Job) -> tuple[list[int], set[int]]:
