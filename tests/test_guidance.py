@@ -5,11 +5,11 @@ import torch
 
 from spacy_openner.errors import SettingError
 from spacy_openner.models import generator as generators
-from spacy_openner.models.guidance import HEAD, Gaze, gazes_of, watched
+from spacy_openner.models.guidance import HEAD, Gaze, copies_of, gazes_of, watched
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
 from tests import tiny
 from tests.test_generator_training import examples
-from tests.test_gner_generator import pipeline
+from tests.test_gner_generator import PROMPT, pipeline
 
 LABELS = ["person", "city"]
 
@@ -25,6 +25,14 @@ def test_the_text_is_the_last_of_what_looks_like_it():
 @pytest.mark.parametrize("words", [[(1,), (3,)], [(), (1,)], []])
 def test_a_text_that_is_spelt_otherwise_is_not_looked_for(words):
     assert gazes_of(0, [9, 1, 2], words, range(len(words))) == []
+
+
+def test_free_answers_look_at_what_they_copy_next_or_copied_last():
+    text = [(1,), (2, 3), (4,)]
+    gazes = copies_of(0, [9, 1, 2, 3, 4], text, [2, 3, 77, 78, 4, 77])
+    assert gazes == [Gaze(0, place, at, at + 1) for place, at in enumerate([2, 3, 3, 3, 4, 4])]
+    assert copies_of(0, [9, 1, 2, 3, 4], text, [77, 4]) == [Gaze(0, 1, 4, 5)]
+    assert copies_of(0, [9, 9], text, [2, 3]) == []
 
 
 @pytest.mark.parametrize("kind", ["t5", "bert", "bart"])
@@ -69,6 +77,23 @@ def test_guidance_is_learnt(kind, tmp_path):
         with torch.inference_mode():
             shares[guidance] = float(batch.scores(pipe.model.shims[0].generator)[-1].exp().mean())
     assert shares[1.0] > shares[0.0] + 0.2
+
+
+@pytest.mark.parametrize("target", ["bio", "entities"])
+def test_guidance_of_free_answers(target, tmp_path):
+    prompt = {**PROMPT, "target": target}
+    options = {"labels": LABELS, "prompt": prompt, "loss": "answer", "decoding": "free", "guidance": 1.0}
+    nlp = pipeline(tiny.saved_generator("t5", tmp_path), **options)
+    pipe = nlp.get_pipe("gner_generator")
+    (batch,) = pipe._batches(pipe._lessons(examples(nlp)))
+    answered = {gaze.row for gaze in batch.gazes}
+    assert len(answered) == (len(batch.fed) if target == "bio" else len(batch.fed) - 1), "of no entity no word is said"
+    before = float(batch.scores(pipe.model.shims[0].generator)[-1].detach().exp().mean())
+    optimizer = LayerwiseAdam_v1(3e-3)
+    for _ in range(30):
+        nlp.update(examples(nlp), sgd=optimizer, drop=0.0)
+    after = float(batch.scores(pipe.model.shims[0].generator)[-1].detach().exp().mean())
+    assert after > before + 0.2
 
 
 def test_a_model_without_an_encoder_cannot_be_guided(tmp_path):

@@ -1,14 +1,16 @@
 """Teach a decoder where to look: at the word whose tag it chooses.
 
 Translators have to find out which words belong together; here it is known. So one head of each layer that attends to
-the encoder is taught it (guided alignment: Chen et al., 2016), which new decoders learn slowly from tags alone.
+the encoder is taught it (guided alignment: Chen et al., 2016), which new decoders learn slowly from answers alone.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import torch
+from rapidfuzz.distance import LCSseq
 from torch import Tensor, nn
 
 from ..decoding.tries import Pieces
@@ -36,23 +38,52 @@ class Gaze(NamedTuple):
 
 
 def gazes_of(row: int, ids: Sequence[int], words: Sequence[Pieces], places: Sequence[int]) -> list[Gaze]:
-    """Find the words of an answer in its prompt.
+    """Where to look as tags are chosen: at their words.
 
     ids (Sequence[int]): The prompt.
-    words (Sequence[Pieces]): The pieces of each word.
+    words (Sequence[Pieces]): The pieces of each word of the text.
     places (Sequence[int]): Where the tag of each is chosen.
     RETURNS (list[Gaze]): None, if the prompt spells the text otherwise than the answer does.
     """
+    begun = _begin(ids, words)
+    if begun is None:
+        return []
+    ends = accumulate(map(len, words), initial=begun)
+    return [Gaze(row, place, *run) for place, run in zip(places, pairwise(ends), strict=True)]
+
+
+def copies_of(row: int, ids: Sequence[int], words: Sequence[Pieces], answer: Sequence[int]) -> list[Gaze]:
+    """Where to look as a free answer is written: at the piece that is copied next, else at the one copied last.
+
+    ids, words: See `gazes_of`.
+    answer (Sequence[int]): Its pieces, in the order of the text.
+    RETURNS (list[Gaze]): None, if the prompt spells the text otherwise than the answer does.
+    """
+    begun = _begin(ids, words)
+    if begun is None:
+        return []
     text = [piece for word in words for piece in word]
-    starts = range(len(ids) - len(text), -1, -1)
-    begun = next((i for i in starts if list(ids[i : i + len(text)]) == text), None)
-    found: list[Gaze] = []
-    if begun is None or not all(words):
-        return found
-    for word, place in zip(words, places, strict=True):
-        found.append(Gaze(row, place, begun, begun + len(word)))
-        begun += len(word)
+    copied = {
+        place: begun + run.src_start + place - run.dest_start
+        for run in LCSseq.opcodes(text, answer)
+        if run.tag == "equal"
+        for place in range(run.dest_start, run.dest_end)
+    }
+    found, last = [], None
+    for place in range(len(answer)):
+        last = copied.get(place, last)
+        if last is not None:
+            found.append(Gaze(row, place, last, last + 1))
     return found
+
+
+def _begin(ids: Sequence[int], words: Sequence[Pieces]) -> int | None:
+    """Where a prompt's text begins; of several places that look like it, the last."""
+    text = [piece for word in words for piece in word]
+    if not all(words):
+        return None
+    starts = range(len(ids) - len(text), -1, -1)
+    return next((i for i in starts if list(ids[i : i + len(text)]) == text), None)
 
 
 class Watch:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..decoding.tries import O_TAG, Pieces, Tagset, Word
 from .generator import Generator
-from .guidance import Gaze, gazes_of, watched
+from .guidance import Gaze, copies_of, gazes_of, watched
 from .jobs import Job, Prompt, Question, RecognisingPrompt, Settings, in_batches, jobs_of, shown
 from .matching import Lesson
 
@@ -106,7 +106,7 @@ class Tasks(NamedTuple):
 class Row(NamedTuple):
     """One prompt, its answer in pieces, what is chosen there, and the row's `Exercise.marks`.
 
-    words, places: The pieces of each word, and after which piece fed its tag is chosen; empty where that is not known.
+    words, places: The pieces of each word, and after which piece fed its tag is chosen; no places in free answers.
     """
 
     prompt: str
@@ -168,7 +168,10 @@ def _gazes(ids: Tensor, mask: Tensor, rows: Sequence[Row]) -> list[Gaze]:
     for i, row in enumerate(rows):
         # What is padding counts for nothing, and is no part of a text.
         prompt = ids[i].masked_fill(mask[i] == 0, -1).tolist()
-        found += gazes_of(i, prompt, row.words, row.places)
+        if row.places:
+            found += gazes_of(i, prompt, row.words, row.places)
+        elif row.choices:
+            found += copies_of(i, prompt, row.words, row.pieces)
     return found
 
 
@@ -184,13 +187,14 @@ def _row(generator: Generator, prompt: Prompt, question: Question, lesson: Lesso
         asked = prompt.recognition(words, types, causal=generator.causal)
         return Row(asked, *_spelt(generator, answer, unknown), marks)
     asked = job.prompt(prompt, question, words, generator.causal)
+    chunks = generator.chunks.words(words, prompt.tags(types), prompt.chunk)
+    spelt = [word.forced for word in chunks]
     if tasks.loss == "choices":
-        chunks = generator.chunks.words(words, prompt.tags(types), prompt.chunk)
         pieces, choices, places = _choices(chunks, Tagset(len(types)), tags, unknown)
-        return Row(asked, [*pieces, generator.end], choices, marks, [word.forced for word in chunks], places)
+        return Row(asked, [*pieces, generator.end], choices, marks, spelt, places)
     names = prompt.tags(types)
     answer = prompt.answer(words, [names[tag] for tag in tags], _explanations(lesson, job, tags))
-    return Row(asked, *_spelt(generator, answer, unknown), marks)
+    return Row(asked, *_spelt(generator, answer, unknown), marks, spelt)
 
 
 def _explanations(lesson: Lesson, job: Job, tags: Sequence[int]) -> list[str]:
