@@ -39,7 +39,7 @@ VOCABULARY = 32_128
 UNKNOWN = 2
 
 
-def tokenizer_of(path: Path) -> PreTrainedTokenizerFast:
+def tokenizer_of(path: Path, size: int = VOCABULARY) -> PreTrainedTokenizerFast:
     """A Unigram tokenizer as T5 has one, trained on the texts of a corpus and the words of the prompt."""
     texts = [doc.text for doc in DocBin().from_disk(path).get_docs(spacy.blank("en").vocab)]
     tags = "B-person I-person B-organization I-organization B-location I-location B-miscellaneous I-miscellaneous O"
@@ -47,7 +47,7 @@ def tokenizer_of(path: Path) -> PreTrainedTokenizerFast:
     made.pre_tokenizer = pre_tokenizers.Metaspace()
     made.decoder = decoders.Metaspace()
     specials = ["<pad>", "</s>", "<unk>"]
-    trainer = trainers.UnigramTrainer(vocab_size=VOCABULARY, special_tokens=specials, unk_token="<unk>")
+    trainer = trainers.UnigramTrainer(vocab_size=size, special_tokens=specials, unk_token="<unk>")
     made.train_from_iterator([*texts, *[INSTRUCTION, tags, " ".join(f"({tag})" for tag in tags.split())] * 50], trainer)
     made.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
     return PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
@@ -101,7 +101,7 @@ def trained(args: argparse.Namespace) -> Generator:
     """A small T5 that answers the sentences as it should."""
     tokenizer_of(args.corpus).save_pretrained(args.target / "tokenizer")
     nlp = spacy.blank("en")
-    pipe = nlp.add_pipe("gner_generator")
+    pipe = nlp.add_pipe("gner_generator", config={"guidance": 1.0})
     ids = {"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 1}
     config = {"model_type": "t5", **TRAINED, **ids}
     pipe.initialize(list, nlp=nlp, labels=[], config=config, tokenizer=args.target / "tokenizer")

@@ -1,14 +1,16 @@
 """What a generator should answer: entities alone, with words around them, or a tag for every word (GNER, table 1).
 
-    python -m benchmarks.targets CORPUS --encoder ENCODER --steps 500 --output targets.json
+    python -m benchmarks.targets CORPUS --steps 2000 --output targets.json
 
-CORPUS is what scripts/convert_sets.py makes. The same new decoder on ENCODER (a BERT, or a span matcher on one) is
-trained on each kind of answer, all pieces of the answer in the loss, the same texts in the same order, asked in the
-layout that a span matcher reads; then it answers freely, and is matched with the text. The last row decodes the tags under constraints. Strict F1, and of the gold
-entities how many were not found, found with another type, found with other bounds (percent).
+CORPUS is what scripts/convert_sets.py makes. The same small T5, or the same new decoder on --encoder (a BERT, or a span
+matcher on one), is trained on each kind of answer, all pieces of the answer in the loss, the same texts in the same
+order, guided to what it copies; then it answers freely, and is matched with the text. The last row decodes the tags under
+constraints. Strict F1, and of the gold entities how many were not found, found with another type, found with other bounds
+(percent).
 """
 
 import argparse
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from spacy.language import Language
 from spacy.util import fix_random_seed
 
 from benchmarks.common import machine, report, train
+from benchmarks.shaped import TRAINED, tokenizer_of
 from spacy_openner.data.corpus import OpenNERCorpus_v1
 
 TARGETS: dict[str, dict[str, Any]] = {
@@ -28,22 +31,31 @@ TARGETS: dict[str, dict[str, Any]] = {
     "BIO": {"target": "bio"},
     "BIOES": {"target": "bioes"},
 }
-INSTRUCTION = "<<ENT>> {labels: <<ENT>> } <<SEP>> {sentence}"
+# As span matchers read types.
+LAYOUT = "<<ENT>> {labels: <<ENT>> } <<SEP>> {sentence}"
+INSTRUCTION = "{labels}: {sentence}"
+VOCABULARY = 8000
+SMALL = {"model_type": "t5", **TRAINED, "decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 1}
 ERRORS = ("unlabelled", "noisy", "boundary")
 
 
-def pipeline(encoder: Path, target: dict[str, Any], layers: int) -> Language:
-    """A new decoder, in a pipeline that answers in this way."""
+def pipeline(args: argparse.Namespace, target: dict[str, Any], tokenizer: Path) -> Language:
+    """A new model, in a pipeline that answers in this way."""
     nlp = spacy.blank("en")
+    instruction = LAYOUT if args.encoder else INSTRUCTION
     config = {
-        "prompt": {"@misc": "spacy-openner.GNERPrompt.v1", "instruction": INSTRUCTION, **target},
+        "prompt": {"@misc": "spacy-openner.GNERPrompt.v1", "instruction": instruction, **target},
         "sampler": {"@misc": "spacy-openner.TypeSampler.v1", "ratio": 1.0, "drop": 0.0},
         "scorer": {"@scorers": "spacy-openner.entity_scorer.v1", "spans_key": "openner"},
         "loss": "answer",
         "decoding": "free",
+        "guidance": args.guidance,
     }
     pipe = nlp.add_pipe("gner_generator", config=config)
-    pipe.initialize(list, nlp=nlp, labels=[], encoder=encoder, layers=layers)
+    if args.encoder:
+        pipe.initialize(list, nlp=nlp, labels=[], encoder=args.encoder, layers=args.layers)
+    else:
+        pipe.initialize(list, nlp=nlp, labels=[], config=SMALL, tokenizer=tokenizer)
     return nlp
 
 
@@ -61,13 +73,14 @@ def main() -> None:
     """Train, score, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
-    parser.add_argument("--encoder", type=Path, required=True)
+    parser.add_argument("--encoder", type=Path)
     parser.add_argument("--set", default="conll2003")
     parser.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS))
     parser.add_argument("--layers", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--rate", type=float, default=4e-4)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--guidance", type=float, default=1.0)
     parser.add_argument("--encoder-scale", type=float, default=0.3, help="of its rate; 0 to leave it as it is")
     parser.add_argument("--dev", type=int, default=300, help="texts that are scored")
     parser.add_argument("--threads", type=int, default=2)
@@ -77,11 +90,13 @@ def main() -> None:
     train_file, dev_file = (args.corpus / split / f"{args.set}.spacy" for split in ("train", "dev"))
     scales = {"encoder.embeddings": 0.0, "encoder.": args.encoder_scale, "decoder.bert.embeddings": 0.0}
     rows: list[dict[str, Any]] = []
+    scratch = tempfile.TemporaryDirectory()
+    tokenizer_of(train_file, VOCABULARY).save_pretrained(scratch.name)
     for name in args.targets:
         fix_random_seed(0)
-        nlp = pipeline(args.encoder, TARGETS[name], args.layers)
+        nlp = pipeline(args, TARGETS[name], Path(scratch.name))
         corpus = OpenNERCorpus_v1({"all": {"path": train_file}}, max_words=60)
-        train(nlp, corpus, args.steps, args.batch, args.rate, scales)
+        train(nlp, corpus, args.steps, args.batch, args.rate, scales if args.encoder else None)
         rows.append({"answer": name, **score(nlp, dev_file, args.dev)})
         if name == "BIO":
             nlp.get_pipe("gner_generator").decoding = "constrained"
