@@ -10,7 +10,7 @@ import torch
 from spacy.tokens import Doc
 from torch.nn.functional import cosine_similarity
 
-from spacy_openner.errors import CheckpointError, OpenNerWarning
+from spacy_openner.errors import CheckpointError, OpenNerWarning, SettingError
 from spacy_openner.models import int8_rows, sources, text_encoders, type_matching
 from spacy_openner.models.architectures import TypeMatcher_v1
 from spacy_openner.models.type_matching import TypeQuestion
@@ -64,8 +64,42 @@ def test_the_best_sentence_counts(path):
     np.testing.assert_allclose(together, np.max(alone, axis=0), atol=1e-5)
 
 
-def test_a_batch_says_what_each_text_alone_says(path):
-    model = TypeMatcher_v1(str(path))
+@torch.no_grad()
+def test_the_best_piece_counts(path, monkeypatch):
+    encoder = text_encoders.load(path)
+    names = ["a b", "Hi"]
+    types = torch.stack([mean_vector(encoder, text) for text in names])
+    texts = ["Marie Curie won the Nobel Prize .", "a b"]
+    states = [torch.cat(encoder.states(windows, 2048)) for windows in encoder.windows_of(texts)]
+    expected = [cosine_similarity(each[:, None], types[None], dim=2).amax(0) for each in states]
+    model = TypeMatcher_v1(str(path), pooling="max")
+    for at_once in (8192, 3):
+        monkeypatch.setattr("spacy_openner.models.type_matcher.AT_ONCE", at_once)
+        found = type_matching.score(model, [question(text, types=names) for text in texts], 2048)
+        np.testing.assert_allclose(found, torch.stack(expected), atol=1e-5)
+
+
+def test_files_know_their_pooling(path, tmp_path):
+    model = TypeMatcher_v1(str(path), pooling="max")
+    type_matching.save(model, tmp_path)
+    (expected,) = type_matching.score(model, [question("Marie Curie won")], 2048)
+    for other in (TypeMatcher_v1(str(tmp_path)), TypeMatcher_v1(str(path))):
+        if other.shims[0].name == str(path):
+            type_matching.load(other, tmp_path)
+        (found,) = type_matching.score(other, [question("Marie Curie won")], 2048)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    (mean,) = type_matching.score(TypeMatcher_v1(str(path)), [question("Marie Curie won")], 2048)
+    assert abs(expected - mean).max() > 1e-3
+
+
+def test_there_are_two_poolings():
+    with pytest.raises(SettingError, match="O001"):
+        TypeMatcher_v1(pooling="sum")
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+def test_a_batch_says_what_each_text_alone_says(path, pooling):
+    model = TypeMatcher_v1(str(path), pooling=pooling)
     questions = [
         question(text, types=TYPES[: 1 + i % 3]) for i, text in enumerate([*tiny.SENTENCES, tiny.long_text(700)])
     ]
@@ -97,8 +131,9 @@ def test_the_end_of_a_long_text_is_read(static_path):
     assert within > without + 0.2
 
 
-def test_texts_and_types_without_pieces(path):
-    model = TypeMatcher_v1(str(path))
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+def test_texts_and_types_without_pieces(path, pooling):
+    model = TypeMatcher_v1(str(path), pooling=pooling)
     empty, odd, no_types = type_matching.score(
         model, [question(), question("\u200b\u0300"), question("Hi", types=[])], 2048
     )

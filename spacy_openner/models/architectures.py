@@ -14,6 +14,7 @@ from .hf_shim import CheckpointShim, Request
 from .matching import MATCHER, WORD_MODES
 from .prompt_matcher import Limits, PromptMatcher
 from .runtime import Backend, Precision, check
+from .text_encoders import POOLINGS
 from .type_matcher import TypeMatcherShim, TypeRequest
 
 
@@ -125,8 +126,9 @@ def TypeMatcher_v1(
     name: str = "",
     revision: str | None = None,
     tok2vec: Model[list[Doc], list[Floats2d]] | None = None,
+    pooling: str | None = None,
 ) -> Model[TypeRequest, Any]:
-    """Score types against texts by the cosine of two mean-pooled vectors (ToNER, section 3.2).
+    """Score types against texts by the cosine of two vectors (ToNER, section 3.2).
 
     Registered as "spacy-openner.TypeMatcher.v1".
 
@@ -136,10 +138,16 @@ def TypeMatcher_v1(
     tok2vec (Model | None): What reads the texts: an embedding layer, or a listener to a `tok2vec` or `transformer`
         component, whose vectors are then computed once for all components; a projection of them has to be trained. None
         for what reads the types.
+    pooling (str | None): What stands for a text: the "mean" of its pieces' vectors, as in the paper; or each of them,
+        of which a type finds the best ("max"), since a type may be in one word of many. None for what the weights were
+        trained with.
     RETURNS (Model): Its weights are loaded at first use; with `tok2vec`, when it is initialised or loaded.
+    RAISES (SettingError): For another pooling.
     """
+    if pooling is not None and pooling not in POOLINGS:
+        raise error("O001", name="pooling", value=pooling, allowed=", ".join(POOLINGS))
     layers = {} if tok2vec is None else {"layers": [tok2vec], "refs": {TOK2VEC: tok2vec}}
-    shim = TypeMatcherShim(name, revision, reads_texts=tok2vec is None)
+    shim = TypeMatcherShim(name, revision, tok2vec is None, pooling)
     return Model("type_matcher", _forward, attrs={"dropout_rate": 0.0}, shims=[shim], **layers)
 
 

@@ -1,10 +1,11 @@
 """Texts and descriptions of types to vectors: the mean of a transformer's states, or of static token vectors.
 
-A text of more pieces than a window is read in several windows, at words where that goes; nothing is cut.
+With the pooling "max" a text has a vector for each of its pieces, and the best one counts. A text of more pieces than a
+window is read in several windows, at words where that goes; nothing is cut.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ TOKENS = "tokens"
 # place of a text decides.
 STATIC_WINDOW = 8
 DISTIL_BATCH = 256
+POOLINGS: tuple[str, ...] = ("mean", "max")
 
 
 class TextEncoder(nn.Module):
@@ -36,11 +38,14 @@ class TextEncoder(nn.Module):
     tokenizer (Tokenizer): Cuts texts into pieces.
     window (int): The most pieces that are read together.
     step (int): How many pieces further the next window starts.
+    pooling (str): What stands for a window of a text: the "mean" of its pieces' vectors, or each of them, of which a
+        type finds the best ("max"). Types are always read by the mean.
     """
 
-    def __init__(self, tokenizer: Tokenizer, window: int, step: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, window: int, step: int, pooling: str = "mean") -> None:
         super().__init__()
         self.tokenizer, self.window, self.step = tokenizer, window, step
+        self.pooling = pooling
         tokenizer.no_truncation()
         tokenizer.no_padding()
 
@@ -55,6 +60,13 @@ class TextEncoder(nn.Module):
         windows (Sequence[Sequence[int]]): Pieces, as `windows_of` gives them.
         batch_tokens (int): The most pieces that are computed at once, padding included.
         RETURNS (Tensor): *Shape:* (windows, width), float32.
+        """
+        raise NotImplementedError
+
+    def states(self, windows: Sequence[Sequence[int]], batch_tokens: int) -> list[Tensor]:
+        """Encode the pieces of windows; as `forward`.
+
+        RETURNS (list[Tensor]): *Shape of each:* (pieces, width), float32.
         """
         raise NotImplementedError
 
@@ -88,8 +100,10 @@ class StaticEncoder(TextEncoder):
     tokens (Tensor): *Shape:* (pieces, width).
     """
 
-    def __init__(self, tokenizer: Tokenizer, tokens: Tensor, window: int = STATIC_WINDOW) -> None:
-        super().__init__(tokenizer, window, max(1, window // 2))
+    def __init__(
+        self, tokenizer: Tokenizer, tokens: Tensor, window: int = STATIC_WINDOW, pooling: str = "mean"
+    ) -> None:
+        super().__init__(tokenizer, window, max(1, window // 2), pooling)
         self.tokens = nn.Parameter(tokens)
         # Of whole pieces, in training.
         self.dropout = nn.Dropout(0.0)
@@ -110,6 +124,12 @@ class StaticEncoder(TextEncoder):
         # The sum would do: lengths of vectors do not count.
         return embedding_bag(*inputs, mode="sum", per_sample_weights=weights.to(device)).float()
 
+    def states(self, windows: Sequence[Sequence[int]], batch_tokens: int) -> list[Tensor]:
+        """Look pieces up; see `TextEncoder.states`."""
+        pieces = torch.tensor([piece for window in windows for piece in window], dtype=torch.long)
+        found = self.tokens[pieces.to(self.tokens.device)].float()
+        return list(found.split([len(window) for window in windows]))
+
     def save(self, path: Path) -> None:
         """Write the table in float32."""
         self._save_settings(path)
@@ -124,7 +144,8 @@ class StaticEncoder(TextEncoder):
         path.mkdir(parents=True, exist_ok=True)
         for file in (WEIGHTS_FILE, int8_rows.FILE):
             (path / file).unlink(missing_ok=True)
-        (path / SETTINGS_FILE).write_text(json.dumps({"encoder": "static", "window": self.window}), encoding="utf8")
+        settings = {"encoder": "static", "window": self.window, "pooling": self.pooling}
+        (path / SETTINGS_FILE).write_text(json.dumps(settings), encoding="utf8")
         self.tokenizer.save(str(path / TOKENIZER_FILE))
 
 
@@ -137,13 +158,13 @@ class TransformerEncoder(TextEncoder):
     window (int | None): The most pieces that are read together; as many as the network reads if None.
     """
 
-    def __init__(self, tokenizer: Any, backbone: nn.Module, window: int | None = None) -> None:
+    def __init__(self, tokenizer: Any, backbone: nn.Module, window: int | None = None, pooling: str = "mean") -> None:
         sample = tokenizer.backend_tokenizer.encode("a", add_special_tokens=True)
         own = sample.special_tokens_mask.index(0)
         count = sample.special_tokens_mask.count(0)
         room = piece_limit(backbone.config) - len(sample.ids) + count
         room = min(room, window or room)
-        super().__init__(tokenizer.backend_tokenizer, room, room)
+        super().__init__(tokenizer.backend_tokenizer, room, room, pooling)
         # What the tokenizer puts around each text.
         self.before, self.after = sample.ids[:own], sample.ids[own + count :]
         self.backbone: Any = backbone
@@ -156,36 +177,40 @@ class TransformerEncoder(TextEncoder):
         return hidden_size(self.backbone)
 
     def forward(self, windows: Sequence[Sequence[int]], batch_tokens: int) -> Tensor:
-        """Encode windows, those of similar length together; see `TextEncoder.forward`."""
+        """Encode windows; see `TextEncoder.forward`."""
+        return torch.stack([states.mean(0) for states in self.states(windows, batch_tokens)])
+
+    def states(self, windows: Sequence[Sequence[int]], batch_tokens: int) -> list[Tensor]:
+        """Encode windows, those of similar length together; see `TextEncoder.states`."""
         rows = [[*self.before, *window, *self.after] for window in windows]
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-        vectors: list[Tensor] = []
+        found: dict[int, Tensor] = {}
         batch: list[int] = []
         for i in order:
             if batch and len(rows[i]) * (len(batch) + 1) > batch_tokens:
-                vectors.append(self._encode([rows[j] for j in batch]))
+                found |= zip(batch, self._encode([rows[j] for j in batch]), strict=True)
                 batch = []
             batch.append(i)
-        vectors.append(self._encode([rows[j] for j in batch]))
-        places = torch.tensor(order).argsort()
-        return torch.cat(vectors)[places.to(vectors[0].device)]
+        found |= zip(batch, self._encode([rows[j] for j in batch]), strict=True)
+        return [found[i] for i in range(len(rows))]
 
-    def _encode(self, rows: list[list[int]]) -> Tensor:
-        ids = torch.zeros(len(rows), max(1, *map(len, rows)), dtype=torch.long)
+    def _encode(self, rows: Sequence[Sequence[int]]) -> list[Tensor]:
+        """The states of a batch without padding."""
+        ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
         mask = torch.zeros_like(ids)
         for i, row in enumerate(rows):
             ids[i, : len(row)] = torch.tensor(row)
             mask[i, : len(row)] = 1
         ids, mask = ids.to(self.backbone.device), mask.to(self.backbone.device)
         states = self.backbone(input_ids=ids, attention_mask=mask)[0].float()
-        weights = mask[..., None].float()
-        return (states * weights).sum(1) / weights.sum(1).clamp(min=1.0)
+        return [state[: len(row)] for state, row in zip(states, rows, strict=True)]
 
     def save(self, path: Path) -> None:
         """Write the encoder and its tokenizer as Hugging Face does, and the window beside them."""
         self.backbone.save_pretrained(path, safe_serialization=True)
         self.whole_tokenizer.save_pretrained(path)
-        (path / SETTINGS_FILE).write_text(json.dumps({"encoder": "transformer", "window": self.window}))
+        settings = {"encoder": "transformer", "window": self.window, "pooling": self.pooling}
+        (path / SETTINGS_FILE).write_text(json.dumps(settings), encoding="utf8")
 
 
 def load(source: str | Path, revision: str | None = None) -> TextEncoder:
@@ -200,7 +225,7 @@ def load(source: str | Path, revision: str | None = None) -> TextEncoder:
         settings = json.loads((path / SETTINGS_FILE).read_text("utf8")) if (path / SETTINGS_FILE).is_file() else {}
         if settings.get("encoder") == "static":
             tokenizer = Tokenizer.from_file(str(path / TOKENIZER_FILE))
-            return StaticEncoder(tokenizer, _table(path, tokenizer), int(settings["window"]))
+            return StaticEncoder(tokenizer, _table(path, tokenizer), int(settings["window"]), pooling_of(settings))
         tokenizer, backbone = pretrained(source, revision)
     # Damaged files fail in the words of json, safetensors, tokenizers or transformers.
     except Exception as problem:
@@ -208,7 +233,12 @@ def load(source: str | Path, revision: str | None = None) -> TextEncoder:
         raise error("O115", path=str(source), reason=reason) from problem
     if not tokenizer.is_fast:
         raise error("O107", path=str(source), kind=type(tokenizer).__name__)
-    return TransformerEncoder(tokenizer, backbone, settings.get("window"))
+    return TransformerEncoder(tokenizer, backbone, settings.get("window"), pooling_of(settings))
+
+
+def pooling_of(settings: Mapping[str, Any]) -> str:
+    """What saved settings say of pooling; older ones do not."""
+    return str(settings.get("pooling", POOLINGS[0]))
 
 
 def distil(encoder: TextEncoder, width: int, window: int = STATIC_WINDOW) -> StaticEncoder:

@@ -24,6 +24,8 @@ from .vector_cache import VectorCache
 
 PROJECTION_FILE = "projection.safetensors"
 LEAST = -1.0
+# Vectors that are compared with all types at once: it bounds the table of cosines.
+AT_ONCE = 8192
 
 
 class TypeRequest(NamedTuple):
@@ -53,11 +55,22 @@ class TypeNetwork(nn.Module):
         self.encoder = encoder
         self.projection = nn.Linear(text_width, encoder.width) if text_width else None
 
-    def encode_texts(self, windows: Sequence[Sequence[int]] | Tensor, batch_tokens: int) -> Tensor:
-        """Vectors of length 1. *Shape:* (windows, width)."""
+    def encode_texts(
+        self, windows: Sequence[Sequence[int]] | Tensor, owners: Sequence[int], batch_tokens: int
+    ) -> tuple[Tensor, Tensor]:
+        """What stands for texts.
+
+        RETURNS (tuple): Vectors of length 1, *Shape:* (vectors, width), and the text of each, *Shape:* (vectors,).
+        """
         if self.projection is not None:
-            return normalize(self.projection(windows), dim=-1)
-        return normalize(self.encoder(windows, batch_tokens), dim=-1)
+            vectors = self.projection(windows)
+        elif self.encoder.pooling == "max":
+            states = self.encoder.states(windows, batch_tokens)  # type: ignore[arg-type]
+            owners = [owner for owner, each in zip(owners, states, strict=True) for _ in each]
+            vectors = torch.cat(states)
+        else:
+            vectors = self.encoder(windows, batch_tokens)
+        return normalize(vectors, dim=-1), torch.tensor(owners, device=vectors.device)
 
     def encode_types(self, texts: Sequence[str], batch_tokens: int) -> Tensor:
         """Vectors of length 1; the mean over its windows where a text has several. *Shape:* (texts, width)."""
@@ -68,17 +81,18 @@ class TypeNetwork(nn.Module):
         return normalize(sums.index_add(0, owners, vectors), dim=-1)
 
     @staticmethod
-    def compare(windows: Tensor, owners: Tensor, types: Tensor, rows: Tensor) -> Tensor:
-        """Score texts by the best of their windows.
+    def compare(vectors: Tensor, owners: Tensor, types: Tensor, rows: Tensor) -> Tensor:
+        """Score texts by the best of their vectors; by `LEAST` where they have none.
 
-        windows, types (Tensor): *Shape:* (windows, width) and (types, width).
-        owners (Tensor): The text of each window; every text has one.
+        vectors, types (Tensor): *Shape:* (vectors, width) and (types, width).
+        owners (Tensor): The text of each vector.
         rows (Tensor): The types of each text. *Shape:* (texts, types of a text).
         RETURNS (Tensor): Cosines. *Shape:* as `rows`.
         """
-        cosines = windows @ types.T
-        best = cosines.new_full((len(rows), len(types)), LEAST)
-        best = best.scatter_reduce(0, owners[:, None].expand_as(cosines), cosines, "amax", include_self=False)
+        best = vectors.new_full((len(rows), len(types)), LEAST)
+        for part, owner in zip(vectors.split(AT_ONCE), owners.split(AT_ONCE), strict=True):
+            cosines = part @ types.T
+            best = best.scatter_reduce(0, owner[:, None].expand_as(cosines), cosines, "amax")
         return best.gather(1, rows)
 
 
@@ -88,11 +102,13 @@ class TypeMatcherShim(PyTorchShim):
     name (str): What the encoder is loaded from at first use; see `architectures.TypeMatcher_v1`.
     revision (str | None): Commit or tag of a hub name.
     reads_texts (bool): Whether the encoder reads texts too. Else the network has to be built or loaded.
+    pooling (str | None): See `TextEncoder`; None for what the weights were trained with.
     """
 
-    def __init__(self, name: str, revision: str | None, reads_texts: bool) -> None:
+    def __init__(self, name: str, revision: str | None, reads_texts: bool, pooling: str | None = None) -> None:
         super().__init__(None)
         self.name, self.revision, self.reads_texts = name, revision, reads_texts
+        self.pooling = pooling
         self._types = VectorCache()
         self._reset()
 
@@ -122,6 +138,7 @@ class TypeMatcherShim(PyTorchShim):
 
     def use(self, network: TypeNetwork) -> None:
         """Take a network, replacing what was there."""
+        network.encoder.pooling = self.pooling or network.encoder.pooling
         self._model = network.to(get_torch_default_device())
         self._types.reset()
 
@@ -152,8 +169,7 @@ class TypeMatcherShim(PyTorchShim):
 
     def _compare(self, network: TypeNetwork, inputs: TypeRequest, types: Tensor, rows: Tensor) -> Tensor:
         windows = inputs.windows.to(self.device) if isinstance(inputs.windows, Tensor) else inputs.windows
-        vectors = network.encode_texts(windows, inputs.batch_tokens)
-        owners = torch.tensor(inputs.owners, device=vectors.device)
+        vectors, owners = network.encode_texts(windows, inputs.owners, inputs.batch_tokens)
         return network.compare(vectors, owners, types, rows.to(vectors.device))
 
     def finish_update(self, optimizer: Optimizer) -> None:

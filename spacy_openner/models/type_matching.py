@@ -101,7 +101,7 @@ def score(model: Model, questions: Sequence[TypeQuestion], batch_tokens: int) ->
         else:
             vectors = Vectors(model, model.get_ref(TOK2VEC).predict([text.doc for text in texts]))
             vectors.check()
-            windows = [_means(vectors, i, text) for i, text in enumerate(texts)]
+            windows = [_pooled(model, vectors, i, text) for i, text in enumerate(texts)]
         cosines = model.predict(_request(windows, texts, batch_tokens)).cpu().numpy()
         for i, row in zip(part, cosines, strict=True):
             found[i] = row[: len(questions[i].type_texts)]
@@ -126,8 +126,8 @@ def lesson_batches(model: Model, lessons: Sequence[TypeLesson], batch_tokens: in
         vectors = Vectors(model, tokvecs)
         vectors.flat.requires_grad_()
         if taught:
-            means = [_means(vectors, i, lessons[i].question) for i in taught]
-            yield _batch(means, [lessons[i] for i in taught], batch_tokens, 1 / len(taught))
+            pooled = [_pooled(model, vectors, i, lessons[i].question) for i in taught]
+            yield _batch(pooled, [lessons[i] for i in taught], batch_tokens, 1 / len(taught))
         backprop(vectors.gradients())
 
 
@@ -166,10 +166,11 @@ def _pieces(model: Model, texts: Sequence[TypeQuestion]) -> list[list[list[int]]
     return [[window for _ in text.sentences.texts for window in next(windows)] for text in texts]
 
 
-def _means(vectors: Vectors, i: int, text: TypeQuestion) -> Tensor:
-    """The mean vector of each sentence of a text. *Shape:* (sentences, width)."""
+def _pooled(model: Model, vectors: Vectors, i: int, text: TypeQuestion) -> Tensor:
+    """The mean vector of each sentence of a text, or the vectors of all tokens. *Shape:* (vectors, width)."""
     start = int(vectors.starts[i])
-    return torch.stack([vectors.flat[start + first : start + last].mean(0) for first, last in text.sentences.runs])
+    runs = [vectors.flat[start + first : start + last] for first, last in text.sentences.runs]
+    return torch.cat(runs) if _shim(model).network.encoder.pooling == "max" else torch.stack([x.mean(0) for x in runs])
 
 
 def _request(windows: Sequence[Any], texts: Sequence[TypeQuestion], batch_tokens: int) -> TypeRequest:
