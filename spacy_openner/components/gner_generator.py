@@ -145,7 +145,7 @@ class GnerGenerator(TrainablePipe, OpenNerPipe):
     classification (float): How much a classifier of types on the encoder counts beside the loss (ToNER, lambda in
         equation 6; 0.1 there); 0 for none. It knows the component's labels, and is used in training alone.
     guidance (float): How much it counts beside the loss that the decoder looks at the word whose tag it chooses, or
-        that it copies (see `models.guidance`); 0 for not at all. New decoders learn several times as fast so.
+        that it copies (see `models.guidance`); 0 for not at all. New decoders learn faster so.
     candidates (str): What a doc's own types in `doc._.openner_labels` mean: "only" they are looked for, or a "hint" for
         prompts that tell the model which of all types a text probably holds (ToNER, section 3.2).
     sampler (Sampler | None): Draws the types of training prompts.
