@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import spacy
-from spacy.language import Language
-from spacy.tokens import Doc, Span
 
-from benchmarks.common import CROSSNER, DATA, machine, read_set, report
+from benchmarks.common import CROSSNER, DATA, gold_doc, machine, read_set, report
 from spacy_openner import labels as doc_labels
 from spacy_openner.alignment import AlignmentTable, PseudoLabelAlignment_v1, Strategy, align
 from spacy_openner.alignment_by_names import EmbeddingAlignment_v1
@@ -25,7 +23,7 @@ SOURCES = ("person", "organization", "location", "miscellaneous")
 PEOPLE = ("person", "politician", "scientist", "musical artist", "writer", "researcher")
 GROUPS = ("organization", "political party", "university", "band")
 PLACES = ("location", "country")
-# Where two answers are as good: an observatory's star is a place to some, and a journal is its publisher.
+# Where two answers are as good: a star may be a place, and a journal may be its publisher.
 EITHER: Mapping[str, tuple[str, ...]] = {
     "astronomical object": ("location", "miscellaneous"),
     "academic journal": ("organization", "miscellaneous"),
@@ -50,16 +48,6 @@ def strategies(encoder: str) -> dict[str, Strategy]:
         **({"names, encoder given": EmbeddingAlignment_v1(encoder)} if encoder else {}),
         "one-to-one, default weights": EmbeddingAlignment_v1(mode="one-to-one"),
     }
-
-
-def gold(nlp: Language, rows: list[dict[str, Any]]) -> list[Doc]:
-    """Annotated docs."""
-    docs = []
-    for row in rows:
-        doc = Doc(nlp.vocab, words=row["tokens"])
-        doc.spans["openner"] = [Span(doc, a, b, label=label) for a, b, label in row["spans"]]
-        docs.append(doc)
-    return docs
 
 
 def judged(domain: str, name: str, table: AlignmentTable) -> dict[str, Any]:
@@ -88,8 +76,10 @@ def main() -> None:
     nlp = spacy.load(args.source)
     rows, tables = [], {}
     for domain in CROSSNER:
-        docs = gold(nlp, read_set(f"crossner_{domain}", "train", args.data))
-        targets = doc_labels.parse(sorted({span.label_ for doc in docs for span in doc.spans["openner"]}))
+        lines = read_set(f"crossner_{domain}", "train", args.data)
+        names = sorted({label for line in lines for *_, label in line["spans"]})
+        docs = [gold_doc(nlp, line, names) for line in lines]
+        targets = doc_labels.parse(names)
         for name, strategy in strategies(args.encoder).items():
             table = align(nlp, docs, strategy, sources=doc_labels.parse(SOURCES), targets=targets)
             rows.append(judged(domain, name, table))

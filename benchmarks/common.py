@@ -6,12 +6,14 @@ import platform
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from spacy.language import Language
+from spacy.tokens import Doc, Span
+from spacy.training import Example
 from spacy.util import minibatch
 
 from spacy_openner.data.corpus import OpenNERCorpus
@@ -45,9 +47,28 @@ def labels_of(rows: list[dict[str, Any]]) -> list[str]:
     return sorted({label for row in rows for *_, label in row["spans"]} - {"miscellaneous"})
 
 
+def gold_doc(nlp: Language, row: dict[str, Any], labels: Collection[str]) -> Doc:
+    """One row of a set as an annotated doc; entities of other types are left out."""
+    doc = Doc(nlp.vocab, words=row["tokens"])
+    doc.ents = [Span(doc, a, b, label=label) for a, b, label in row["spans"] if label in labels]
+    doc.spans["openner"] = list(doc.ents)
+    return doc
+
+
+class Mixed:
+    """Examples as a corpus: each pass over them is mixed anew."""
+
+    def __init__(self, examples: list[Example]) -> None:
+        self.examples = examples
+
+    def __call__(self, nlp: Language) -> Iterator[Example]:
+        """One pass."""
+        yield from random.sample(self.examples, len(self.examples))
+
+
 def train(
     nlp: Language,
-    corpus: OpenNERCorpus,
+    corpus: OpenNERCorpus | Mixed,
     steps: int,
     batch: int,
     rate: float,

@@ -16,7 +16,7 @@ import argparse
 import random
 import statistics
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from spacy.training import Example
 from spacy.util import fix_random_seed
 
 from benchmarks.alignment import SOURCES
-from benchmarks.common import DATA, machine, read_set, report, train
+from benchmarks.common import DATA, Mixed, gold_doc, machine, read_set, report, train
 from benchmarks.llm_reassigner import answers_of
 from spacy_openner import labels as doc_labels
 from spacy_openner.alignment import AlignmentTable, PseudoLabelAlignment_v1, align
@@ -66,9 +66,7 @@ class Target:
         """Annotated docs that say which types they are annotated with, and how these are put into words."""
         found = []
         for row in rows:
-            gold = Doc(nlp.vocab, words=row["tokens"])
-            gold.ents = [Span(gold, a, b, label=label) for a, b, label in row["spans"] if label in self.labels]
-            gold.spans["openner"] = list(gold.ents)
+            gold = gold_doc(nlp, row, self.labels)
             gold._.openner_labels = texts or self.labels
             blank = Doc(nlp.vocab, words=row["tokens"])
             blank._.openner_labels = texts or self.labels
@@ -76,15 +74,15 @@ class Target:
         return found
 
 
-class Mixed:
-    """Examples as a corpus: each pass over them is mixed anew."""
+@Language.factory("benchmark_generalise", default_config={"sources": {}})
+def generalise(nlp: Language, name: str, sources: dict[str, str]) -> Callable[[Doc], Doc]:
+    """Entities get the source types that their own come from."""
 
-    def __init__(self, examples: list[Example]) -> None:
-        self.examples = examples
+    def component(doc: Doc) -> Doc:
+        doc.ents = [Span(doc, ent.start, ent.end, label=sources[ent.label_]) for ent in doc.ents]
+        return doc
 
-    def __call__(self, nlp: Language) -> Iterator[Example]:
-        """One pass."""
-        yield from random.sample(self.examples, len(self.examples))
+    return component
 
 
 def source_pipeline(source: Path, described: bool = False) -> Language:
@@ -128,28 +126,11 @@ def reassigned(source: Language, target: Target, table: AlignmentTable, reassign
     pipe = source.add_pipe("lar_reassigner", config=config)
     pipe.table = table
     pipe.reassigner.start()
-    return score(source, [Example(eg.x, eg.y) for eg in asked_sources(source, target)])
-
-
-def asked_sources(nlp: Language, target: Target) -> list[Example]:
-    """What is scored, with no types of its own: each component has those it needs."""
-    examples = target.examples(nlp, target.dev)
+    examples = target.examples(source, target.dev)
     for example in examples:
+        # Each component has the types that it needs.
         example.predicted._.openner_labels = None
-    return examples
-
-
-def generalised(nlp: Language, table: AlignmentTable, texts: dict[str, str]) -> Language:
-    """A target model whose entities get the source types that their own come from."""
-
-    @Language.component("benchmark_generalise")
-    def generalise(doc: Doc) -> Doc:
-        doc.ents = [Span(doc, ent.start, ent.end, label=table.targets[ent.label_].source) for ent in doc.ents]
-        return doc
-
-    nlp.get_pipe("open_ner_span").labels = texts
-    nlp.add_pipe("benchmark_generalise")
-    return nlp
+    return score(source, examples)
 
 
 def with_reassignment(
@@ -169,8 +150,10 @@ def with_reassignment(
         nlp = source_pipeline(source)
         nlp.get_pipe("open_ner_span").labels = list(SOURCES)
         scores[name] = reassigned(nlp, target, table, reassigner)
-    general = generalised(aligned, table, table.described())
-    scores["aligned, then oracle"] = reassigned(general, target, table, asked)
+    aligned.get_pipe("open_ner_span").labels = table.described()
+    sources = {name: each.source for name, each in table.targets.items()}
+    aligned.add_pipe("benchmark_generalise", config={"sources": sources})
+    scores["aligned, then oracle"] = reassigned(aligned, target, table, asked)
     return scores
 
 

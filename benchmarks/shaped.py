@@ -11,20 +11,18 @@ is shown the sentences that speed is measured on, until it answers them as a goo
 
 import argparse
 import math
-import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import spacy
 import torch
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin, Span
+from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from spacy.util import fix_random_seed
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from benchmarks.common import DATA, drawn, labels_of, machine, read_set, train
+from benchmarks.common import DATA, Mixed, drawn, gold_doc, labels_of, machine, read_set, train
 from spacy_openner.data.corpus import OpenNERCorpus_v1
 from spacy_openner.models import generator as generators
 from spacy_openner.models.generator import Generator
@@ -75,41 +73,29 @@ def widened(network: T5ForConditionalGeneration, sizes: dict[str, int]) -> T5For
     return wide
 
 
-class Shown:
-    """The sentences that speed is measured on, as a corpus.
-
-    name (str): A set.
-    data (Path): Where sets are.
-    """
-
-    def __init__(self, name: str, data: Path) -> None:
-        self.rows = drawn(name, 64, data)
-        self.labels = labels_of(read_set(name, "dev", data))
-
-    def __call__(self, nlp: Language) -> Iterator[Example]:
-        """One pass over them, mixed anew."""
-        for row in random.sample(self.rows, len(self.rows)):
-            gold = Doc(nlp.vocab, words=row["tokens"])
-            spans = [Span(gold, a, b, label=label) for a, b, label in row["spans"] if label in self.labels]
-            gold.ents = spans
-            gold.spans["openner"] = spans
-            gold._.openner_labels = self.labels
-            yield Example(Doc(nlp.vocab, words=row["tokens"]), gold)
+def shown(nlp: Language, args: argparse.Namespace) -> list[Example]:
+    """The sentences that speed is measured on, annotated."""
+    labels = labels_of(read_set(args.set, "dev", args.data))
+    examples = []
+    for row in drawn(args.set, 64, args.data):
+        gold = gold_doc(nlp, row, labels)
+        gold._.openner_labels = labels
+        examples.append(Example(Doc(nlp.vocab, words=row["tokens"]), gold))
+    return examples
 
 
 def trained(args: argparse.Namespace) -> Generator:
     """A small T5 that answers the sentences as it should."""
     tokenizer_of(args.corpus).save_pretrained(args.target / "tokenizer")
     nlp = spacy.blank("en")
-    pipe = nlp.add_pipe("gner_generator", config={"guidance": 1.0})
+    pipe = nlp.add_pipe("gner_generator")
     ids = {"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 1}
     config = {"model_type": "t5", **TRAINED, **ids}
     pipe.initialize(list, nlp=nlp, labels=[], config=config, tokenizer=args.target / "tokenizer")
     train(nlp, OpenNERCorpus_v1({"all": {"path": args.corpus}}, max_words=60), args.steps, args.batch, args.rate)
-    shown = Shown(args.set, args.data)
-    train(nlp, shown, args.shown, args.batch, args.rate)
-    pipe.labels = shown.labels
-    examples = list(shown(nlp))
+    examples = shown(nlp, args)
+    train(nlp, Mixed(examples), args.shown, args.batch, args.rate)
+    pipe.labels = examples[0].reference._.openner_labels
     print(f"F1 on the {len(examples)} sentences that were shown: {100 * nlp.evaluate(examples)['openner_f']:.1f}")
     return pipe.model.shims[0].generator
 
@@ -121,8 +107,8 @@ def main() -> None:
     parser.add_argument("target", type=Path)
     parser.add_argument("--set", default="conll2003", help="what speed is measured on")
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--shown", type=int, default=300, help="steps on what speed is measured on")
+    parser.add_argument("--steps", type=int, default=250)
+    parser.add_argument("--shown", type=int, default=350, help="steps on what speed is measured on")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--threads", type=int, default=2)

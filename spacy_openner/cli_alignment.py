@@ -52,7 +52,7 @@ def align_types(
     encoder: Annotated[str, Opt(help="For names: directory or hub name; else that of the default weights.")] = "",
     miscellaneous: Annotated[str, Opt(help="Source type of what is not recognised.")] = "miscellaneous",
     min_share: Annotated[
-        float, Opt(min=0, max=1, help="Share of a type's entities that must be predicted at all, lest it is that.")
+        float, Opt(min=0, max=1, help="By predictions: a type of which a smaller share is found at all is that, too.")
     ] = 0.0,
     as_json: AsJson = False,
 ) -> None:

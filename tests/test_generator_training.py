@@ -83,6 +83,21 @@ def test_every_target_can_be_learnt(prompt, t5):
     assert all(0.8 < score <= 1 for doc in docs for *_, score in tiny.found(doc))
 
 
+def test_free_answers_may_have_types_that_look_the_same(t5):
+    # Letters that its tokenizer does not know.
+    labels = {"person": "person ж", "other": "person щ"}
+    nlp = pipeline(t5, labels=labels, use_descriptions=True, decoding="free", loss="answer", prompt=PROMPT)
+    data = examples(nlp)
+    for each in data:
+        each.reference._.openner_labels = labels
+    nlp.get_pipe("gner_generator").sampler = lambda present, universe: universe
+    nlp.get_pipe("gner_generator").loss = "choices"
+    with pytest.raises(SettingError, match="O013"):
+        nlp.update(data, sgd=LayerwiseAdam_v1(1e-3))
+    nlp.get_pipe("gner_generator").loss = "answer"
+    assert nlp.update(data, sgd=LayerwiseAdam_v1(1e-3))["gner_generator"] > 0
+
+
 def test_explanations_are_taught_and_stand_beside_the_spans(t5, tmp_path, monkeypatch):
     nlp = pipeline(t5, labels=["person", "city"], decoding="free", loss="answer", prompt={**TONER, "explain": True})
     pipe = nlp.get_pipe("gner_generator")

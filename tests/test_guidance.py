@@ -102,6 +102,25 @@ def test_a_model_without_an_encoder_cannot_be_guided(tmp_path):
         nlp.update(examples(nlp), sgd=LayerwiseAdam_v1(1e-3))
 
 
+@pytest.mark.parametrize("options", [{"classification": 0.1}, {"model": {"mixed_precision": True}}])
+def test_guidance_beside_other_ways_to_train(options, tmp_path):
+    path = tiny.saved_generator("t5", tmp_path)
+    model = {"name": str(path), **options.pop("model", {})}
+    nlp = pipeline(path, labels=LABELS, guidance=1.0, model=model, **options)
+    optimizer = LayerwiseAdam_v1(3e-3)
+    losses = [nlp.update(examples(nlp), sgd=optimizer, drop=0.0)["gner_generator"] for _ in range(20)]
+    assert losses[-1] < losses[0] - 0.5
+
+
+def test_guidance_beside_adapters(tmp_path):
+    pytest.importorskip("peft")
+    nlp = pipeline(tiny.saved_generator("t5", tmp_path), labels=LABELS, guidance=1.0)
+    nlp.get_pipe("gner_generator").initialize(list, nlp=nlp, lora={"r": 8})
+    optimizer = LayerwiseAdam_v1(1e-2)
+    losses = [nlp.update(examples(nlp), sgd=optimizer, drop=0.0)["gner_generator"] for _ in range(20)]
+    assert losses[-1] < losses[0] - 0.1
+
+
 @pytest.mark.parametrize("guidance", [-0.1, 1.5])
 def test_the_weight_is_checked(guidance, tmp_path):
     with pytest.raises(SettingError, match="O001"):

@@ -13,6 +13,7 @@ from torch.nn.functional import cosine_similarity
 from spacy_openner.errors import CheckpointError, OpenNerWarning, SettingError
 from spacy_openner.models import int8_rows, sources, text_encoders, type_matching
 from spacy_openner.models.architectures import TypeMatcher_v1
+from spacy_openner.models.type_matcher import TypeNetwork
 from spacy_openner.models.type_matching import TypeQuestion
 from spacy_openner.models.words import Sentences, doc_sentences
 from tests import tiny
@@ -231,6 +232,28 @@ def test_broken_directories(path, damage, tmp_path):
     damage(tmp_path / "broken")
     with pytest.raises(CheckpointError, match=r"O115.*broken"):
         type_matching.score(TypeMatcher_v1(str(tmp_path / "broken")), [question("Hi")], 2048)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+def test_a_tokenizer_without_special_pieces(pooling, tmp_path):
+    """A text without pieces leaves nothing to read then."""
+    encoder = text_encoders.load(tiny.saved_types(tmp_path, "transformer"))
+    encoder.before, encoder.after, encoder.pooling = [], [], pooling
+    model = TypeMatcher_v1()
+    model.shims[0].use(TypeNetwork(encoder))
+    for texts in (["\u200b"], ["\u200b", "Marie Curie"]):
+        scores = type_matching.score(model, [question(text) for text in texts], 2048)
+        assert np.isfinite(scores).all()
+        assert (scores[0] == (0 if pooling == "mean" else -1)).all()
+
+
+def test_a_pooling_that_files_invent(path, tmp_path):
+    shutil.copytree(path, tmp_path, dirs_exist_ok=True)
+    file = tmp_path / text_encoders.SETTINGS_FILE
+    settings = json.loads(file.read_text()) if file.is_file() else {}
+    file.write_text(json.dumps({**settings, "pooling": "sum"}))
+    with pytest.raises(CheckpointError, match=r"O115.*'sum'.*mean, max"):
+        text_encoders.load(tmp_path)
 
 
 def test_a_table_that_is_too_small(static_path, tmp_path):

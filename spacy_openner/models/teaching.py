@@ -187,7 +187,9 @@ def _row(generator: Generator, prompt: Prompt, question: Question, lesson: Lesso
         asked = prompt.recognition(words, types, causal=generator.causal)
         return Row(asked, *_spelt(generator, answer, unknown), marks)
     asked = job.prompt(prompt, question, words, generator.causal)
-    chunks = generator.chunks.words(words, prompt.tags(types), prompt.chunk)
+    # Tags that look the same to the tokenizer are an error here; free answers alone may have them.
+    needed = tasks.guided or tasks.loss == "choices"
+    chunks = generator.chunks.words(words, prompt.tags(types), prompt.chunk) if needed else []
     spelt = [word.forced for word in chunks]
     if tasks.loss == "choices":
         pieces, choices, places = _choices(chunks, Tagset(len(types)), tags, unknown)

@@ -177,8 +177,8 @@ class TransformerEncoder(TextEncoder):
         return hidden_size(self.backbone)
 
     def forward(self, windows: Sequence[Sequence[int]], batch_tokens: int) -> Tensor:
-        """Encode windows; see `TextEncoder.forward`."""
-        return torch.stack([states.mean(0) for states in self.states(windows, batch_tokens)])
+        """Encode windows; see `TextEncoder.forward`. A window without any piece has the vector 0."""
+        return torch.stack([states.sum(0) / max(1, len(states)) for states in self.states(windows, batch_tokens)])
 
     def states(self, windows: Sequence[Sequence[int]], batch_tokens: int) -> list[Tensor]:
         """Encode windows, those of similar length together; see `TextEncoder.states`."""
@@ -196,7 +196,7 @@ class TransformerEncoder(TextEncoder):
 
     def _encode(self, rows: Sequence[Sequence[int]]) -> list[Tensor]:
         """The states of a batch without padding."""
-        ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
+        ids = torch.zeros(len(rows), max(1, *map(len, rows)), dtype=torch.long)
         mask = torch.zeros_like(ids)
         for i, row in enumerate(rows):
             ids[i, : len(row)] = torch.tensor(row)
@@ -223,9 +223,10 @@ def load(source: str | Path, revision: str | None = None) -> TextEncoder:
     path = Path(source)
     try:
         settings = json.loads((path / SETTINGS_FILE).read_text("utf8")) if (path / SETTINGS_FILE).is_file() else {}
+        pooling = _pooling(settings)
         if settings.get("encoder") == "static":
             tokenizer = Tokenizer.from_file(str(path / TOKENIZER_FILE))
-            return StaticEncoder(tokenizer, _table(path, tokenizer), int(settings["window"]), pooling_of(settings))
+            return StaticEncoder(tokenizer, _table(path, tokenizer), int(settings["window"]), pooling)
         tokenizer, backbone = pretrained(source, revision)
     # Damaged files fail in the words of json, safetensors, tokenizers or transformers.
     except Exception as problem:
@@ -233,12 +234,15 @@ def load(source: str | Path, revision: str | None = None) -> TextEncoder:
         raise error("O115", path=str(source), reason=reason) from problem
     if not tokenizer.is_fast:
         raise error("O107", path=str(source), kind=type(tokenizer).__name__)
-    return TransformerEncoder(tokenizer, backbone, settings.get("window"), pooling_of(settings))
+    return TransformerEncoder(tokenizer, backbone, settings.get("window"), pooling)
 
 
-def pooling_of(settings: Mapping[str, Any]) -> str:
+def _pooling(settings: Mapping[str, Any]) -> str:
     """What saved settings say of pooling; older ones do not."""
-    return str(settings.get("pooling", POOLINGS[0]))
+    pooling = settings.get("pooling", POOLINGS[0])
+    if pooling not in POOLINGS:
+        raise ValueError(f'"pooling" of {SETTINGS_FILE} is {pooling!r}; allowed: {", ".join(POOLINGS)}')
+    return str(pooling)
 
 
 def distil(encoder: TextEncoder, width: int, window: int = STATIC_WINDOW) -> StaticEncoder:
