@@ -128,6 +128,11 @@ def machine() -> dict[str, Any]:
     }
 
 
+def spread(values: list[float]) -> str:
+    """Mean and standard deviation."""
+    return f"{statistics.mean(values):.1f}" + (f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else "")
+
+
 def report(rows: list[dict[str, Any]], output: Path | None, **more: Any) -> None:
     """Print a table, and write it as JSON where asked."""
     columns = list(rows[0])

@@ -14,7 +14,6 @@ as the annotation does ("by oracle"); and what the aligned model finds, its type
 
 import argparse
 import random
-import statistics
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +27,7 @@ from spacy.training import Example
 from spacy.util import fix_random_seed
 
 from benchmarks.alignment import SOURCES
-from benchmarks.common import DATA, Mixed, gold_doc, machine, read_set, report, train
+from benchmarks.common import DATA, Mixed, gold_doc, machine, read_set, report, spread, train
 from benchmarks.llm_reassigner import answers_of
 from spacy_openner import labels as doc_labels
 from spacy_openner.alignment import AlignmentTable, PseudoLabelAlignment_v1, align
@@ -169,11 +168,6 @@ def measure(args: argparse.Namespace, target: Target, share: float, seed: int, s
         folder = args.scratch / f"{share}-{seed}"
         found |= with_reassignment(args.source, aligned, target, table, folder, server)
     return found
-
-
-def spread(values: list[float]) -> str:
-    """Mean and standard deviation."""
-    return f"{statistics.mean(values):.1f}" + (f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else "")
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import spacy
 import torch
 from spacy.language import Language
+from spacy.training import Example
 from spacy.util import fix_random_seed
 
 from benchmarks.common import machine, report, train
@@ -39,43 +40,12 @@ SMALL = {"model_type": "t5", **TRAINED, "decoder_start_token_id": 0, "pad_token_
 ERRORS = ("unlabelled", "noisy", "boundary")
 
 
-def pipeline(args: argparse.Namespace, target: dict[str, Any], tokenizer: Path) -> Language:
-    """A new model, in a pipeline that answers in this way."""
-    nlp = spacy.blank("en")
-    instruction = LAYOUT if args.encoder else INSTRUCTION
-    config = {
-        "prompt": {"@misc": "spacy-openner.GNERPrompt.v1", "instruction": instruction, **target},
-        "sampler": {"@misc": "spacy-openner.TypeSampler.v1", "ratio": 1.0, "drop": 0.0},
-        "scorer": {"@scorers": "spacy-openner.entity_scorer.v1", "spans_key": "openner"},
-        "loss": "answer",
-        "decoding": "free",
-        "guidance": args.guidance,
-    }
-    pipe = nlp.add_pipe("gner_generator", config=config)
-    if args.encoder:
-        pipe.initialize(list, nlp=nlp, labels=[], encoder=args.encoder, layers=args.layers)
-    else:
-        pipe.initialize(list, nlp=nlp, labels=[], config=SMALL, tokenizer=tokenizer)
-    return nlp
-
-
-def score(nlp: Language, path: Path, limit: int) -> dict[str, float]:
-    """Strict F1 and the kinds of error, in percent."""
-    dev = OpenNERCorpus_v1({"all": {"path": path, "limit": limit}}, shuffle=False)
-    examples = list(dev(nlp))
-    scores = nlp.evaluate(examples)
-    gold = sum(len(eg.reference.spans["openner"]) for eg in examples)
-    errors = {kind: 100 * scores["openner_errors"][kind]["fn"] / gold for kind in ERRORS}
-    return {"F": 100 * (scores["openner_f"] or 0.0), **errors}
-
-
-def main() -> None:
-    """Train, score, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def options(description: str | None, **defaults: Any) -> argparse.ArgumentParser:
+    """What benchmarks of small generators are told."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--encoder", type=Path)
     parser.add_argument("--set", default="conll2003")
-    parser.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS))
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=16)
@@ -85,22 +55,74 @@ def main() -> None:
     parser.add_argument("--dev", type=int, default=300, help="texts that are scored")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", type=Path)
+    parser.set_defaults(**defaults)
+    return parser
+
+
+def pipeline(args: argparse.Namespace, tokenizer: Path, prompt: dict[str, Any], **settings: Any) -> Language:
+    """A new model, in a pipeline that answers freely."""
+    nlp = spacy.blank("en")
+    config = {
+        "prompt": prompt,
+        "sampler": {"@misc": "spacy-openner.TypeSampler.v1", "ratio": 1.0, "drop": 0.0},
+        "scorer": {"@scorers": "spacy-openner.entity_scorer.v1", "spans_key": "openner"},
+        "loss": "answer",
+        "decoding": "free",
+        "guidance": args.guidance,
+        **settings,
+    }
+    pipe = nlp.add_pipe("gner_generator", config=config)
+    weights = (
+        {"encoder": args.encoder, "layers": args.layers} if args.encoder else {"config": SMALL, "tokenizer": tokenizer}
+    )
+    pipe.initialize(list, nlp=nlp, labels=pipe.labels, **weights)
+    return nlp
+
+
+def scales(args: argparse.Namespace) -> dict[str, float] | None:
+    """Rates of the parts of a model that is partly trained already."""
+    return (
+        {"encoder.embeddings": 0.0, "encoder.": args.encoder_scale, "decoder.bert.embeddings": 0.0}
+        if args.encoder
+        else None
+    )
+
+
+def read(path: Path, **limits: int) -> list[Example]:
+    """The texts of a corpus, asked for their own types."""
+    return list(OpenNERCorpus_v1({"all": {"path": path, **limits}}, shuffle=False)(spacy.blank("en")))
+
+
+def score(nlp: Language, examples: list[Example]) -> dict[str, float]:
+    """Strict F1 and the kinds of error, in percent."""
+    scores = nlp.evaluate(examples)
+    gold = sum(len(eg.reference.spans["openner"]) for eg in examples)
+    errors = {kind: 100 * scores["openner_errors"][kind]["fn"] / gold for kind in ERRORS}
+    return {"F": 100 * (scores["openner_f"] or 0.0), **errors}
+
+
+def main() -> None:
+    """Train, score, print."""
+    parser = options(__doc__)
+    parser.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS))
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     train_file, dev_file = (args.corpus / split / f"{args.set}.spacy" for split in ("train", "dev"))
-    scales = {"encoder.embeddings": 0.0, "encoder.": args.encoder_scale, "decoder.bert.embeddings": 0.0}
     rows: list[dict[str, Any]] = []
     scratch = tempfile.TemporaryDirectory()
     tokenizer_of(train_file, VOCABULARY).save_pretrained(scratch.name)
+    dev = read(dev_file, limit=args.dev)
     for name in args.targets:
         fix_random_seed(0)
-        nlp = pipeline(args, TARGETS[name], Path(scratch.name))
+        instruction = LAYOUT if args.encoder else INSTRUCTION
+        prompt = {"@misc": "spacy-openner.GNERPrompt.v1", "instruction": instruction, **TARGETS[name]}
+        nlp = pipeline(args, Path(scratch.name), prompt)
         corpus = OpenNERCorpus_v1({"all": {"path": train_file}}, max_words=60)
-        train(nlp, corpus, args.steps, args.batch, args.rate, scales if args.encoder else None)
-        rows.append({"answer": name, **score(nlp, dev_file, args.dev)})
+        train(nlp, corpus, args.steps, args.batch, args.rate, scales(args))
+        rows.append({"answer": name, **score(nlp, dev)})
         if name == "BIO":
             nlp.get_pipe("gner_generator").decoding = "constrained"
-            rows.append({"answer": "BIO, constrained", **score(nlp, dev_file, args.dev)})
+            rows.append({"answer": "BIO, constrained", **score(nlp, dev)})
         print(rows[-1], flush=True)
     print(machine())
     report(rows, args.output, steps=args.steps, batch=args.batch, set=args.set)
