@@ -2,6 +2,7 @@
 
     python -m benchmarks.lar SOURCE --targets mit_movie mit_restaurant --shares 0.01 0.05 0.1 --seeds 5
     python -m benchmarks.lar SOURCE --targets crossner_ai crossner_music --shares 1 --seeds 1 --reassign
+    python -m benchmarks.lar SOURCE --targets crossner_ai crossner_music --shares 1 --seeds 1 --continual
 
 SOURCE is a pipeline of a span matcher on CoNLL-2003 (`configs/finetune.cfg`). It is trained on a share of the target's
 training texts, asked for the types by name ("direct"), or, after alignment by what it predicts there, by both types
@@ -10,6 +11,9 @@ training texts, asked for the types by name ("direct"), or, after alignment by w
 --reassign adds what SOURCE finds, each entity reassigned by the aligned model ("reassigned") or by a server that answers
 as the annotation does ("by oracle"); and what the aligned model finds, its types asked of that server again
 ("aligned, then oracle").
+
+--continual learns the targets in turn instead, each from the weights that the one before it left, and tells after each
+what is left of the source: F1 on CoNLL-2003 (LAR, figure 3).
 """
 
 import argparse
@@ -94,12 +98,11 @@ def source_pipeline(source: Path, described: bool = False) -> Language:
     return nlp
 
 
-def learnt(
-    source: Path, target: Target, rows: Rows, table: AlignmentTable | None, args: argparse.Namespace
+def teach(
+    nlp: Language, target: Target, rows: Rows, table: AlignmentTable | None, args: argparse.Namespace
 ) -> Language:
-    """The source model, trained on target texts."""
+    """Go on training a pipeline, on target texts."""
     fix_random_seed(0)
-    nlp = source_pipeline(source, described=table is not None)
     texts = table.described() if table is not None else None
     train(nlp, Mixed(target.examples(nlp, rows, texts)), args.steps, args.batch, args.rate, SCALES)
     return nlp
@@ -159,15 +162,59 @@ def with_reassignment(
 def measure(args: argparse.Namespace, target: Target, share: float, seed: int, server: Server) -> dict[str, float]:
     """F1 of one draw."""
     rows = target.drawn(share, seed)
-    direct = learnt(args.source, target, rows, None, args)
+    direct = teach(source_pipeline(args.source), target, rows, None, args)
     found = {"direct": score(direct, target.examples(direct, target.dev))}
     table = aligned_types(args.source, target, rows)
-    aligned = learnt(args.source, target, rows, table, args)
+    aligned = teach(source_pipeline(args.source, described=True), target, rows, table, args)
     found["aligned"] = score(aligned, target.examples(aligned, target.dev, table.described()))
     if args.reassign:
         folder = args.scratch / f"{share}-{seed}"
         found |= with_reassignment(args.source, aligned, target, table, folder, server)
     return found
+
+
+def continual(args: argparse.Namespace, share: float, seed: int) -> dict[str, dict[str, float]]:
+    """F1 on the source before and after each target that is learnt, without and with alignment."""
+    source = Target("conll2003", args.data, args.dev)
+    found: dict[str, dict[str, float]] = {}
+    for way in ("direct", "aligned"):
+        nlp = source_pipeline(args.source, described=way == "aligned")
+        found[way] = {"nothing": score(nlp, source.examples(nlp, source.dev))}
+        for name in args.targets:
+            target = Target(name, args.data, args.dev)
+            rows = target.drawn(share, seed)
+            table = aligned_types(args.source, target, rows) if way == "aligned" else None
+            teach(nlp, target, rows, table, args)
+            found[way][name] = score(nlp, source.examples(nlp, source.dev))
+    return found
+
+
+def compare_continual(args: argparse.Namespace) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """One row for each set in its turn, and the runs that it sums up."""
+    rows, raw = [], []
+    for share in args.shares:
+        runs = [continual(args, share, seed) for seed in range(args.seeds)]
+        raw.append({"share": share, "runs": runs})
+        for name in runs[0]["direct"]:
+            columns = {f"source, {way}": spread([run[way][name] for run in runs]) for way in runs[0]}
+            rows.append({"learnt": name, "share": share, **columns})
+    return rows, raw
+
+
+def compare(args: argparse.Namespace) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """One row for each set and share, and the runs that it sums up."""
+    rows, raw = [], []
+    with serve() as server:
+        for name in args.targets:
+            target = Target(name, args.data, args.dev)
+            for share in args.shares:
+                runs = [measure(args, target, share, seed, server) for seed in range(args.seeds)]
+                raw.append({"target": name, "share": share, "runs": runs})
+                columns = {way: spread([run[way] for run in runs]) for way in runs[0]}
+                gains = spread([run["aligned"] - run["direct"] for run in runs])
+                rows.append({"target": name, "share": share, **columns, "gain": gains})
+                print(rows[-1], flush=True)
+    return rows, raw
 
 
 def main() -> None:
@@ -183,23 +230,14 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=3e-4)
     parser.add_argument("--dev", type=int, default=300, help="texts that are scored")
     parser.add_argument("--reassign", action="store_true")
+    parser.add_argument("--continual", action="store_true")
     parser.add_argument("--scratch", type=Path, default=Path("lar-benchmark"), help="for --reassign")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     warnings.simplefilter("once")
-    rows, raw = [], []
-    with serve() as server:
-        for name in args.targets:
-            target = Target(name, args.data, args.dev)
-            for share in args.shares:
-                runs = [measure(args, target, share, seed, server) for seed in range(args.seeds)]
-                raw.append({"target": name, "share": share, "runs": runs})
-                columns = {way: spread([run[way] for run in runs]) for way in runs[0]}
-                gains = spread([run["aligned"] - run["direct"] for run in runs])
-                rows.append({"target": name, "share": share, **columns, "gain": gains})
-                print(rows[-1], flush=True)
+    rows, raw = compare_continual(args) if args.continual else compare(args)
     print(machine())
     report(rows, args.output, runs=raw, steps=args.steps, batch=args.batch)
 
