@@ -6,7 +6,7 @@
 
 SOURCE is a pipeline of a span matcher on CoNLL-2003 (`configs/finetune.cfg`). It is trained on a share of the target's
 training texts, asked for the types by name ("direct"), or, after alignment by what it predicts there, by both types
-("aligned": "person -> actor"). Mean and standard deviation of strict F1 over the seeds, which draw the texts.
+("aligned": "actor, a kind of person"). Mean and standard deviation of strict F1 over the seeds, which draw the texts.
 
 --reassign adds what SOURCE finds, each entity reassigned by the aligned model ("reassigned") or by a server that answers
 as the annotation does ("by oracle"); and what the aligned model finds, its types asked of that server again

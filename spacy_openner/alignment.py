@@ -16,7 +16,7 @@ from .data.files import write_json
 from .errors import error
 from .gold import blank, gold_key, pipes_before, reference
 from .labels import Labels
-from .prompts.lar import BECOMES, NONE
+from .prompts.lar import KIND, NONE
 from .scoring import Entity, _has_annotation, _sides
 
 FORMAT = "spacy-openner.alignment.v1"
@@ -78,12 +78,12 @@ class AlignmentTable:
         return tuple(dict.fromkeys([*self.sources, *(each.source for each in self.targets.values())]))
 
     def described(self) -> dict[str, str]:
-        """Each target type with a description that names both: "person -> politician".
+        """Each target type with a description that names both: "politician, a kind of person".
 
         As `labels` with `use_descriptions`, a span matcher reads types together with what they come from, and
         `prompts.lar_answer` knows the source type of its lines.
         """
-        return {target: f"{each.source}{BECOMES}{target}" for target, each in self.targets.items()}
+        return {target: f"{target}{KIND}{each.source}" for target, each in self.targets.items()}
 
     def check_targets(self, known: Sequence[str]) -> None:
         """Compare with the types that are wanted.

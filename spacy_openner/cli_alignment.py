@@ -37,7 +37,7 @@ def align_types(
         Path | None,
         Opt(
             metavar="NAME.labels.json",
-            help='Where the target types are listed, described as "person -> politician", for training on both.',
+            help='Where target types are listed, described as "politician, a kind of person", for training on both.',
         ),
     ] = None,
     strategy: Annotated[

@@ -31,7 +31,7 @@ def spans_said(answer, labels):
 
 
 def test_descriptions_name_both_types():
-    assert LABELS[0] == "person -> politician"
+    assert LABELS[0] == "politician, a kind of person"
     asked = PROMPT.render(WORDS, LABELS)
     assert "Source types: person, place." in asked
     assert "Target types: politician, musician, city, river." in asked
@@ -39,7 +39,8 @@ def test_descriptions_name_both_types():
 
 
 def test_answers():
-    tags = ["B-person -> politician", "I-person -> politician", "O", "B-place -> city", "I-place -> city", "O"]
+    person, city = "politician, a kind of person", "city, a kind of place"
+    tags = [f"B-{person}", f"I-{person}", "O", f"B-{city}", f"I-{city}", "O"]
     answer = PROMPT.answer(WORDS, tags)
     assert answer == "person : Ada Lee -> politician\nplace : New Rome -> city"
     assert spans_said(answer, LABELS) == [(w, t) for w, t in zip(WORDS, tags, strict=True) if t != "O"]
@@ -53,7 +54,7 @@ def test_tokenizers_move_spaces_and_lose_case():
     said = "person : ada lee - > politician place : new rome -> City"
     read = [(word.word, word.tag[2:]) for word in PROMPT.parse(said, LABELS)]
     assert read == [(w, LABELS[0]) for w in ("ada", "lee")] + [(w, LABELS[2]) for w in ("new", "rome")]
-    labels = ["person - artist -> rock-singer", "Person -> person"]
+    labels = ["rock-singer, a kind of person - artist", "person, a kind of Person"]
     assert PROMPT.parse("person-artist : Bo -> rock - singer", labels)[0].tag == f"B-{labels[0]}"
     assert PROMPT.parse("person : Bo -> person", labels)[0].tag == f"B-{labels[1]}"
 
@@ -112,12 +113,14 @@ def test_align_lists_types_for_training(tmp_path):
     args = ["align", str(tmp_path / "source"), str(tmp_path / "target.spacy"), "--types", str(types)]
     result = CliRunner().invoke(cli.app, args)
     assert result.exit_code == 0, result.output
-    assert json.loads(types.read_text()) == {target: f"{source} -> {target}" for target, source in TABLE.items()}
+    assert json.loads(types.read_text()) == {
+        target: f"{target}, a kind of {source}" for target, source in TABLE.items()
+    }
     made = spacy.blank("en")
     made.add_pipe("gner_generator", config={"prompt": CONFIG, "decoding": "free", "loss": "answer"})
     (example, _) = OpenNERCorpus_v1({"target": {"path": tmp_path / "target.spacy"}}, shuffle=False)(made)
     # The source pipeline has no component of this package, as any `ner` pipeline.
-    assert example.reference._.openner_labels["politician"] == "person -> politician"
+    assert example.reference._.openner_labels["politician"] == "politician, a kind of person"
 
 
 def test_overfitting_IO(tmp_path):

@@ -11,6 +11,9 @@ from .gner import CAUSAL, check_causal, key
 NONE = "none"
 """What an entity is that has none of the target types."""
 IS, BECOMES = " : ", " -> "
+# Between a target type and its source type, where both describe it: a span matcher that knows the source types would
+# take all targets of one for the same if the source type came first.
+KIND = ", a kind of "
 INSTRUCTION = """\
 Find the entities of the text, and give each its source type and its target type, one entity a line:
 source type : entity -> target type

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ..errors import error
 from .gner import CAUSAL, TaggedWord, mention, spans_of
-from .lar import BECOMES, INSTRUCTION, LARPrompt, LARPrompt_v1, Line
+from .lar import INSTRUCTION, KIND, LARPrompt, LARPrompt_v1, Line
 from .listing import ListingPrompt
 
 
@@ -26,7 +26,7 @@ class LARAnswerPrompt(ListingPrompt):
     ) -> str:
         """Ask for the entities of a text.
 
-        labels (Sequence[str]): "source type -> target type", or source types alone.
+        labels (Sequence[str]): "target type, a kind of source type", or source types alone.
         causal (bool): For a model that goes on with the prompt, instead of answering it.
         likely (Sequence[str] | None): Types that the text probably holds; this format has no place for them.
         """
@@ -53,7 +53,7 @@ class LARAnswerPrompt(ListingPrompt):
 
 
 def _line(label: str, span: str) -> Line:
-    source, _, target = label.partition(BECOMES)
+    target, _, source = label.rpartition(KIND)
     return Line(source, span, target or None)
 
 
@@ -65,7 +65,7 @@ def _sides(labels: Sequence[str]) -> tuple[list[str], list[str]]:
     pairs = [_line(label, "") for label in labels]
     plain = [pair.source for pair in pairs if pair.target is None]
     if plain and len(plain) < len(pairs):
-        allowed = "descriptions such as 'person -> politician' for all types, or for none"
+        allowed = "descriptions such as 'politician, a kind of person' for all types, or for none"
         raise error("O001", name="labels", value=plain, allowed=allowed)
     return list(dict.fromkeys(p.source for p in pairs)), list(dict.fromkeys(p.target for p in pairs if p.target))
 
@@ -74,9 +74,9 @@ def LARAnswerPrompt_v1(instruction: str = INSTRUCTION, causal: str = CAUSAL) -> 
     """LAR's lines as answers, registered as "spacy-openner.LARAnswerPrompt.v1". They are written freely.
 
     A model is trained on the source domain first, whose lines are `type : span`, then on the target domain, where the
-    description of each type names both, `person -> politician`, and lines are `person : span -> politician`: take
-    the descriptions from an alignment table (`AlignmentTable.described`), and set `use_descriptions`, and the sampler's
-    `describe` to 1.
+    description of each type names both, `politician, a kind of person`, and lines are `person : span -> politician`.
+    Take the descriptions from an alignment table (`AlignmentTable.described`), and set `use_descriptions`, and the
+    sampler's `describe` to 1.
 
     instruction (str): The text around "{sources}", "{targets}" and "{text}".
     causal (str): The text around "{prompt}", for causal models.
