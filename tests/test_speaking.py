@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from spacy_openner.models.generator import load
+from spacy_openner.models.generator import load, of
 from spacy_openner.models.speaking import hear, log_probs
 from spacy_openner.prompts.gner import GNERPrompt_v1
-from spacy_openner.prompts.lar_answer import LARAnswerPrompt_v1
+from spacy_openner.prompts.lar_answer import LARAnswerPrompt, LARAnswerPrompt_v1
 from spacy_openner.prompts.toner import ToNERPrompt_v1
 from tests import tiny
 
@@ -31,3 +31,25 @@ def test_answers_without_entities(kind, prompt, answer, tmp_path):
     ids, mask = generator.read([prompt.render(WORDS, LABELS, causal=generator.causal)])
     with torch.inference_mode():
         assert [len(row) for row in log_probs(generator, ids, mask, [said], [heard])] == [2]
+
+
+TEXT = ["Marie", "Curie", "won", "the", "Nobel", "Prize", "in", "Paris", "."]
+ENTITIES = [(0, 2, "person"), (4, 6, "award (prize)"), (7, 8, "city")]
+
+
+@pytest.mark.parametrize("prompt", PROMPTS, ids=lambda prompt: f"{type(prompt).__name__} {prompt.target}")
+@pytest.mark.parametrize("kind", ["t5", "bert"])
+def test_right_answers_are_heard_whatever_the_tokenizer_does_to_spaces_and_case(kind, prompt):
+    source = ", a kind of thing" if isinstance(prompt, LARAnswerPrompt) else ""
+    labels, tags = [label + source for *_, label in ENTITIES], ["O"] * len(TEXT)
+    for start, end, label in ENTITIES:
+        tags[start:end] = [f"B-{label}{source}"] + [f"I-{label}{source}"] * (end - start - 1)
+    answer = prompt.answer(TEXT, tags)
+    tokenizer = tiny.generator_tokenizer(kind, [answer] * 2)
+    if kind == "bert":
+        # All pieces that the answer takes.
+        found = tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str(answer.lower())
+        tokenizer.add_tokens([piece for piece, _ in found])
+    generator = of(tiny.generator_network(kind, tokenizer), tokenizer)
+    said = tokenizer(answer, add_special_tokens=False)["input_ids"]
+    assert [prompt.tags(labels)[tag] for tag in hear(generator, prompt, said, TEXT, labels).tags] == tags

@@ -23,7 +23,7 @@ CAUSAL = "[INST] {prompt} [/INST]"
 PLACEHOLDER = re.compile(r"\{(?P<name>labels|sentence)(?::(?P<separator>[^{}]*))?\}")
 Target = Literal["bio", "bioes", "entities", "context"]
 TARGETS: tuple[str, ...] = ("bio", "bioes", "entities", "context")
-AS_BIO = {"B": "B", "S": "B", "I": "I", "E": "I", "O": "O"}
+AS_BIO = {"B": "B", "S": "B", "I": "I", "E": "I"}
 
 
 class TaggedWord(NamedTuple):
@@ -118,15 +118,16 @@ class GNERPrompt(NamedTuple):
         if self.target in ("entities", "context"):
             return _parse_bracketed(text, labels)
         marks = "BIES" if self.target == "bioes" else "BI"
-        # Longest first: a label may begin with another one.
-        known = sorted((f"[{marks}]-{re.escape(label)}" for label in labels), key=len, reverse=True)
-        found = list(re.finditer(rf"\((?P<tag>{'|'.join([*known, OUTSIDE])}|[{marks}]-[^()]*)\)", text))
+        # Tokenizers move spaces, and lose case: BERT's writes "ann ( b - person )".
+        tag = rf"(?P<mark>[{marks}])\s*-\s*(?P<label>{any_of(labels)}|[^()]*)|{OUTSIDE}"
+        found = list(re.finditer(rf"\(\s*(?:{tag})\s*\)", text, re.IGNORECASE))
         words, start = [], 0
         for i, match in enumerate(found):
             # "(O)(O)" is the word "(O)" with its tag, and so is the end of "f(O)(O)".
             if i + 1 < len(found) and found[i + 1].start() == match.end():
                 continue
-            tag = AS_BIO.get(match["tag"][0], "") + match["tag"][1:]
+            mark = match["mark"]
+            tag = f"{AS_BIO[mark.upper()]}-{match['label'].strip()}" if mark else OUTSIDE
             words.append(TaggedWord(text[start : match.start()].strip(), tag, start, match.end()))
             start = match.end()
         return [word for word in words if word.word]
@@ -140,6 +141,12 @@ def bio_tags(labels: Sequence[str]) -> list[str]:
 def key(text: str) -> str:
     """A tag or type as it is compared: uncased tokenizers lose its case, and some move its spaces."""
     return "".join(text.split()).casefold()
+
+
+def any_of(labels: Sequence[str]) -> str:
+    """A pattern of some names, however they are spaced. The longest first: a name may begin with another one."""
+    letters = ["".join(label.split()) for label in sorted(labels, key=len, reverse=True)]
+    return "|".join(r"\s*".join(map(re.escape, each)) for each in letters)
 
 
 def mention(text: str, label: str, first: int, last: int) -> list[TaggedWord]:
@@ -168,12 +175,13 @@ def _bracketed(words: Sequence[str], tags: Sequence[str], context: int | None) -
 
 
 def _parse_bracketed(text: str, labels: Sequence[str]) -> list[TaggedWord]:
-    known = sorted(map(re.escape, labels), key=len, reverse=True)
-    pattern = rf"\[(?P<mention>.+?)\]\((?P<label>{'|'.join([*known, '[^()]*'])})\)"
+    # Tokenizers move spaces: BERT's writes "[ Paris ] ( city )".
+    pattern = rf"\[(?P<mention>.+?)\](?:\s*\(\s*(?P<label>(?i:{any_of(labels)}))\s*\)|\((?P<unknown>[^()]*)\))"
     words, start = [], 0
     for match in re.finditer(pattern, text):
         words += [TaggedWord(word, OUTSIDE) for word in text[start : match.start()].split()]
-        words += mention(match["mention"], match["label"], match.start(), match.end())
+        label = match["unknown"] if match["label"] is None else match["label"]
+        words += mention(match["mention"], label, match.start(), match.end())
         start = match.end()
     return words + [TaggedWord(word, OUTSIDE) for word in text[start:].split()]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import error
-from .gner import CAUSAL, check_causal, key
+from .gner import CAUSAL, any_of, check_causal, key
 
 NONE = "none"
 """What an entity is that has none of the target types."""
@@ -76,11 +76,11 @@ class LARPrompt(NamedTuple):
         """As `parse`, with the place of each line in the answer: its first and last character, exclusive."""
         # Tokenizers move spaces: BERT's writes "- >".
         colon, arrow = r"\s*:\s", r"\s-\s?>\s*"
-        start = rf"(?:{_any_of(sources)}){colon}"
-        end = rf"{arrow}(?P<target>{_any_of(targets)})" if targets else "(?P<target>)"
+        start = rf"(?:{any_of(sources)}){colon}"
+        end = rf"{arrow}(?P<target>{any_of(targets)})" if targets else "(?P<target>)"
         # Without an arrow to end it, a span ends with its line.
         span = r"\S.*?" if targets else r"\S[^\n]*?"
-        pattern = rf"(?:^|\s)(?P<source>{_any_of(sources)}){colon}(?P<span>{span}){end}(?=\s*$|\s*\n|\s+{start})"
+        pattern = rf"(?:^|\s)(?P<source>{any_of(sources)}){colon}(?P<span>{span}){end}(?=\s*$|\s*\n|\s+{start})"
         for m in re.finditer(pattern, text, re.IGNORECASE):
             source, target = _named(m["source"], sources), _named(m["target"], targets)
             if source is not None and (target is not None or not targets):
@@ -105,12 +105,6 @@ def LARPrompt_v1(instruction: str = INSTRUCTION, causal: str = CAUSAL) -> LARPro
 def one_line(text: str) -> str:
     """Put a text into one line: its line breaks become blanks."""
     return " ".join(text.splitlines())
-
-
-def _any_of(labels: Sequence[str]) -> str:
-    """A pattern of some names, however they are spaced. The longest first: a name may begin with another one."""
-    letters = ["".join(label.split()) for label in sorted(labels, key=len, reverse=True)]
-    return "|".join(r"\s*".join(map(re.escape, each)) for each in letters)
 
 
 def _named(text: str, labels: Sequence[str]) -> str | None:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .gner import CAUSAL, TaggedWord, check_causal, key, mention, spans_of
+from .gner import CAUSAL, TaggedWord, any_of, check_causal, key, mention, spans_of
 from .listing import ListingPrompt
 
 QUESTION = "List all named entities of type [{labels}]\nText: {sentence}"
@@ -91,8 +91,7 @@ class ToNERPrompt(ListingPrompt):
         labels (Sequence[str]): The types that it was asked for.
         RETURNS (list[TaggedWord]): The words of the entities, in the order of the answer, with tags of BIO.
         """
-        known = sorted(map(re.escape, labels), key=len, reverse=True)
-        label = "|".join([*known, "[^(),]*"])
+        label = f"{any_of(labels)}|[^(),]*"
         end = r"\)(?=\s*(?:,\s*\(|\]|$))|\]?\s*$"
         pattern = rf"\(\s*(?P<label>{label})\s*,(?P<entity>.+?)(?:{end})"
         keys = {key(label) for label in labels}
