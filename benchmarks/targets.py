@@ -32,8 +32,6 @@ TARGETS: dict[str, dict[str, Any]] = {
     "BIO": {"target": "bio"},
     "BIOES": {"target": "bioes"},
 }
-# As span matchers read types.
-LAYOUT = "<<ENT>> {labels: <<ENT>> } <<SEP>> {sentence}"
 INSTRUCTION = "{labels}: {sentence}"
 VOCABULARY = 8000
 SMALL = {"model_type": "t5", **TRAINED, "decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 1}
@@ -105,6 +103,7 @@ def main() -> None:
     """Train, score, print."""
     parser = options(__doc__)
     parser.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS))
+    parser.add_argument("--instruction", default=INSTRUCTION)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     train_file, dev_file = (args.corpus / split / f"{args.set}.spacy" for split in ("train", "dev"))
@@ -114,8 +113,7 @@ def main() -> None:
     dev = read(dev_file, limit=args.dev)
     for name in args.targets:
         fix_random_seed(0)
-        instruction = LAYOUT if args.encoder else INSTRUCTION
-        prompt = {"@misc": "spacy-openner.GNERPrompt.v1", "instruction": instruction, **TARGETS[name]}
+        prompt = {"@misc": "spacy-openner.GNERPrompt.v1", "instruction": args.instruction, **TARGETS[name]}
         nlp = pipeline(args, Path(scratch.name), prompt)
         corpus = OpenNERCorpus_v1({"all": {"path": train_file}}, max_words=60)
         train(nlp, corpus, args.steps, args.batch, args.rate, scales(args))
