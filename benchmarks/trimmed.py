@@ -1,0 +1,72 @@
+"""Make a small encoder of a BERT: its first layers, and the pieces alone that a corpus takes.
+
+    python -m benchmarks.trimmed MINILM TARGET CORPUS/train/mit_restaurant.spacy CORPUS/dev/mit_restaurant.spacy
+
+A decoder that starts as its layers learns to write freely within minutes: the pretrained word vectors are there, and there
+is little to choose each piece from. Used by `benchmarks.targets` and `benchmarks.toner`.
+"""
+
+import argparse
+import json
+import string
+from collections.abc import Iterator
+from pathlib import Path
+
+import spacy
+import torch
+from spacy.tokens import DocBin
+from tokenizers import Tokenizer
+from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerFast
+
+from spacy_openner.prompts import gner, lar, toner
+
+PROMPTS = (gner.INSTRUCTION, lar.INSTRUCTION, toner.QUESTION, toner.LIKELY, toner.RECOGNITION, "O B I E S a kind of")
+
+
+def texts_of(files: list[Path]) -> Iterator[str]:
+    """All that a generator reads and writes: texts, types, prompts, and every letter by itself."""
+    yield from (*PROMPTS, *string.printable)
+    for file in files:
+        for doc in DocBin(store_user_data=True).from_disk(file).get_docs(spacy.blank("en").vocab):
+            yield " ".join(token.text for token in doc)
+            yield " ".join(span.label_ for span in doc.spans["openner"])
+
+
+def trimmed_tokenizer(tokenizer: PreTrainedTokenizerFast, kept: list[int]) -> PreTrainedTokenizerFast:
+    """A WordPiece tokenizer of some of its pieces, numbered anew."""
+    numbers = {piece: i for i, piece in enumerate(tokenizer.convert_ids_to_tokens(kept))}
+    made = json.loads(tokenizer.backend_tokenizer.to_str())
+    made["model"]["vocab"] = numbers
+    for each in made["added_tokens"]:
+        each["id"] = numbers[each["content"]]
+    for each in made["post_processor"].get("special_tokens", {}).values():
+        each["ids"] = [numbers[piece] for piece in each["tokens"]]
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(made)), **tokenizer.special_tokens_map
+    )
+
+
+def main() -> None:
+    """Trim, save."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("encoder", type=Path)
+    parser.add_argument("target", type=Path)
+    parser.add_argument("files", type=Path, nargs="+")
+    parser.add_argument("--layers", type=int, default=3)
+    args = parser.parse_args()
+    tokenizer, network = AutoTokenizer.from_pretrained(args.encoder), AutoModel.from_pretrained(args.encoder)
+    pieces = {piece for text in texts_of(args.files) for piece in tokenizer(text)["input_ids"]}
+    kept = sorted(pieces | set(tokenizer.all_special_ids))
+    made = trimmed_tokenizer(tokenizer, kept)
+    vectors = network.embeddings.word_embeddings.weight.detach()[kept]
+    network.embeddings.word_embeddings = torch.nn.Embedding.from_pretrained(vectors, padding_idx=made.pad_token_id)
+    network.encoder.layer = network.encoder.layer[: args.layers]
+    settings = {"vocab_size": len(kept), "pad_token_id": made.pad_token_id, "num_hidden_layers": args.layers}
+    network.config.update(settings)
+    network.save_pretrained(args.target)
+    made.save_pretrained(args.target)
+    print(f"{args.target}: {len(kept)} pieces, {args.layers} layers")
+
+
+if __name__ == "__main__":
+    main()
