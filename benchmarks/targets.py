@@ -121,7 +121,7 @@ def main() -> None:
         if name == "BIO":
             nlp.get_pipe("gner_generator").decoding = "constrained"
             rows.append({"answer": "BIO, constrained", **score(nlp, dev)})
-        print(rows[-1], flush=True)
+        print(rows[-2:] if name == "BIO" else rows[-1], flush=True)
     print(machine())
     report(rows, args.output, steps=args.steps, batch=args.batch, set=args.set)
 
