@@ -1,8 +1,8 @@
 """What ToNER's parts are worth to a generator (ToNER, table 6).
 
-    python -m benchmarks.toner CORPUS --encoder SPAN_MATCHER/open_ner_span/model --steps 500 --output toner.json
+    python -m benchmarks.toner CORPUS --set SET --encoder ENCODER --steps 300 --encoder-scale 0.5 --filter-steps 150
 
-CORPUS is what scripts/convert_sets.py makes. The same new decoder on --encoder (or a small T5) is trained with ToNER's
+CORPUS and ENCODER are those of `benchmarks.targets`. The same new decoder on --encoder (or a small T5) is trained with ToNER's
 prompt on the same texts in the same order: alone; with the types that a filter thinks likely, in training and after, all
 types allowed; with the classification of types by the encoder, too; with the recognition of types, too. The filter is
 the default one, trained on the same texts before, with the threshold that keeps --recall of their types. Strict F1 of
