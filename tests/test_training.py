@@ -254,17 +254,6 @@ def test_a_span_that_a_window_cuts_is_unknown_there(make_nlp):
         assert (targets.bool() & ~known).sum() == 0 or targets.sum() > (targets.bool() & known).sum() > 0
 
 
-def test_mixed_precision_trains(tiny_path):
-    nlp = spacy.blank("en")
-    nlp.add_pipe("open_ner_span", config={"labels": TYPES, "model": {"name": str(tiny_path), "mixed_precision": True}})
-    data = examples(nlp)
-    nlp.initialize(lambda: data)
-    losses = train(nlp, data, 60)
-    assert losses[-1] < losses[0] / 2
-    network = matching.shim_of(nlp.get_pipe("open_ner_span").model).checkpoint.network
-    assert {p.dtype for p in network.parameters()} == {torch.float32}
-
-
 def test_missing_annotation_is_not_taught(make_nlp):
     """Gold in doc.ents: tokens whose annotation is missing count neither way."""
     nlp = make_nlp(spans_key="other")

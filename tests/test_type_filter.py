@@ -267,14 +267,14 @@ def test_a_thousand_types(make):
 
 @pytest.mark.parametrize(
     ("variant", "pooling"),
-    [(variant, "mean") for variant in ("static", "transformer", "tok2vec", "listener")]
+    [(variant, "mean") for variant in ("static", "transformer", "bfloat16", "tok2vec", "listener")]
     # A static vector of a single letter, which is a piece here, tells nothing.
     + [(variant, "max") for variant in ("transformer", "tok2vec")],
 )
 def test_overfitting_IO(make, variant, pooling, tmp_path):
     """Train, assert, save, reload, assert again, score."""
-    path = tiny.saved_types(tmp_path, "static" if variant != "transformer" else "transformer", width=32)
-    model = {"name": str(path), "pooling": pooling}
+    path = tiny.saved_types(tmp_path, "transformer" if variant in ("transformer", "bfloat16") else "static", width=32)
+    model = {"name": str(path), "pooling": pooling, "mixed_precision": variant == "bfloat16"}
     nlp = spacy.blank("en")
     if variant == "listener":
         nlp.add_pipe("tok2vec")

@@ -113,7 +113,7 @@ def Generator_v1(
     name (str): Directory or hub name; "" for the default weights of the package.
     revision (str | None): Commit or tag of a hub name.
     precision (str): "auto", "float32", "bfloat16", or "float16" on a GPU.
-    mixed_precision (bool): Train in bfloat16 where PyTorch's autocast sees fit.
+    mixed_precision (bool): Train with bfloat16 products.
     RETURNS (Model): Its weights are loaded at first use.
     RAISES (SettingError): For a value that is not allowed.
     """
@@ -127,6 +127,7 @@ def TypeMatcher_v1(
     revision: str | None = None,
     tok2vec: Model[list[Doc], list[Floats2d]] | None = None,
     pooling: str | None = None,
+    mixed_precision: bool = False,
 ) -> Model[TypeRequest, Any]:
     """Score types against texts by the cosine of two vectors (ToNER, section 3.2).
 
@@ -141,13 +142,14 @@ def TypeMatcher_v1(
     pooling (str | None): What stands for a text: the "mean" of its pieces' vectors, as in the paper; or each of them,
         of which a type finds the best ("max"), since a type may be in one word of many. None for what the weights were
         trained with.
+    mixed_precision (bool): Train with bfloat16 products.
     RETURNS (Model): Its weights are loaded at first use; with `tok2vec`, when it is initialised or loaded.
     RAISES (SettingError): For another pooling.
     """
     if pooling is not None and pooling not in POOLINGS:
         raise error("O001", name="pooling", value=pooling, allowed=", ".join(POOLINGS))
     layers = {} if tok2vec is None else {"layers": [tok2vec], "refs": {TOK2VEC: tok2vec}}
-    shim = TypeMatcherShim(name, revision, tok2vec is None, pooling)
+    shim = TypeMatcherShim(name, revision, tok2vec is None, pooling, mixed_precision)
     return Model("type_matcher", _forward, attrs={"dropout_rate": 0.0}, shims=[shim], **layers)
 
 

@@ -22,6 +22,7 @@ from .chunks import Chunks
 from .decoders import HFDecoder, decoder_class
 from .dropout import quicken, set_dropout
 from .hf_shim import apply_gradients, pack, unpack
+from .mixed_precision import mixed_precision
 from .runtime import Precision, resolve
 
 # Positions of T5 are relative, so that no limit is built in; this is how it was trained (GNER, appendix B).
@@ -200,7 +201,7 @@ class GeneratorShim(PyTorchShim):
     name (str): Directory or hub name; "" for the default weights of the package.
     revision (str | None): Commit or tag of a hub name.
     precision (str): See `runtime`.
-    mixed_precision (bool): Train in bfloat16 where PyTorch's autocast sees fit; weights stay float32.
+    mixed_precision (bool): Train with bfloat16 products (`models.mixed_precision`); weights stay float32.
     """
 
     def __init__(self, name: str, revision: str | None, precision: Precision, mixed_precision: bool = False) -> None:
@@ -266,7 +267,7 @@ class GeneratorShim(PyTorchShim):
         generator = self.generator
         generator.network.train()
         self._runtime = None
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision):
+        with mixed_precision(self.device, self.mixed_precision):
             logits = inputs.scores(generator, self.classifier)
         return logits, lambda gradients: torch.autograd.backward(logits, gradients)
 

@@ -22,6 +22,7 @@ from . import gliner_checkpoint, memory, onnx_encoder, runtime, sources
 from .backbones import piece_limit
 from .dropout import quicken, set_dropout
 from .gliner_checkpoint import Checkpoint
+from .mixed_precision import mixed_precision
 from .network import Batch
 from .pieces import Pieces
 from .runtime import Backend, Precision, Runtime
@@ -47,7 +48,7 @@ class CheckpointShim(PyTorchShim):
     name (str): Directory or hub name; "" for the default weights of the package.
     revision (str | None): Commit or tag of a hub name.
     precision, backend: See `runtime`.
-    mixed_precision (bool): Train in bfloat16 where PyTorch's autocast sees fit; weights stay float32.
+    mixed_precision (bool): Train with bfloat16 products (`models.mixed_precision`); weights stay float32.
     """
 
     def __init__(
@@ -147,7 +148,7 @@ class CheckpointShim(PyTorchShim):
         network = self.checkpoint.network.train()
         # The runtime may share these modules, which are now in training mode.
         self._reset_runtime()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision):
+        with mixed_precision(self.device, self.mixed_precision):
             types = None
             if inputs.type_texts:
                 unique, rows = _index(inputs.type_texts)

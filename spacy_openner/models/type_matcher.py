@@ -19,6 +19,7 @@ from ..errors import error
 from . import sources, text_encoders
 from .dropout import set_dropout
 from .hf_shim import apply_gradients, pack, unpack
+from .mixed_precision import mixed_precision
 from .text_encoders import TextEncoder
 from .vector_cache import VectorCache
 
@@ -103,12 +104,20 @@ class TypeMatcherShim(PyTorchShim):
     revision (str | None): Commit or tag of a hub name.
     reads_texts (bool): Whether the encoder reads texts too. Else the network has to be built or loaded.
     pooling (str | None): See `TextEncoder`; None for what the weights were trained with.
+    mixed_precision (bool): Train with bfloat16 products (`models.mixed_precision`); weights stay float32.
     """
 
-    def __init__(self, name: str, revision: str | None, reads_texts: bool, pooling: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        revision: str | None,
+        reads_texts: bool,
+        pooling: str | None = None,
+        mixed_precision: bool = False,
+    ) -> None:
         super().__init__(None)
         self.name, self.revision, self.reads_texts = name, revision, reads_texts
-        self.pooling = pooling
+        self.pooling, self.mixed_precision = pooling, mixed_precision
         self._types = VectorCache()
         self._reset()
 
@@ -164,7 +173,9 @@ class TypeMatcherShim(PyTorchShim):
         """
         network = self.network.train()
         texts, rows = _index(inputs.type_texts)
-        cosines = self._compare(network, inputs, network.encode_types(texts, inputs.batch_tokens), rows)
+        with mixed_precision(self.device, self.mixed_precision):
+            types = network.encode_types(texts, inputs.batch_tokens)
+            cosines = self._compare(network, inputs, types, rows).float()
         return cosines, lambda gradient: torch.autograd.backward(cosines, gradient)
 
     def _compare(self, network: TypeNetwork, inputs: TypeRequest, types: Tensor, rows: Tensor) -> Tensor:
