@@ -3,6 +3,7 @@
     python -m benchmarks.lar SOURCE --targets mit_movie mit_restaurant --shares 0.01 0.05 0.1 --seeds 5
     python -m benchmarks.lar SOURCE --targets crossner_ai crossner_music --shares 1 --seeds 1 --reassign
     python -m benchmarks.lar SOURCE --targets crossner_ai crossner_music --shares 1 --seeds 1 --continual
+    python -m benchmarks.lar SOURCE --targets mit_movie --shares 0.05 --generator ENCODER
 
 SOURCE is a pipeline of a span matcher on CoNLL-2003 (`configs/finetune.cfg`). It is trained on a share of the target's
 training texts, asked for the types by name ("direct"), or, after alignment by what it predicts there, by both types
@@ -13,7 +14,10 @@ as the annotation does ("by oracle"); and what the aligned model finds, its type
 ("aligned, then oracle").
 
 --continual learns the targets in turn instead, each from the weights that the one before it left, and tells after each
-what is left of the source: F1 on CoNLL-2003 (LAR, figure 3).
+what is left of the source: F1 on CoNLL-2003 (LAR, figure 3). --replay mixes that share of source texts in.
+
+--generator trains a generator that writes LAR's lines, a new decoder on ENCODER (`benchmarks.trimmed` makes a small one),
+on CoNLL-2003 first, and then it learns the targets; SOURCE still aligns them.
 """
 
 import argparse
@@ -40,6 +44,8 @@ from tests.llm_server import Server, serve
 
 Rows = list[dict[str, Any]]
 SCALES = {"encoder.embeddings": 0.0, "encoder.": 0.2}
+GENERATOR_SCALES = {"encoder.embeddings": 0.0, "encoder.": 0.5, "decoder.bert.embeddings": 0.0}
+LINES = {"@misc": "spacy-openner.LARAnswerPrompt.v1"}
 
 
 class Target:
@@ -98,13 +104,52 @@ def source_pipeline(source: Path, described: bool = False) -> Language:
     return nlp
 
 
+def generator_pipeline(described: bool = False, **settings: Any) -> Language:
+    """A pipeline of a generator that writes LAR's lines."""
+    nlp = spacy.blank("en")
+    sampler = {"@misc": "spacy-openner.TypeSampler.v1", "ratio": 1.0, "drop": 0.0, "describe": float(described)}
+    config = {"sampler": sampler, "use_descriptions": described, "prompt": LINES, "guidance": 1.0, **settings}
+    nlp.add_pipe("gner_generator", config={**config, "loss": "answer", "decoding": "free"})
+    return nlp
+
+
+def source_generator(args: argparse.Namespace) -> None:
+    """Train a generator on the source domain, and save it."""
+    fix_random_seed(0)
+    nlp, source = generator_pipeline(), Target("conll2003", args.data, args.dev)
+    pipe = nlp.get_pipe("gner_generator")
+    pipe.initialize(list, nlp=nlp, labels=source.labels, encoder=args.generator, layers=2)
+    train(nlp, Mixed(source.examples(nlp, source.train)), args.generator_steps, args.batch, 1e-3, GENERATOR_SCALES)
+    print({"generator, source": score(nlp, source.examples(nlp, source.dev))}, flush=True)
+    pipe.to_disk(args.scratch / "generator")
+
+
+def learner(args: argparse.Namespace, described: bool) -> Language:
+    """A pipeline of what has learnt the source domain, and learns the target next."""
+    if args.generator is None:
+        return source_pipeline(args.source, described)
+    return generator_pipeline(described, model={"name": str(args.scratch / "generator" / "model")})
+
+
 def teach(
-    nlp: Language, target: Target, rows: Rows, table: AlignmentTable | None, args: argparse.Namespace
+    nlp: Language,
+    target: Target,
+    rows: Rows,
+    table: AlignmentTable | None,
+    args: argparse.Namespace,
+    replay: Rows | None = None,
 ) -> Language:
-    """Go on training a pipeline, on target texts."""
+    """Go on training a pipeline, on target texts.
+
+    replay (Rows | None): Source texts that are trained on, too.
+    """
     fix_random_seed(0)
     texts = table.described() if table is not None else None
-    train(nlp, Mixed(target.examples(nlp, rows, texts)), args.steps, args.batch, args.rate, SCALES)
+    examples = target.examples(nlp, rows, texts)
+    if replay:
+        examples += Target("conll2003", args.data, 0).examples(nlp, replay)
+    scales = SCALES if args.generator is None else GENERATOR_SCALES
+    train(nlp, Mixed(examples), args.steps, args.batch, args.rate, scales)
     return nlp
 
 
@@ -162,10 +207,10 @@ def with_reassignment(
 def measure(args: argparse.Namespace, target: Target, share: float, seed: int, server: Server) -> dict[str, float]:
     """F1 of one draw."""
     rows = target.drawn(share, seed)
-    direct = teach(source_pipeline(args.source), target, rows, None, args)
+    direct = teach(learner(args, described=False), target, rows, None, args)
     found = {"direct": score(direct, target.examples(direct, target.dev))}
     table = aligned_types(args.source, target, rows)
-    aligned = teach(source_pipeline(args.source, described=True), target, rows, table, args)
+    aligned = teach(learner(args, described=True), target, rows, table, args)
     found["aligned"] = score(aligned, target.examples(aligned, target.dev, table.described()))
     if args.reassign:
         folder = args.scratch / f"{share}-{seed}"
@@ -184,7 +229,8 @@ def continual(args: argparse.Namespace, share: float, seed: int) -> dict[str, di
             target = Target(name, args.data, args.dev)
             rows = target.drawn(share, seed)
             table = aligned_types(args.source, target, rows) if way == "aligned" else None
-            teach(nlp, target, rows, table, args)
+            replay = random.Random(seed).sample(source.train, round(args.replay * len(rows)))
+            teach(nlp, target, rows, table, args, replay)
             found[way][name] = score(nlp, source.examples(nlp, source.dev))
     return found
 
@@ -231,12 +277,17 @@ def main() -> None:
     parser.add_argument("--dev", type=int, default=300, help="texts that are scored")
     parser.add_argument("--reassign", action="store_true")
     parser.add_argument("--continual", action="store_true")
-    parser.add_argument("--scratch", type=Path, default=Path("lar-benchmark"), help="for --reassign")
+    parser.add_argument("--replay", type=float, default=0.0, help="source texts for each target text (--continual)")
+    parser.add_argument("--generator", type=Path, metavar="ENCODER", help="let a generator learn")
+    parser.add_argument("--generator-steps", type=int, default=600, help="on the source")
+    parser.add_argument("--scratch", type=Path, default=Path("lar-benchmark"), help="for models")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     warnings.simplefilter("once")
+    if args.generator is not None:
+        source_generator(args)
     rows, raw = compare_continual(args) if args.continual else compare(args)
     print(machine())
     report(rows, args.output, runs=raw, steps=args.steps, batch=args.batch)

@@ -1,14 +1,10 @@
-"""What a type filter keeps, what it costs, and what is found with and without it.
+"""What a type filter keeps, and what it costs. (What a pipeline finds with and without one: `benchmarks.many_types`.)
 
-    python -m benchmarks.type_filter types --output types.json --figure types.png
-    python -m benchmarks.type_filter pipeline --types 1000 --output pipeline.json --figure thresholds.png
+    python -m benchmarks.type_filter --output types.json --figure types.png
+    python -m benchmarks.type_filter --filter DIRECTORY --sets bionlp13cg wetlab_wnut2020 stackoverflow_ner
 
-`types`: on each set, the recall of types when a share of all (text, type) pairs is kept, one threshold a set; and the area
-under the ROC curve. The figure shows the scores of present and of absent types (ToNER, figure 4).
-
-`pipeline`: `open_ner_span` asked for a set's own types, for many types, and for many types behind the filter; strict F1
-over the set's own types, and seconds. Many types are those of all sets, padded with those of assets/open_types. The
-thresholds that are tried beside the first one make the curve of F1 by threshold (figure 3).
+On each set, the recall of types when a share of all (text, type) pairs is kept, one threshold a set; and the area under
+the ROC curve. The figure shows the scores of present and of absent types (ToNER, figure 4).
 """
 
 import argparse
@@ -24,10 +20,8 @@ import spacy
 import torch
 from spacy.language import Language
 from spacy.tokens import Doc
-from spacy.training import Example
 
-from benchmarks.common import CROSSNER, DATA, ROOT, interleaved, labels_of, ratio, read_set, report
-from benchmarks.zero_shot import examples_of
+from benchmarks.common import CROSSNER, DATA, ROOT, labels_of, read_set, report
 
 SETS = [f"crossner_{domain}" for domain in CROSSNER]
 MARK = re.compile(r"\]\(([^)]+)\)")
@@ -93,56 +87,6 @@ def measure_types(nlp: Language, args: argparse.Namespace) -> list[dict[str, Any
     return [*rows, {"set": "mean", **means}]
 
 
-def measure_pipeline(nlp: Language, args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Own types, many types, and many types behind the filter under each threshold: F1 and time on all sets together."""
-    finder, chooser = nlp.get_pipe("open_ner_span"), nlp.get_pipe("type_filter")
-    sets = {name: read_set(name, "dev", args.data)[: args.limit or None] for name in args.sets}
-    own = {name: labels_of(lines) for name, lines in sets.items()}
-    extra = many_types(args.data, args.types)
-
-    def settings(way: str, name: str) -> None:
-        types = (
-            own[name]
-            if way == "own types"
-            else list(dict.fromkeys([*own[name], *extra]))[: max(args.types, len(own[name]))]
-        )
-        finder.labels = chooser.labels = types
-        finder.threshold = args.threshold
-        chooser.threshold = float(way.split()[-1]) if way.startswith("filter") else -1.0
-
-    def run(way: str) -> list[Example]:
-        """Spans of other than the set's own types are nobody's mistake: its annotation says nothing about them."""
-        examples = []
-        for name, lines in sets.items():
-            settings(way, name)
-            names = ["open_ner_span", *(["type_filter"] if way.startswith("filter") else [])]
-            with nlp.select_pipes(enable=names):
-                docs = list(nlp.pipe(blank(nlp, lines)))
-            for example, doc in zip(examples_of(nlp, lines), docs, strict=True):
-                doc.ents = [ent for ent in doc.ents if ent.label_ in own[name]]
-                examples.append(Example(doc, example.reference))
-        return examples
-
-    ways = ["own types", f"{args.types} types", *(f"filter {threshold}" for threshold in args.filter_thresholds)]
-    if args.skip_unfiltered:
-        ways.pop(1)
-    seconds = interleaved({way: lambda way=way: run(way) for way in ways}, args.rounds)
-    rows = []
-    for way in ways:
-        examples = run(way)
-        found = finder.score(examples)
-        kept = [len(eg.predicted._.openner_labels or ()) for eg in examples] if way.startswith("filter") else [0]
-        figures = {key: 100 * (found[f"openner_{key}"] or 0.0) for key in "prf"}
-        cost = {"seconds": min(seconds[way]), "times own": ratio(seconds[way], seconds["own types"])}
-        rows.append({"asked for": way, **figures, **cost, "types kept": sum(kept) / len(kept)})
-    if args.figure:
-        draw_curve(
-            [(float(row["asked for"].split()[-1]), row["f"]) for row in rows if "filter" in row["asked for"]],
-            args.figure,
-        )
-    return rows
-
-
 def draw_scores(here: np.ndarray, elsewhere: np.ndarray, path: Path) -> None:
     """Two distributions."""
     from matplotlib import pyplot
@@ -167,20 +111,13 @@ def draw_curve(points: list[tuple[float, float]], path: Path) -> None:
 
 
 def main() -> None:
-    """Measure one of the two."""
+    """Score, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["types", "pipeline"])
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--filter", default="", help="a type matcher; the default one of the package")
-    parser.add_argument("--model", default="", help="a span matcher; the default weights")
     parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--limit", type=int, default=0, help="texts of a set; 0 for all")
-    parser.add_argument("--share", type=float, default=0.4, help="of pairs kept (types)")
-    parser.add_argument("--types", type=int, default=1000, help="asked for (pipeline)")
-    parser.add_argument("--threshold", type=float, default=0.5, help="of open_ner_span")
-    parser.add_argument("--filter-thresholds", type=float, nargs="+", default=[0.3])
-    parser.add_argument("--skip-unfiltered", action="store_true", help="many types without the filter take long")
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--share", type=float, default=0.4, help="of pairs kept")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--output", type=Path)
@@ -188,10 +125,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     nlp = spacy.blank("en")
     nlp.add_pipe("type_filter", config={"model": {"name": args.filter}})
-    if args.what == "pipeline":
-        nlp.add_pipe("open_ner_span", config={"model": {"name": args.model}})
-    measure = measure_types if args.what == "types" else measure_pipeline
-    report(measure(nlp, args), args.output, what=args.what, share=args.share)
+    report(measure_types(nlp, args), args.output, share=args.share)
 
 
 if __name__ == "__main__":

@@ -95,6 +95,37 @@ def test_a_right_draft_takes_one_pass():
     assert again.fed < first.fed
 
 
+class Sure(Dice):
+    """A decoder that knows every word's label; where an entity cannot go on, it begins one."""
+
+    def __init__(self, tags, trie):
+        super().__init__(1)
+        self.tags, self.trie = tags, trie
+
+    def choices(self, places, allowed):
+        found = []
+        for (_, place), pieces in zip(places, allowed, strict=True):
+            before = self.fed[0][: self.base[0] + place + 1]
+            start = max(i for i, piece in enumerate(before) if piece >= 100)
+            tag, said = self.tags[before[start] - 100], before[start + 1 :]
+            # I- before B- where both would do.
+            likely = [self.trie.sequences[each] for each in (tag, tag - 1 if tag else 0)]
+            best = [each[len(said)] for each in likely if each[: len(said)] == tuple(said)]
+            values = np.array([-best.index(piece) if piece in best else -9.0 for piece in pieces])
+            found.append(values - np.logaddexp.reduce(values))
+        return found
+
+
+def test_an_entity_of_many_words_takes_few_passes():
+    """Its words are found to begin entities all in one pass; drafted as one, they are settled in the next ones."""
+    trie = TagTrie([(1, 2), (1, 3, 5), (1, 4, 5), (1, 3, 6), (1, 4, 6)])
+    words = [Word((100 + i,), trie) for i in range(30)]
+    tags = [0, 0, 1, 2, 2, 2, 2, 0, 0, *Tagset(2).entity(1, 7), 0, 3, *[0] * 12]
+    (answer,) = decode(Sure(tags, trie), [words], [2], [7])
+    assert answer.tags == tags
+    assert answer.passes <= 4
+
+
 def test_tags_that_cannot_be_told_apart():
     with pytest.raises(ValueError, match="0, 1"):
         TagTrie([(1, 2), (1, 2, 3)])

@@ -6,13 +6,13 @@ chose later in the same pass is the next draft (Jacobi iteration). So a few pass
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from .tries import NOTHING, Path, Tagset, Word, single
+from .tries import NOTHING, O_TAG, Path, Tagset, Word, single
 
 
 class Decoder(Protocol):
@@ -186,6 +186,7 @@ def _settle(row: Row, scores: Sequence[np.ndarray]) -> None:
             guesses[choice.word] = _guess(row, decision.masks[best])
     for i, tag in guesses.items():
         row.tags[i] = tag
+    _join(row, guesses)
     _make_legal(row, row.word)
     _finish_settled(row)
 
@@ -215,6 +216,21 @@ def _guess(row: Row, mask: int) -> int:
         return tag
     known = [t for t in reversed(row.tags) if mask >> t & 1]
     return known[0] if known else (mask & -mask).bit_length() - 1
+
+
+def _join(row: Row, guesses: Collection[int]) -> None:
+    """Draft neighbours that both became entities as one, and have the rest of an entity follow its new label.
+
+    They were chosen each without the other: after O, an entity's second word can only begin one.
+
+    guesses (Collection[int]): The words whose tags are new.
+    """
+    changed = set(guesses)
+    for i in range(row.word + 1, len(row.words)):
+        tag, previous = row.tags[i], row.tags[i - 1]
+        if i - 1 in changed and previous != O_TAG and (row.tagset.is_inside(tag) or (i in guesses and tag != O_TAG)):
+            row.tags[i] = row.tagset.entity(row.tagset.label(previous), 2)[1]
+            changed.add(i)
 
 
 def _make_legal(row: Row, start: int) -> None:
