@@ -94,11 +94,11 @@ def generalise(nlp: Language, name: str, sources: dict[str, str]) -> Callable[[D
     return component
 
 
-def source_pipeline(source: Path, described: bool = False) -> Language:
+def source_pipeline(source: Path, described: bool = False, mixed_precision: bool = False) -> Language:
     """A pipeline of the source model's weights alone."""
     nlp = spacy.blank("en")
     sampler = {"@misc": "spacy-openner.TypeSampler.v1", "ratio": 1.0, "drop": 0.0, "describe": float(described)}
-    model = {"name": str(source / "open_ner_span" / "model")}
+    model = {"name": str(source / "open_ner_span" / "model"), "mixed_precision": mixed_precision}
     config = {"model": model, "sampler": sampler, "use_descriptions": described}
     nlp.add_pipe("open_ner_span", config=config)
     return nlp
@@ -116,7 +116,8 @@ def generator_pipeline(described: bool = False, **settings: Any) -> Language:
 def source_generator(args: argparse.Namespace) -> None:
     """Train a generator on the source domain, and save it."""
     fix_random_seed(0)
-    nlp, source = generator_pipeline(), Target("conll2003", args.data, args.dev)
+    nlp = generator_pipeline(model={"mixed_precision": args.mixed_precision})
+    source = Target("conll2003", args.data, args.dev)
     pipe = nlp.get_pipe("gner_generator")
     pipe.initialize(list, nlp=nlp, labels=source.labels, encoder=args.generator, layers=2)
     train(nlp, Mixed(source.examples(nlp, source.train)), args.generator_steps, args.batch, 1e-3, GENERATOR_SCALES)
@@ -127,8 +128,9 @@ def source_generator(args: argparse.Namespace) -> None:
 def learner(args: argparse.Namespace, described: bool) -> Language:
     """A pipeline of what has learnt the source domain, and learns the target next."""
     if args.generator is None:
-        return source_pipeline(args.source, described)
-    return generator_pipeline(described, model={"name": str(args.scratch / "generator" / "model")})
+        return source_pipeline(args.source, described, args.mixed_precision)
+    name = str(args.scratch / "generator" / "model")
+    return generator_pipeline(described, model={"name": name, "mixed_precision": args.mixed_precision})
 
 
 def teach(
@@ -223,7 +225,7 @@ def continual(args: argparse.Namespace, share: float, seed: int) -> dict[str, di
     source = Target("conll2003", args.data, args.dev)
     found: dict[str, dict[str, float]] = {}
     for way in ("direct", "aligned"):
-        nlp = source_pipeline(args.source, described=way == "aligned")
+        nlp = learner(args, described=way == "aligned")
         found[way] = {"nothing": score(nlp, source.examples(nlp, source.dev))}
         for name in args.targets:
             target = Target(name, args.data, args.dev)
@@ -280,6 +282,7 @@ def main() -> None:
     parser.add_argument("--replay", type=float, default=0.0, help="source texts for each target text (--continual)")
     parser.add_argument("--generator", type=Path, metavar="ENCODER", help="let a generator learn")
     parser.add_argument("--generator-steps", type=int, default=600, help="on the source")
+    parser.add_argument("--mixed-precision", action="store_true", help="faster where a CPU has bfloat16")
     parser.add_argument("--scratch", type=Path, default=Path("lar-benchmark"), help="for models")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", type=Path)

@@ -85,6 +85,21 @@ def test_label_order_and_number_keep_names_and_scores_together(make_nlp):
     assert all(np.isclose(tables[0][key], tables[1][key], atol=2e-5) for key in tables[0])
 
 
+def test_prompts_hold_as_many_types_as_the_files_say(make_nlp, tmp_path):
+    """Settings come first; what is saved says it, too."""
+    path = tiny.saved("bert", tmp_path, max_types=1)
+
+    def scores(path, **model):
+        return [
+            x[3] for x in found(make_nlp({"name": str(path), **model}, threshold=0.0, overlap="all")(tiny.SENTENCES[0]))
+        ]
+
+    by_files, alone, together = scores(path), scores(path, max_types=1), scores(path, max_types=len(tiny.LABELS))
+    assert by_files == alone != together
+    make_nlp({"name": str(path)}).to_disk(tmp_path / "saved")
+    assert scores(tmp_path / "saved" / "open_ner_span" / "model") == alone
+
+
 def test_windows_agree_where_they_overlap(make_nlp):
     """A span that two windows show appears once, with the better score."""
     doc = make_nlp({"window": 64}, labels=["person"], threshold=0.0, overlap="all")(tiny.long_text(150))

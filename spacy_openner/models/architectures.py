@@ -38,7 +38,8 @@ def SpanMatcher_v1(
     backend (str): "torch", or "onnx" for ONNX Runtime (extra `onnx`).
     window (int | None): The most pieces, prompt included, that the model reads at once; its own limit if None.
     overlap (int): Words that two windows share where no sentence start separates them.
-    max_types (int | None): The most types in one prompt; as many as fit in half of the window if None.
+    max_types (int | None): The most types in one prompt, at most as many as fit in half of the window. If None, as many
+        as the checkpoint's files say (`openner_max_types`), or else all that fit.
     mixed_precision (bool): Train with bfloat16 products.
     RETURNS (Model): Its weights are loaded at first use.
     RAISES (SettingError): For a value that is not allowed.

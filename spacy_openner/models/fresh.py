@@ -7,7 +7,7 @@ import torch
 
 from ..errors import error
 from .backbones import T5_FAMILY
-from .gliner_checkpoint import CONFIG_FILE, Checkpoint, load
+from .gliner_checkpoint import CONFIG_FILE, MAX_TYPES, Checkpoint, load
 from .network import Head, Network
 from .span_matcher import MarkerHead, MarkerV0Head
 from .token_matcher import TokenHead
@@ -26,6 +26,7 @@ def from_encoder(
     lstm_layers: int = 0,
     dropout: float = 0.4,
     labels_encoder: str | Path | None = None,
+    max_types: int | None = None,
 ) -> Checkpoint:
     """Put a new head on a pretrained encoder.
 
@@ -37,6 +38,7 @@ def from_encoder(
     lstm_layers (int): Layers of a bidirectional LSTM over words.
     dropout (float): Of the head, in training.
     labels_encoder (str | Path | None): A second encoder makes it a bi-encoder.
+    max_types (int | None): Types in one prompt, if nobody asks for another number: not more than it is trained with.
     RETURNS (Checkpoint): With pretrained encoders and a random head.
     RAISES (SettingError): For an unknown `span_mode`.
     """
@@ -63,6 +65,8 @@ def from_encoder(
         "ent_token": MARKERS[1],
         "sep_token": MARKERS[2],
     }
+    if max_types is not None:
+        config[MAX_TYPES] = max_types
     if labels_encoder is not None:
         labels_tokenizer, labels_backbone = pretrained(labels_encoder)
         network = Network(

@@ -26,6 +26,7 @@ CONFIG_FILE = "gliner_config.json"
 WEIGHTS_FILE = "model.safetensors"
 PICKLED_WEIGHTS_FILE = "pytorch_model.bin"
 LABELS_TOKENIZER = "labels_tokenizer"
+MAX_TYPES = "openner_max_types"
 
 # Published name <-> name in `Network`, by prefix; read in either direction.
 SPAN_KEYS = (
@@ -81,6 +82,11 @@ class Checkpoint:
     entity_id: int = -1
     separator_id: int = -1
     labels_tokenizer: Any = None
+
+    @property
+    def max_types(self) -> int | None:
+        """The types in one prompt that it is trained with, where its files say so; others are split."""
+        return self.config.get(MAX_TYPES)
 
     @property
     def is_bi_encoder(self) -> bool:

@@ -136,7 +136,7 @@ def _make_pieces(model: Model) -> Pieces:
         entity_id=checkpoint.entity_id,
         separator_id=checkpoint.separator_id,
         embed_marker=checkpoint.config.get("embed_ent_token", True),
-        max_types=limits.max_types,
+        max_types=limits.max_types or checkpoint.max_types,
     )
 
 
