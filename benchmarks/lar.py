@@ -289,6 +289,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     warnings.simplefilter("once")
+    args.scratch.mkdir(parents=True, exist_ok=True)
     if args.generator is not None:
         source_generator(args)
     rows, raw = compare_continual(args) if args.continual else compare(args)
