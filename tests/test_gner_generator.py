@@ -30,7 +30,8 @@ def pipeline(path, *, before=(), **settings):
     nlp = spacy.blank("en")
     for name in before:
         nlp.add_pipe(name)
-    config = {"model": {"name": str(path)}, "labels": LABELS, "prompt": PROMPT, **settings}
+    # A machine with bfloat16 would take that by itself, whose rounding depends on what else is in the batch.
+    config = {"model": {"name": str(path), "precision": "float32"}, "labels": LABELS, "prompt": PROMPT, **settings}
     nlp.add_pipe("gner_generator", config=config)
     return nlp
 
@@ -73,7 +74,8 @@ def test_thresholds(path):
     nlp = pipeline(path)
     pipe = nlp.get_pipe("gner_generator")
     scores = [x[3] for text in tiny.SENTENCES for x in tiny.found(nlp(text))]
-    pipe.threshold = float(np.median(scores))
+    # Scores are kept in float32: one that is compared with itself may be rounded to either side.
+    pipe.threshold = float(np.median(scores)) - 1e-6
     kept = [x[3] for text in tiny.SENTENCES for x in tiny.found(nlp(text))]
     assert 0 < len(kept) < len(scores)
     assert min(kept) > pipe.threshold
