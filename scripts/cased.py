@@ -10,14 +10,17 @@ hundred updates on texts with capitals (`configs/finetune.cfg`, its `model.name`
 import json
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
 from tokenizers import Tokenizer
+from torch.nn import Embedding
+from torch.nn.functional import normalize
 from transformers import PreTrainedTokenizerFast
 
 from spacy_openner.models import gliner_checkpoint
+from spacy_openner.models.gliner_checkpoint import Checkpoint
 
 CONTINUES = "##"
 # Of the mean length of a vector: enough to be seen, too little to hide the piece.
@@ -38,45 +41,58 @@ def forms(piece: str) -> dict[str, int]:
     return {body.upper(): 1, body.capitalize(): 0}
 
 
-def cased_tokenizer(tokenizer: PreTrainedTokenizerFast, new: Collection[str]) -> PreTrainedTokenizerFast:
-    """The same WordPiece tokenizer with more pieces, before those that were added to it; it leaves capitals alone."""
-    made = json.loads(tokenizer.backend_tokenizer.to_str())
+def cased_tokenizer(made: dict[str, Any], new: Collection[str], marks: dict[str, str]) -> PreTrainedTokenizerFast:
+    """The same WordPiece tokenizer with more pieces, before those that were added to it; it leaves capitals alone.
+
+    made (dict): The content of `tokenizer.json`, uncased.
+    """
     size = len(made["model"]["vocab"])
     made["model"]["vocab"] |= {form: size + i for i, form in enumerate(new)}
     for added in made["added_tokens"]:
         added["id"] += len(new) if added["id"] >= size else 0
     made["normalizer"] |= {"lowercase": False, "strip_accents": True}
-    return PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(json.dumps(made)), **tokenizer.special_tokens_map
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(made)), **marks)
+
+
+def add_capitals(checkpoint: Checkpoint) -> int:
+    """Add pieces and their vectors.
+
+    RETURNS (int): How many.
+    RAISES (ValueError): When it is not an uncased model with the vocabulary of BERT.
+    """
+    encoder, tokenizer = checkpoint.network.encoder, checkpoint.tokenizer
+    made = json.loads(tokenizer.backend_tokenizer.to_str())
+    old = encoder.get_input_embeddings().weight.detach()
+    uncased = made["model"]["type"] == "WordPiece" and (made["normalizer"] or {}).get("lowercase")
+    if not uncased or checkpoint.is_bi_encoder or len(tokenizer) != len(old):
+        raise ValueError("not a uni-encoder with an uncased WordPiece vocabulary")
+    vocabulary = made["model"]["vocab"]
+    size = len(vocabulary)
+    found = {form: (i, step) for piece, i in vocabulary.items() for form, step in forms(piece).items()}
+    new = {form: each for form, each in found.items() if form not in vocabulary}
+    torch.manual_seed(0)
+    steps = normalize(torch.randn(2, old.shape[1]), dim=1) * STEP * old.norm(dim=1).mean()
+    rows = torch.stack([old[i] + steps[step] for i, step in new.values()])
+    table = torch.cat([old[:size], rows, old[size:]])
+    encoder.set_input_embeddings(Embedding.from_pretrained(table, freeze=False, padding_idx=tokenizer.pad_token_id))
+    encoder.config.vocab_size = len(table)
+    checkpoint.tokenizer = cased_tokenizer(made, new, tokenizer.special_tokens_map)
+    checkpoint.entity_id += len(new)
+    checkpoint.separator_id += len(new)
+    return len(new)
 
 
 def main(
     source: Annotated[Path, typer.Argument(exists=True, file_okay=False)], target: Annotated[Path, typer.Argument()]
 ) -> None:
-    """Add pieces and their vectors, and save."""
+    """Load a span matcher, add capitals, save it elsewhere."""
     checkpoint = gliner_checkpoint.load(source)
-    encoder, tokenizer = checkpoint.network.encoder, checkpoint.tokenizer
-    old = encoder.get_input_embeddings().weight.detach()
-    if len(tokenizer) != len(old) or not tokenizer.backend_tokenizer.normalizer or "##s" not in tokenizer.vocab:
-        raise typer.BadParameter(f"{source} has no uncased WordPiece vocabulary of the size of its table")
-    vocabulary = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["vocab"]
-    found = {form: (i, step) for piece, i in vocabulary.items() for form, step in forms(piece).items()}
-    size = len(vocabulary)
-    new = {form: each for form, each in found.items() if form not in vocabulary}
-    torch.manual_seed(0)
-    steps = torch.nn.functional.normalize(torch.randn(2, old.shape[1]), dim=1) * STEP * old.norm(dim=1).mean()
-    rows = torch.stack([old[i] + steps[step] for i, step in new.values()])
-    table = torch.nn.Embedding.from_pretrained(
-        torch.cat([old[:size], rows, old[size:]]), freeze=False, padding_idx=tokenizer.pad_token_id
-    )
-    encoder.set_input_embeddings(table)
-    encoder.config.vocab_size = len(table.weight)
-    checkpoint.tokenizer = cased_tokenizer(tokenizer, new)
-    checkpoint.entity_id += len(new)
-    checkpoint.separator_id += len(new)
+    try:
+        count = add_capitals(checkpoint)
+    except ValueError as problem:
+        raise typer.BadParameter(f"{source} is {problem}") from problem
     gliner_checkpoint.save(checkpoint, target)
-    typer.echo(f"{target}: {len(old)} pieces, and {len(new)} capitalised ones")
+    typer.echo(f"{target}: {count} more pieces")
 
 
 if __name__ == "__main__":
