@@ -49,6 +49,9 @@ class Prompt(Protocol):
     @property
     def explain(self) -> bool: ...
 
+    @property
+    def most_types(self) -> int | None: ...
+
 
 @runtime_checkable
 class RecognisingPrompt(Prompt, Protocol):
@@ -130,7 +133,8 @@ def jobs_of(generator: Generator, prompt: Prompt, question: Question, text: int,
     likely = None if question.likely is None else list[str]()
     # What a tokenizer adds at the ends is four pieces at most.
     frame = int(_sizes(generator, [prompt.render([], [], causal=generator.causal, likely=likely)])[0]) + 4
-    for types in _split_types(in_labels, generator.limit - frame, question.types, settings.max_types):
+    most = min((n for n in (settings.max_types, prompt.most_types) if n is not None), default=None)
+    for types in _split_types(in_labels, generator.limit - frame, question.types, most):
         asked = frame + int(in_labels[types.start : types.stop].sum())
         longest_tag = int(in_tags[1 + 2 * types.start : 1 + 2 * types.stop].max()) + 1
         for first, last, own in _windows(in_words, asked, longest_tag, generator, settings.overlap):

@@ -57,6 +57,11 @@ class GNERPrompt(NamedTuple):
         """Whether answers say why their entities are what they are."""
         return False
 
+    @property
+    def most_types(self) -> int | None:
+        """The most types in one question: any number."""
+        return None
+
     def render(
         self,
         words: Sequence[str],

@@ -16,12 +16,14 @@ class ListingPrompt:
     target: What answers look like.
     in_order: Whether answers say more of the text than its entities, in its order.
     explain: Whether answers say why their entities are what they are.
+    most_types: The most types in one question; None for any number.
     """
 
     instruction: str | None = None
     target = "list"
     in_order = False
     explain = False
+    most_types: int | None = None
 
     def fitting(self, own: str | None) -> "Self":
         """The format, whatever instruction a model's files name."""
