@@ -38,6 +38,7 @@ def main(
     corpus: Annotated[Path, typer.Argument()],
     sets: Annotated[str, typer.Option(help="Names, separated by commas; all by default.")] = "",
     splits: Annotated[str, typer.Option(help="Beginnings of file names.")] = SPLITS,
+    sentences: Annotated[int, typer.Option(min=1, help="Texts of a file that make a doc; documents are kept apart.")] = 1,
 ) -> None:
     """Convert sets."""
     wanted = sets.split(",") if sets else sorted(f.name for f in data.iterdir() if any(f.glob("*.jsonl*")))
@@ -49,7 +50,7 @@ def main(
                 # Several files of a split share a list of types, as the shards of one corpus do.
                 stem = name if len(files) == 1 else f"{name}-{number:05d}"
                 target = corpus / split / f"{stem}.spacy"
-                report = convert(file, target, format="jsonl", types=types, natural=False)
+                report = convert(file, target, format="jsonl", types=types, natural=False, n_sents=sentences)
                 if len(files) > 1:
                     target.with_suffix(".labels.json").replace(corpus / split / f"{name}.labels.json")
                 lost = f"; left out: {dict(report.dropped)}" if report.dropped else ""

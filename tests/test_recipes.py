@@ -177,3 +177,36 @@ def test_the_recipe_of_a_generator(corpus, tmp_path):
     assert "song" in nlp.get_pipe("gner_generator").labels
     assert "openner_f" in nlp.meta["performance"]
     assert nlp("A song by nobody.").spans["openner"] is not None
+
+
+def test_passages_of_several_sentences(tmp_path):
+    run(ROOT / "scripts" / "convert_sets.py", ROOT / "assets" / "sample", tmp_path / "one", "--splits", "dev")
+    run(
+        *(ROOT / "scripts" / "convert_sets.py", ROOT / "assets" / "sample", tmp_path / "five"),
+        *("--splits", "dev", "--sentences", "5"),
+    )
+    docs = {
+        name: list(OpenNERCorpus_v1({"dev": {"path": tmp_path / name / "dev"}}, shuffle=False)(spacy.blank("en")))
+        for name in ("one", "five")
+    }
+    assert len(docs["one"]) / 5 <= len(docs["five"]) < len(docs["one"]) / 3
+    # Nothing is lost on the way.
+    for count in (lambda eg: len(eg.reference), lambda eg: len(eg.reference.spans["openner"])):
+        assert sum(map(count, docs["one"])) == sum(map(count, docs["five"]))
+
+
+@pytest.mark.slow
+def test_from_a_bare_encoder_to_a_generator_that_sees_capitals(tmp_path):
+    """The workflow, step by step, on the sample."""
+    project = tmp_path / "project"
+    for part in ("configs", "scripts", "assets/sample"):
+        shutil.copytree(ROOT / part, project / part)
+    shutil.copy(ROOT / "project.yml", project)
+    encoder = tiny.backbone("bert", tmp_path / "encoder")
+    steps = {"matcher": 102, "cased": 42, "generator": 102}
+    options = [option for name, n in steps.items() for option in (f"--vars.{name}_steps", n)]
+    out = run("-m", "spacy", "project", "run", "cased-generator", ".", "--vars.encoder", encoder, *options, cwd=project)
+    assert "train-cased-generator" in out
+    pipe = spacy.load(project / "training" / "cased" / "generator" / "model-last").get_pipe("gner_generator")
+    pieces = pipe.model.shims[0].generator.tokenizer.tokenize("Paris PARIS paris")
+    assert len(set(pieces)) > len({piece.lower() for piece in pieces})
