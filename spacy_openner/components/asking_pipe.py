@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from .. import labels as doc_labels
 from ..errors import error, warn
+from ..models.permissions import as_new_files
 
 
 class AskingPipe(Pipe):
@@ -203,6 +204,10 @@ class AskingPipe(Pipe):
     def _unpack(self, data: bytes) -> None:
         """Read what `_pack` wrote."""
 
+    def _save_readable(self, path: Path) -> None:
+        self._save(path)
+        as_new_files(path)
+
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()) -> None:
         """Write all that loading needs: weights, tokenizer, exported encoders, settings changed since.
 
@@ -211,7 +216,7 @@ class AskingPipe(Pipe):
         parts = {
             "vocab": lambda p: self.vocab.to_disk(p, exclude=exclude),
             "cfg": lambda p: p.write_text(json.dumps(self._changes(), indent=2), encoding="utf8"),
-            "model": self._save,
+            "model": self._save_readable,
         }
         to_disk(Path(path), parts, exclude)
 

@@ -1,0 +1,23 @@
+"""Who may read what is saved."""
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def as_new_files(directory: Path) -> None:
+    """Let the weights in a directory be read by whom new files are read by, as all other files of a pipeline are.
+
+    safetensors writes files that their owner alone can read, and a pipeline is often saved by one user and served by
+    another.
+    """
+    weights = list(directory.rglob("*.safetensors"))
+    if not weights:
+        return
+    # The mask itself cannot be read without changing it, for all threads.
+    with tempfile.TemporaryDirectory(dir=directory) as scratch:
+        probe = Path(scratch) / "new"
+        probe.touch()
+        mode = probe.stat().st_mode
+    for file in weights:
+        os.chmod(file, mode)
