@@ -38,7 +38,9 @@ def main(
     corpus: Annotated[Path, typer.Argument()],
     sets: Annotated[str, typer.Option(help="Names, separated by commas; all by default.")] = "",
     splits: Annotated[str, typer.Option(help="Beginnings of file names.")] = SPLITS,
-    sentences: Annotated[int, typer.Option(min=1, help="Texts of a file that make a doc; documents are kept apart.")] = 1,
+    sentences: Annotated[
+        int, typer.Option(min=1, help="Texts of a file that make a doc; documents are kept apart.")
+    ] = 1,
 ) -> None:
     """Convert sets."""
     wanted = sets.split(",") if sets else sorted(f.name for f in data.iterdir() if any(f.glob("*.jsonl*")))

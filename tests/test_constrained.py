@@ -11,7 +11,7 @@ from spacy_openner.decoding.constrained import decode, rate
 from spacy_openner.decoding.tries import Tagset, TagTrie, Word, allowed_next, bits, single
 from spacy_openner.errors import SettingError
 from spacy_openner.models import generator as generators
-from spacy_openner.models import tagging
+from spacy_openner.models.decoders import alike
 from spacy_openner.models.speaking import say
 from spacy_openner.prompts.gner import GNERPrompt_v1
 from tests import tiny
@@ -146,16 +146,11 @@ def asked(generator, texts):
 
 
 def decoded(generator, texts, drafts=None, window=512):
-    """Answers of the engine, all texts in one batch where the model can do that."""
+    """Answers of the engine, all texts in one batch."""
     ids, mask, words = asked(generator, texts)
-    found = []
     with torch.inference_mode():
-        for rows in tagging._together(generator, len(texts)):
-            part = slice(rows.start, rows.stop)
-            decoder, n = generator.start(ids[part], mask[part]), [len(LABELS)] * len(rows)
-            own = drafts[part] if drafts is not None else None
-            found += decode(decoder, words[part], n, generator.first(ids[part]), own, window)
-    return words, found
+        decoder, n = generator.start(ids, mask), [len(LABELS)] * len(texts)
+        return words, decode(decoder, words, n, generator.first(ids), drafts, window)
 
 
 def test_equals_generate_id_for_id(generator):
@@ -171,6 +166,36 @@ def test_equals_generate_id_for_id(generator):
     drafts = [[rng.randint(0, 2 * len(LABELS)) for _ in text] for text in TEXTS]
     for window in (3, 512):
         assert [a.tags for a in decoded(generator, TEXTS, drafts, window)[1]] == alone
+
+
+@pytest.mark.parametrize("cost", [0, 5, 10**6])
+def test_whoever_shares_a_pass_answers_are_the_same(generator, cost, monkeypatch):
+    """From each row alone to all together; texts of very different lengths."""
+    texts = [TEXTS[0] * 4, TEXTS[1][:1], TEXTS[2], TEXTS[3][:4], TEXTS[4] * 2]
+    alone = [decoded(generator, [text])[1][0] for text in texts]
+    monkeypatch.setattr("spacy_openner.models.decoders.PASS", cost)
+    together = decoded(generator, texts)[1]
+    assert [answer.tags for answer in together] == [answer.tags for answer in alone]
+    assert [answer.fed for answer in together] == [answer.fed for answer in alone]
+    for one, other in zip(together, alone, strict=True):
+        assert one.log_probs == pytest.approx(other.log_probs, abs=1e-4)
+
+
+def test_rows_are_grouped_so_that_passes_cost_least():
+    def cost(groups, sizes, each):
+        return sum(each + len(group) * max(sizes[i] for i in group) for group in groups)
+
+    rng = random.Random(0)
+    for _ in range(30):
+        sizes, each = [rng.randint(1, 90) for _ in range(rng.randint(1, 7))], rng.choice([0, 8, 32, 500])
+        groups = alike(sizes, each)
+        assert sorted(i for group in groups for i in group) == list(range(len(sizes)))
+        # Against all ways to split the rows by size.
+        order = sorted(range(len(sizes)), key=lambda i: -sizes[i])
+        cuts = [[i for i in range(1, len(order)) if mask >> i & 1] for mask in range(0, 2 ** len(order), 2)]
+        ways = [[order[a:b] for a, b in zip([0, *cut], [*cut, len(order)], strict=True)] for cut in cuts]
+        assert cost(groups, sizes, each) == min(cost(way, sizes, each) for way in ways)
+    assert alike([], 32) == []
 
 
 def test_scores_are_the_probabilities_of_the_choices(generator):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from .decoders import HFDecoder, decoder_class
+from .decoders import HFDecoder
 from .generator import Generator
 
 
@@ -25,7 +25,7 @@ def log_likelihoods(
     found: list[list[float]] = [[] for _ in prompts]
     sizes = [len(ids) for ids in generator.tokenizer(list(prompts))["input_ids"]] if prompts else []
     with torch.inference_mode():
-        for rows in _batches(generator, sizes, [len(some) for some in answers], batch_tokens):
+        for rows in _batches(sizes, [len(some) for some in answers], batch_tokens):
             ids, mask = generator.read([prompts[row] for row in rows])
             decoder = generator.start(ids, mask)
             first = generator.first(ids)
@@ -49,16 +49,15 @@ def piece_log_probs(generator: Generator, decoder: HFDecoder, pieces: Sequence[S
     return [part.tolist() for part in log_probs.split([len(each) for each in pieces])]
 
 
-def _batches(generator: Generator, sizes: Sequence[int], n_answers: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Group prompts, those with the most answers first; one by one where a model's rows cannot share passes."""
-    together = decoder_class(generator.network).ragged
+def _batches(sizes: Sequence[int], n_answers: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Group prompts, those with the most answers first."""
     batch: list[int] = []
     longest = 0
     for row in sorted(range(len(sizes)), key=lambda row: (-n_answers[row], -sizes[row])):
         if not n_answers[row]:
             continue
         longest = max(longest, sizes[row])
-        if batch and (not together or (len(batch) + 1) * longest > budget):
+        if batch and (len(batch) + 1) * longest > budget:
             yield batch
             batch, longest = [], sizes[row]
         batch.append(row)

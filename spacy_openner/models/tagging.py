@@ -99,7 +99,7 @@ def _answer(
         return _decode(generator, questions, batch, ids, mask, words, n_labels, settings, tally)
     if settings.constrained or prompt.target == "bio":
         # A tag's probability among those allowed, as constrained decoding has it.
-        scores = _rate(generator, ids, mask, words, n_labels, tags)
+        scores = rate(generator.start(ids, mask), words, n_labels, generator.first(ids), tags)
     else:
         scores = log_probs(generator, ids, mask, said, heard)
     explained = [()] * len(batch) if settings.constrained else [each.explanations for each in heard]
@@ -118,45 +118,13 @@ def _decode(
     tally: Tally,
 ) -> list[list[Answer]]:
     """Tag windows by constrained decoding, many pieces a pass."""
-    found: list[list[Answer]] = []
-    for rows in _together(generator, len(batch)):
-        decoder = generator.start(ids[rows.start : rows.stop], mask[rows.start : rows.stop])
-        drafts = [_draft(questions[batch[i].text], batch[i]) for i in rows]
-        answers = decode(
-            decoder,
-            [words[i] for i in rows],
-            [n_labels[i] for i in rows],
-            generator.first(ids[rows.start : rows.stop]),
-            drafts,
-            settings.window,
-        )
-        for i, answer in zip(rows, answers, strict=True):
-            tally.passes, tally.fed = tally.passes + answer.passes, tally.fed + answer.fed
-            found.append(_spans(batch[i], answer.tags, answer.log_probs, n_labels[i]))
-    return found
-
-
-def _together(generator: Generator, n: int) -> list[range]:
-    """Rows that can share passes: all, or each alone where positions follow the cache."""
-    from .decoders import decoder_class
-
-    return [range(n)] if decoder_class(generator.network).ragged else [range(i, i + 1) for i in range(n)]
-
-
-def _rate(
-    generator: Generator,
-    ids: torch.Tensor,
-    mask: torch.Tensor,
-    words: Sequence[Sequence[Word]],
-    n_labels: Sequence[int],
-    tags: Sequence[Sequence[int]],
-) -> list[list[float]]:
-    found: list[list[float]] = []
-    for rows in _together(generator, len(words)):
-        part = slice(rows.start, rows.stop)
-        decoder = generator.start(ids[part], mask[part])
-        found += rate(decoder, words[part], n_labels[part], generator.first(ids[part]), tags[part])
-    return found
+    drafts = [_draft(questions[job.text], job) for job in batch]
+    answers = decode(generator.start(ids, mask), words, n_labels, generator.first(ids), drafts, settings.window)
+    tally.passes += sum(answer.passes for answer in answers)
+    tally.fed += sum(answer.fed for answer in answers)
+    return [
+        _spans(job, answer.tags, answer.log_probs, n) for job, answer, n in zip(batch, answers, n_labels, strict=True)
+    ]
 
 
 def _draft(question: Question, job: Job) -> list[int]:
