@@ -19,7 +19,7 @@ class Decoder(Protocol):
     """A model that has read its prompts. Rows are texts; each keeps a cache of what it was fed."""
 
     def feed(self, rows: Sequence[int], pieces: Sequence[Sequence[int]], keep: Sequence[int]) -> None:
-        """Feed each row more pieces, in one pass.
+        """Feed each row more pieces, each piece once: in one pass, or a few of some rows each.
 
         rows (Sequence[int]): Which rows, ascending; the others are done and may be forgotten.
         pieces (Sequence[Sequence[int]]): The pieces of each.

@@ -20,4 +20,6 @@ def as_new_files(directory: Path) -> None:
         probe.touch()
         mode = probe.stat().st_mode
     for file in weights:
-        os.chmod(file, mode)
+        # Some file systems have one mode for all, and refuse to be told.
+        if file.stat().st_mode != mode:
+            os.chmod(file, mode)
