@@ -16,8 +16,8 @@ import spacy
 
 from benchmarks.common import CROSSNER, DATA, gold_doc, machine, read_set, report
 from spacy_openner import labels as doc_labels
-from spacy_openner.alignment import AlignmentTable, PseudoLabelAlignment_v1, Strategy, align
-from spacy_openner.alignment_by_names import EmbeddingAlignment_v1
+from spacy_openner.lar.alignment import AlignmentTable, PseudoLabelAlignment_v1, Strategy, align
+from spacy_openner.lar.embedding_alignment import EmbeddingAlignment_v1
 
 SOURCES = ("person", "organization", "location", "miscellaneous")
 PEOPLE = ("person", "politician", "scientist", "musical artist", "writer", "researcher")

@@ -14,11 +14,11 @@ from typing import Any
 import spacy
 import torch
 from spacy.language import Language
+from spacy_openner.calibration.entities.entities import apply, calibrate
 
 from benchmarks.common import CROSSNER, DATA, labels_of, read_set, report
 from benchmarks.zero_shot import examples_of
-from spacy_openner.calibration import apply, calibrate
-from spacy_openner.models import sources
+from spacy_openner.nn import hub as sources
 
 
 def measure(nlp: Language, rows: list[dict[str, Any]], n: int) -> dict[str, float]:

@@ -16,7 +16,7 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.util import minibatch
 
-from spacy_openner.data.corpus import OpenNERCorpus
+from spacy_openner.training.corpus import OpenNERCorpus
 from spacy_openner.training.optimizer import LayerwiseAdam_v1, WarmupCosine_v1
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -17,7 +17,7 @@ from spacy.language import Language
 from spacy.util import fix_random_seed
 
 from benchmarks.common import report, train
-from spacy_openner.data.corpus import OpenNERCorpus, OpenNERCorpus_v1
+from spacy_openner.training.corpus import OpenNERCorpus, OpenNERCorpus_v1
 
 MISCELLANEOUS = ["miscellaneous"]
 

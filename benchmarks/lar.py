@@ -38,9 +38,9 @@ from benchmarks.alignment import SOURCES
 from benchmarks.common import DATA, Mixed, gold_doc, machine, read_set, report, spread, train
 from benchmarks.llm_reassigner import answers_of
 from spacy_openner import labels as doc_labels
-from spacy_openner.alignment import AlignmentTable, PseudoLabelAlignment_v1, align
-from tests.lar_case import llm
-from tests.llm_server import Server, serve
+from spacy_openner.lar.alignment import AlignmentTable, PseudoLabelAlignment_v1, align
+from tests.support.fake_chat_server import Server, serve
+from tests.support.reassignment_case import llm
 
 Rows = list[dict[str, Any]]
 SCALES = {"encoder.embeddings": 0.0, "encoder.": 0.2}

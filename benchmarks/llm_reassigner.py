@@ -19,14 +19,14 @@ import spacy
 import torch
 from spacy.language import Language
 from spacy.training import Example
+from spacy_openner.calibration.entities.cascade import calibrate_gate
 
 from benchmarks.common import CROSSNER, DATA, labels_of, read_set, report
 from benchmarks.zero_shot import examples_of
-from spacy_openner.alignment import PseudoLabelAlignment_v1, align
-from spacy_openner.decisions import decisions
-from spacy_openner.gate import calibrate_gate
-from tests.lar_case import gated, llm
-from tests.llm_server import serve
+from spacy_openner.lar.alignment import PseudoLabelAlignment_v1, align
+from spacy_openner.lar.decisions import decisions
+from tests.support.fake_chat_server import serve
+from tests.support.reassignment_case import gated, llm
 
 SOURCES = ["person", "organization", "location", "miscellaneous"]
 

@@ -26,7 +26,7 @@ from spacy.training import Example
 from benchmarks.common import DATA, labels_of, machine, ratio, read_set, report
 from benchmarks.type_filter import SETS, blank, draw_curve, many_types
 from benchmarks.zero_shot import examples_of
-from spacy_openner.decoding.spans import choose
+from spacy_openner.decoding.span_selection import choose
 from spacy_openner.types import Candidate
 
 Sets = dict[str, list[dict[str, Any]]]

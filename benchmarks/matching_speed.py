@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import DATA, interleaved, machine, ratio, read_set, report
-from spacy_openner.decoding.lcs import match
+from spacy_openner.decoding.word_matching import match
 
 Pairs = list[tuple[list[str], list[str]]]
 

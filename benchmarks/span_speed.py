@@ -22,9 +22,12 @@ import spacy
 import torch
 
 from benchmarks.common import DATA, interleaved, labels_of, machine, ratio, read_set, report
-from spacy_openner.models import matching, prompt_matcher, runtime, sources
-from spacy_openner.models.pieces import group, pad
+from spacy_openner.models.gliner import interface as matching
+from spacy_openner.models.gliner import prompt_model as prompt_matcher
+from spacy_openner.models.gliner import runtime
+from spacy_openner.models.gliner.tokenization import group, pad
 from spacy_openner.models.words import doc_words
+from spacy_openner.nn import hub as sources
 
 
 def texts_of(data: Path, count: int, articles: int) -> tuple[list[str], list[str], list[str]]:

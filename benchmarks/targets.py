@@ -22,7 +22,7 @@ from spacy.util import fix_random_seed
 
 from benchmarks.common import machine, report, train
 from benchmarks.shaped import TRAINED, tokenizer_of
-from spacy_openner.data.corpus import OpenNERCorpus_v1
+from spacy_openner.training.corpus import OpenNERCorpus_v1
 
 TARGETS: dict[str, dict[str, Any]] = {
     "entities": {"target": "entities"},

@@ -21,7 +21,7 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from benchmarks.common import DATA, interleaved, labels_of, machine, ratio, read_set, report
-from spacy_openner.models import sources
+from spacy_openner.nn import hub as sources
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
 
 Rows = list[dict[str, Any]]

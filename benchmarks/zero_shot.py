@@ -18,7 +18,7 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from benchmarks.common import CROSSNER, DATA, labels_of, read_set, report
-from spacy_openner.models import sources
+from spacy_openner.nn import hub as sources
 
 
 def examples_of(nlp: spacy.language.Language, rows: list[dict[str, Any]]) -> list[Example]:

@@ -19,8 +19,8 @@ from torch.nn import Embedding
 from torch.nn.functional import normalize
 from transformers import PreTrainedTokenizerFast
 
-from spacy_openner.models import gliner_checkpoint
-from spacy_openner.models.gliner_checkpoint import Checkpoint
+from spacy_openner.models.gliner import checkpoint as gliner_checkpoint
+from spacy_openner.models.gliner.checkpoint import Checkpoint
 
 CONTINUES = "##"
 # Of the mean length of a vector: enough to be seen, too little to hide the piece.

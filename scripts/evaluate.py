@@ -13,7 +13,7 @@ import spacy
 import typer
 from wasabi import msg
 
-from spacy_openner.data.corpus import OpenNERCorpus_v1
+from spacy_openner.training.corpus import OpenNERCorpus_v1
 
 
 def main(

@@ -15,7 +15,7 @@ import spacy
 import typer
 from wasabi import msg
 
-from spacy_openner.alignment import AlignmentTable
+from spacy_openner.lar.alignment import AlignmentTable
 
 
 def main(

@@ -13,7 +13,7 @@ import torch
 from spacy.language import Language
 from spacy.util import fix_random_seed
 
-from tests import tiny
+from tests.support import tiny_models as tiny
 
 # Tiny networks gain nothing from threads, and lose tenfold to them where other processes use the cores.
 torch.set_num_threads(1)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from spacy.tokens import Doc, Span, SpanGroup
 
-from ..decoding.spans import flat_beside
+from ..decoding.span_selection import flat_beside
 from ..errors import warn
 from ..types import EXPLANATIONS, SCORES, Candidate
 

@@ -11,24 +11,24 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
 from .. import labels as doc_labels
-from ..data.align import types_of
-from ..decoding.spans import choose
+from ..decoding.span_selection import choose
 from ..errors import error
 from ..labels import Labels
-from ..models import tagging
-from ..models.fresh_generator import from_config, warm_started
-from ..models.guidance import can_be_guided
-from ..models.jobs import Prompt, RecognisingPrompt
-from ..models.matching import Lesson
-from ..models.teaching import LOSSES, Exercise, Tasks, exercises, gaze_loss, loss_of
+from ..models.generator import interface as tagging
+from ..models.generator.attention_supervision import can_be_guided
+from ..models.generator.new_decoder import from_config, warm_started
+from ..models.generator.prompt_windows import Prompt, RecognisingPrompt
+from ..models.generator.training import LOSSES, Exercise, Tasks, exercises, gaze_loss, loss_of
+from ..models.gliner.interface import Lesson
 from ..models.words import doc_words
 from ..prompts.gner import GNERPrompt_v1
+from ..settings import check_config_keys
 from ..training.losses import type_classification
 from ..training.sampling import Sampler
+from ..training.targets import types_of
 from ..types import Candidate
-from .config_keys import check_config_keys
-from .open_ner_pipe import SCORE_WEIGHTS, OpenNerPipe
-from .trainable_pipe import TrainablePipe
+from .entity_pipe import SCORE_WEIGHTS, OpenNerPipe
+from .training import TrainablePipe
 
 Decoding = Literal["constrained", "free"]
 DECODINGS: tuple[str, ...] = ("constrained", "free")

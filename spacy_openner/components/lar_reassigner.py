@@ -9,19 +9,19 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vocab import Vocab
 
-from ..alignment import ENTS, AlignmentTable, Strategy, align
-from ..data.align import explanations_of
-from ..decisions import Decision, Tally, as_attrs
-from ..decoding.spans import choose
+from ..decoding.span_selection import choose
 from ..errors import error, warn
-from ..gold import gold_key
-from ..models.hf_shim import pack, unpack
+from ..lar.alignment import ENTS, AlignmentTable, Strategy, align
+from ..lar.decisions import Decision, Tally, as_attrs
+from ..lar.span_reassigner import Case, Choice, Reassigner, Types
+from ..models.gliner.shim import pack, unpack
 from ..prompts.lar import NONE
-from ..reassigners import Case, Choice, Reassigner, Types
+from ..scoring.gold import gold_key
+from ..settings import check_config_keys
+from ..training.targets import explanations_of
 from ..types import SCORES, Candidate
 from .annotate import annotate
-from .config_keys import check_config_keys
-from .open_ner_pipe import SCORE_WEIGHTS, OpenNerPipe
+from .entity_pipe import SCORE_WEIGHTS, OpenNerPipe
 
 BY_TABLE, BY_SOURCE = "table", "source"
 UNMAPPED, BELOW, OVERLAPS_BETTER = "unmapped", "below the threshold", "overlaps a better one"

@@ -13,18 +13,18 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
 from .. import labels as doc_labels
-from ..data.align import types_of
-from ..decoding.spans import choose, merge_adjacent
+from ..decoding.span_selection import choose, merge_adjacent
 from ..errors import error
-from ..models import matching
-from ..models.matching import Question
+from ..models.gliner import interface as matching
+from ..models.gliner.interface import Question
 from ..models.words import WordMode, doc_words
+from ..settings import check_config_keys
 from ..training.losses import Loss, SpanLoss_v1, gradient_of
 from ..training.sampling import Sampler
+from ..training.targets import types_of
 from ..types import Candidate
-from .config_keys import check_config_keys
-from .open_ner_pipe import SCORE_WEIGHTS, OpenNerPipe
-from .trainable_pipe import TrainablePipe
+from .entity_pipe import SCORE_WEIGHTS, OpenNerPipe
+from .training import TrainablePipe
 
 DEFAULT_CONFIG = """
 [model]

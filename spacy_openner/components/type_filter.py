@@ -13,17 +13,17 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
 from .. import labels as doc_labels
-from ..data.align import judge_types, types_of
-from ..decoding.types import Choice
+from ..decoding.type_selection import Choice
 from ..descriptions import propose, type_text
 from ..errors import error
-from ..models import type_matching
-from ..models.type_matching import TypeBatch, TypeLesson, TypeQuestion
+from ..models.type_matcher import interface as type_matching
+from ..models.type_matcher.interface import TypeBatch, TypeLesson, TypeQuestion
 from ..models.words import doc_sentences
+from ..settings import check_config_keys
 from ..training.losses import TypeLoss, TypeLoss_v1
 from ..training.sampling import Sampler
-from .config_keys import check_config_keys
-from .trainable_pipe import TrainablePipe
+from ..training.targets import judge_types, types_of
+from .training import TrainablePipe
 
 DEFAULT_CONFIG = """
 [model]

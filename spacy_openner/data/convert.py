@@ -12,8 +12,8 @@ from itertools import accumulate, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..cli.render import SPANS_KEY
 from ..errors import error
-from ..rendering import SPANS_KEY
 from .formats import detect_format, read
 from .naming import list_types, make_renamer
 from .report import Report

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .report import Question
+from .types import Question
 
 FILE = "answers.sqlite3"
 WAIT = 30.0

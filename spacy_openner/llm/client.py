@@ -11,9 +11,9 @@ from typing import Any
 
 from ..errors import error, warn
 from .cache import Cache, key_of
-from .replies import STOPPING, Fault, Said, fault_of, parse, read
-from .report import Answer, Failure, Question, Report
+from .responses import STOPPING, Fault, Said, fault_of, parse, read
 from .session import Session
+from .types import Answer, Failure, Question, Report
 
 NO_KEY = "none"
 GIVE_UP_AFTER = 10

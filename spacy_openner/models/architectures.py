@@ -7,15 +7,15 @@ from thinc.api import Model
 from thinc.types import Floats2d
 
 from ..errors import error
-from .bi_encoder import BiEncoderShim, WordRequest
-from .bi_matcher import TOK2VEC, BiEncoderMatcher
-from .generator import GeneratorShim
-from .hf_shim import CheckpointShim, Request
-from .matching import MATCHER, WORD_MODES
-from .prompt_matcher import Limits, PromptMatcher
-from .runtime import Backend, Precision, check
-from .text_encoders import POOLINGS
-from .type_matcher import TypeMatcherShim, TypeRequest
+from .generator.model import GeneratorShim
+from .gliner.bi_encoder import BiEncoderShim, WordRequest
+from .gliner.bi_encoder_model import TOK2VEC, BiEncoderMatcher
+from .gliner.interface import MATCHER, WORD_MODES
+from .gliner.prompt_model import Limits, PromptMatcher
+from .gliner.runtime import Backend, Precision, check
+from .gliner.shim import CheckpointShim, Request
+from .type_matcher.network import TypeMatcherShim, TypeRequest
+from .type_matcher.text_encoders import POOLINGS
 
 
 def SpanMatcher_v1(

@@ -5,8 +5,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .entity_list import ListingPrompt
 from .gner import CAUSAL, TaggedWord, any_of, check_causal, key, mention, spans_of
-from .listing import ListingPrompt
 
 QUESTION = "List all named entities of type [{labels}]\nText: {sentence}"
 EXPLAINED_QUESTION = "List all named entities of type [{labels}] and give explanations.\nText: {sentence}"

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import error
+from .entity_list import ListingPrompt
 from .gner import TaggedWord, mention, spans_of
-from .listing import ListingPrompt
 
 # As the published checkpoints were trained: a curly apostrophe, and the mark that ends a turn of the assistant.
 CONVERSATION = (

@@ -1,0 +1,1 @@
+"""Choose thresholds and measure reliability on annotated docs."""

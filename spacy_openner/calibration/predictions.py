@@ -1,0 +1,168 @@
+"""What a component finds in annotated docs, and whether it is right."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from warnings import catch_warnings, simplefilter
+
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
+from spacy.util import minibatch
+
+from .. import labels as doc_labels
+from ..components.base import AskingPipe
+from ..components.entity_pipe import OpenNerPipe
+from ..components.open_ner_span import OpenNerSpan
+from ..data.naming import read_types
+from ..errors import OpenNerWarning, error
+from ..models.gliner import interface as matching
+from ..scoring.entities import Entity, _has_annotation, _sides
+from ..scoring.gold import blank, gold_key, pipes_before, reference
+from ..training.corpus import LABELS_SUFFIX, SHARD_NUMBER
+from ..types import Candidate
+from .threshold_search import Judged
+
+BATCH = 256
+
+Gold = Iterable[Doc | Example]
+Types = Sequence[str] | Mapping[str, str] | None
+
+
+@dataclass
+class Evidence:
+    """Candidates with what is known about them.
+
+    texts (list[Judged]): The candidates of each doc that is annotated.
+    asked (dict[str, None]): The types that were looked for, in order.
+    gold (Counter[str]): Gold spans of these types.
+    not_asked (Counter[str]): Gold spans of other types.
+    annotated (set[str]): Types that are annotated: those that occur, and those listed.
+    skipped (int): Docs without any annotation of entities.
+    """
+
+    texts: list[Judged] = field(default_factory=list)
+    asked: dict[str, None] = field(default_factory=dict)
+    gold: Counter[str] = field(default_factory=Counter)
+    not_asked: Counter[str] = field(default_factory=Counter)
+    annotated: set[str] = field(default_factory=set)
+    skipped: int = 0
+
+    def add(self, example: Example, candidates: Sequence[Candidate], asked: Sequence[str]) -> None:
+        """Judge the candidates of one doc by its reference."""
+        key = gold_key(example.reference)
+        if not _has_annotation(example.reference, key):
+            self.skipped += 1
+            return
+        predicted, annotated = _sides(example)
+        gold = annotated.entities(key)
+        # Where the reference says nothing, a prediction is neither right nor wrong: on tokens whose annotation is
+        # missing, and about types that are not on the reference's own list, if it has one.
+        gaps = [annotated.extent(token) for token in example.reference if key is None and token.ent_iob == 0]
+        extents = [predicted.extent(token) for token in example.predicted]
+        places = [(extents[c.start][0], extents[c.end - 1][1], c.label) for c in candidates]
+        judged = list(zip(candidates, places, strict=True))
+        right = frozenset(candidate for candidate, place in judged if place in gold)
+        listed = doc_labels.read(example.reference, doc_labels.NONE).names
+        known = {*(listed or asked), *(label for _, _, label in gold)}
+        unknown = frozenset(c for c, place in judged if c.label not in known or _touches(place, gaps))
+        # Equal scores are settled by the model's order: by place, then by the prompt's order of types.
+        ranks = {label: rank for rank, label in enumerate(asked)}
+        in_order = sorted(candidates, key=lambda c: (c.start, c.end, ranks[c.label]))
+        self.texts.append(Judged(in_order, right, unknown))
+        self.asked.update(dict.fromkeys(asked))
+        self.annotated.update(listed, (label for _, _, label in gold))
+        for _, _, label in gold:
+            (self.gold if label in ranks else self.not_asked)[label] += 1
+
+    def set_aside(self) -> None:
+        """Make spans of types that are not annotated neither right nor wrong."""
+        self.texts = [
+            text._replace(unknown=text.unknown.union(c for c in text.candidates if c.label not in self.annotated))
+            for text in self.texts
+        ]
+
+
+def gather(nlp: Language, pipe: OpenNerPipe, gold: Gold, types: Types = None) -> Evidence:
+    """Let a component look for entities in annotated docs, as it is set now.
+
+    nlp (Language): Its pipeline. What stands before the component is run too.
+    pipe (OpenNerPipe): The component; `types` are its labels in the meantime if it has none.
+    gold (Iterable[Doc | Example]): Annotated docs. They are not changed.
+    types (Sequence[str] | Mapping[str, str] | None): All types that are annotated; None for those that occur.
+    RETURNS (Evidence): What was found. Types that are not annotated are set aside.
+    RAISES (SettingError): For no docs, or none with a gold span of a type that is asked for.
+    """
+    labels = pipe.descriptions or types or {}
+    evidence = Evidence()
+    n_docs = 0
+    with nlp.select_pipes(enable=pipes_before(nlp, pipe.name)), changed(pipe, labels=labels):
+        default = doc_labels.parse(labels)
+        for batch in minibatch(gold, BATCH):
+            docs = list(nlp.pipe(blank(nlp, each) for each in batch))
+            for each, doc, candidates in zip(batch, docs, pipe.predict(docs), strict=True):
+                n_docs += 1
+                evidence.add(Example(doc, reference(each)), candidates, doc_labels.read(doc, default).names)
+    if not n_docs:
+        raise error("O422")
+    if not evidence.gold:
+        raise error("O421", name=pipe.name, asked=sorted(evidence.asked), gold=sorted(evidence.not_asked))
+    evidence.annotated.update(doc_labels.parse(types).names if types else ())
+    evidence.set_aside()
+    return evidence
+
+
+@contextmanager
+def changed(pipe: AskingPipe, **settings: Any) -> Iterator[None]:
+    """Change settings of a component for a while."""
+    # `labels` alone would give the names without their descriptions.
+    before = {name: pipe.descriptions if name == "labels" else getattr(pipe, name) for name in settings}
+    try:
+        for name, value in settings.items():
+            setattr(pipe, name, value)
+        yield
+    finally:
+        with catch_warnings():
+            # Whatever is odd about the user's own settings was said when they were set.
+            simplefilter("ignore", OpenNerWarning)
+            for name, value in before.items():
+                setattr(pipe, name, value)
+
+
+def predicting_component(nlp: Language, name: str) -> OpenNerPipe:
+    """The component of a name.
+
+    RAISES (SettingError): Where there is none, or one whose spans thresholds alone do not decide on.
+    """
+    found = dict(nlp.components)
+    pipe = found.get(name)
+    if not isinstance(pipe, OpenNerPipe):
+        fit = [other for other, component in found.items() if isinstance(component, OpenNerPipe)]
+        raise error("O423", name=name, present=list(found), fit=fit)
+    if isinstance(pipe, OpenNerSpan) and matching.max_width(pipe.model) == 1:
+        raise error("O425", name=name)
+    return pipe
+
+
+def read_gold(path: Path, nlp: Language) -> tuple[list[Doc], Types]:
+    """Read annotated docs, and the types that are annotated there.
+
+    path (Path): A `.spacy` file. `NAME.labels.json` beside `NAME.spacy` (or `NAME-00001.spacy`) lists all types that
+        are annotated, or maps them to descriptions.
+    nlp (Language): For its vocabulary.
+    RETURNS (tuple): The docs, and what the list holds; None without one.
+    RAISES (DataError): For files that cannot be read.
+    """
+    try:
+        docs = list(DocBin().from_disk(path).get_docs(nlp.vocab))
+    except Exception as problem:  # whatever zlib, msgpack and numpy make of other data
+        raise error("O403", path=str(path), reason=f"{type(problem).__name__}: {problem}") from problem
+    beside = path.with_name(SHARD_NUMBER.sub("", path.stem) + LABELS_SUFFIX)
+    return docs, read_types(beside) if beside.is_file() else None
+
+
+def _touches(entity: Entity, gaps: Iterable[tuple[int, int]]) -> bool:
+    return any(start < entity[1] and entity[0] < end for start, end in gaps)

@@ -1,0 +1,32 @@
+"""From an annotated text to what it teaches in one update."""
+
+import random
+from collections.abc import Mapping
+
+from spacy.tokens import Doc
+
+from ..models.gliner.interface import Lesson
+from ..training.sampling import Sampler
+from ..training.targets import Gold
+
+
+def make_lesson(gold: Gold, universe: Mapping[str, str], sample: Sampler, doc: Doc) -> Lesson:
+    """Draw the types that a text is asked for, and keep the annotation of these.
+
+    gold (Gold): The annotation, in words.
+    universe (Mapping[str, str]): The types that were looked for when the text was annotated, with descriptions.
+    sample (Sampler): Draws types; as often as its `finest` says, a span has only the first of its types
+        that are drawn.
+    doc (Doc): The text itself.
+    RETURNS (Lesson): Without types where the universe is empty; it teaches nothing then.
+    """
+    texts = sample(gold.types, universe) if universe else {}
+    place = {label: i for i, label in enumerate(texts)}
+    spans = [(first, last, place[label]) for first, last, label in gold.spans if label in place]
+    if random.random() < getattr(sample, "finest", 0.0):
+        first_types: dict[tuple[int, int], int] = {}
+        for first, last, label in spans:
+            first_types.setdefault((first, last), label)
+        spans = [(first, last, label) for (first, last), label in first_types.items()]
+    explained = {(a, b, place[label]): why for (a, b, label), why in gold.explanations.items() if label in place}
+    return Lesson(gold.words, list(texts.values()), spans, gold.unknown, doc, list(texts), None, explained)

@@ -1,0 +1,102 @@
+"""Label alignment by what types are called, instead of by what a source model finds."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..data.naming import natural_label
+from ..errors import error
+from ..labels import Labels
+from .alignment import MISCELLANEOUS, Aligned, AlignmentTable, Votes, check_name
+
+MODES: tuple[str, ...] = ("nearest", "one-to-one")
+
+
+class EmbeddingAlignment:
+    """See `EmbeddingAlignment_v1`."""
+
+    needs_predictions = False
+
+    def __init__(
+        self, encoder: str, revision: str | None, mode: str, miscellaneous: str, min_similarity: float | None
+    ) -> None:
+        self.encoder, self.revision, self.mode = encoder, revision, mode
+        self.miscellaneous, self.min_similarity = miscellaneous, min_similarity
+
+    def __call__(self, votes: Votes, sources: Labels, targets: Labels) -> AlignmentTable:
+        """Align each target type with a source type of a like name or description.
+
+        RAISES (SettingError): When no source types are known, or the extra "align" is missing where it is needed.
+        """
+        if not len(sources):
+            raise error("O509", side="source", hint="Name them: `sources`, --source-types.")
+        similar = self._similarities(sources, targets)
+        chosen = self._one_to_one(similar) if self.mode == "one-to-one" else dict(enumerate(similar.argmax(1).tolist()))
+        rows = {}
+        for i, target in enumerate(targets.names):
+            column = chosen.get(i)
+            value = None if column is None else float(similar[i, column])
+            if column is None or (self.min_similarity is not None and value < self.min_similarity):  # type: ignore[operator]
+                rows[target] = Aligned(self.miscellaneous, None, _counts(votes, target))
+            else:
+                rows[target] = Aligned(sources.names[column], value, _counts(votes, target))
+        return AlignmentTable(rows, sources.names, self.miscellaneous, "spacy-openner.EmbeddingAlignment.v1")
+
+    def _similarities(self, sources: Labels, targets: Labels) -> np.ndarray:
+        """Cosines. *Shape:* (targets, sources), float64."""
+        from ..models.gliner.label_encoder import load
+
+        encode = load(self.encoder, self.revision)
+        both = [encode(_texts(labels)).double().cpu().numpy() for labels in (targets, sources)]
+        left, right = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in both)
+        found: np.ndarray = left @ right.T
+        return found
+
+    def _one_to_one(self, similar: np.ndarray) -> dict[int, int]:
+        """Pairs of the greatest similarity in sum; with more targets than sources some targets have none."""
+        try:
+            from scipy.optimize import linear_sum_assignment
+        except ImportError as problem:
+            raise error("O301", what='`mode = "one-to-one"`', package="scipy", extra="align") from problem
+        rows, columns = linear_sum_assignment(similar, maximize=True)
+        return dict(zip(rows.tolist(), columns.tolist(), strict=True))
+
+
+def EmbeddingAlignment_v1(
+    encoder: str = "",
+    revision: str | None = None,
+    mode: str = "nearest",
+    miscellaneous: str = MISCELLANEOUS,
+    min_similarity: float | None = None,
+) -> EmbeddingAlignment:
+    """Alignment by embedded names or descriptions, registered as "spacy-openner.EmbeddingAlignment.v1".
+
+    It needs no annotated texts. The confidence is the cosine of the two types' vectors.
+
+    encoder (str): Directory or hub name of a Hugging Face encoder; "" for that of the default weights.
+    revision (str | None): Commit or tag of a hub name.
+    mode (str): "nearest": many target types may have one source type; "one-to-one": each source type has one at most,
+        so that the similarities are greatest in sum (extra `align`), and the other target types are miscellaneous.
+    miscellaneous (str): The source type of target types without one.
+    min_similarity (float | None): Target types whose cosine is less are miscellaneous.
+    RETURNS (EmbeddingAlignment): To be called with types.
+    RAISES (SettingError): For a value that is not allowed.
+    """
+    if mode not in MODES:
+        raise error("O001", name="mode", value=mode, allowed=", ".join(MODES))
+    check_name("miscellaneous", miscellaneous)
+    least = min_similarity
+    if least is not None and (isinstance(least, bool) or not isinstance(least, int | float) or not -1 <= least <= 1):
+        raise error("O001", name="min_similarity", value=least, allowed="a number from -1 to 1, or null")
+    return EmbeddingAlignment(encoder, revision, mode, miscellaneous, min_similarity)
+
+
+def _texts(labels: Labels) -> list[str]:
+    """Descriptions; names, as words, where none was given."""
+    pairs = zip(labels.names, labels.descriptions, strict=True)
+    return [natural_label(name) if text == name else text for name, text in pairs]
+
+
+def _counts(votes: Votes, target: str) -> dict[str, int]:
+    counts: Mapping[str, int] = votes.get(target, {})
+    return dict(counts)

@@ -1,0 +1,1 @@
+"""GNER: generative models that tag every word."""

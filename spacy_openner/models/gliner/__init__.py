@@ -1,0 +1,1 @@
+"""GLiNER: span matchers with types in the prompt or encoded apart."""

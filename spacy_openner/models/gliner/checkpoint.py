@@ -1,0 +1,323 @@
+"""Read and write checkpoints of the GLiNER family: `gliner_config.json`, weights, tokenizer files.
+
+What is saved here, the `gliner` package loads, and the other way round. The kind of a checkpoint is decided
+from its own keys and shapes; its config is only asked for what the weights cannot tell.
+"""
+
+import json
+import pickle
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from ...errors import error
+from ...nn.backbones import build_encoder, embedding_rows, hidden_size, load_tokenizer
+from .network import Head, Network
+from .span_head import MarkerHead, MarkerV0Head
+from .token_head import TokenHead
+
+CONFIG_FILE = "gliner_config.json"
+WEIGHTS_FILE = "model.safetensors"
+PICKLED_WEIGHTS_FILE = "pytorch_model.bin"
+LABELS_TOKENIZER = "labels_tokenizer"
+MAX_TYPES = "openner_max_types"
+
+# Published name <-> name in `Network`, by prefix; read in either direction.
+SPAN_KEYS = (
+    ("span_rep_layer.span_rep_layer.project_start.", "head.start."),
+    ("span_rep_layer.span_rep_layer.project_end.", "head.end."),
+    ("span_rep_layer.span_rep_layer.out_project.", "head.out."),
+    ("prompt_rep_layer.", "head.prompt."),
+)
+TOKEN_KEYS = (
+    ("scorer.proj_token.", "head.token."),
+    ("scorer.proj_label.", "head.label."),
+    ("scorer.out_mlp.", "head.out."),
+)
+SHARED_KEYS = (
+    ("token_rep_layer.bert_layer.model.", "encoder."),
+    ("token_rep_layer.projection.", "projection."),
+    ("token_rep_layer.labels_encoder.model.", "label_encoder."),
+    ("token_rep_layer.labels_projection.", "label_projection."),
+    ("rnn.lstm.", "lstm."),
+)
+UNSUPPORTED_KEYS = (
+    ("decoder.", "it generates label names with a decoder"),
+    ("relations_rep_layer.", "it extracts relations"),
+    ("triples_score_layer.", "it extracts relations"),
+    ("pair_rep_layer.", "it extracts relations"),
+    ("cross_fuser.", "it fuses texts and labels by cross attention (post_fusion_schema)"),
+    (
+        "token_rep_layer.bert_layer.layers_fuser.",
+        "it fuses layers (fuse_layers), so padding would change scores",
+    ),
+    ("token_rep_layer.decoder_layer.", "it streams through a causal decoder"),
+    ("span_rep_layer.span_rep_layer.project_first.", "its span mode is markerV1"),
+    ("span_rep_layer.encoder.", "it has a second encoder over words (span_encoder_config)"),
+)
+# Parts of a backbone that no score depends on: old exports carry or lack them, depending on the release.
+OPTIONAL_PARTS = ("pooler.", "position_ids", "embeddings.token_type_ids")
+
+
+@dataclass
+class Checkpoint:
+    """A loaded checkpoint: everything that prediction needs, and everything that saving writes.
+
+    config: The content of `gliner_config.json`, as found.
+    network: The network, float32, on the CPU, in evaluation mode.
+    tokenizer: The fast tokenizer of the text encoder, markers included.
+    entity_id, separator_id: Ids of the markers in the prompt; -1 in a bi-encoder, whose input has none.
+    labels_tokenizer: The tokenizer of a bi-encoder's second encoder.
+    """
+
+    config: dict[str, Any]
+    network: Network
+    tokenizer: Any
+    entity_id: int = -1
+    separator_id: int = -1
+    labels_tokenizer: Any = None
+
+    @property
+    def max_types(self) -> int | None:
+        """The types in one prompt that it is trained with, where its files say so; others are split."""
+        return self.config.get(MAX_TYPES)
+
+    @property
+    def is_bi_encoder(self) -> bool:
+        """Whether types are encoded apart from texts."""
+        return self.network.label_encoder is not None
+
+
+def load(path: Path) -> Checkpoint:
+    """Load a checkpoint from a directory.
+
+    path (Path): Holds `gliner_config.json` and weights; tokenizer files and the backbone's config may be
+        missing, and are then loaded by the name that the config gives.
+    RETURNS (Checkpoint): In float32, whatever the files hold.
+    RAISES (CheckpointError): When files are missing, damaged, of an unsupported kind, or do not fit.
+    """
+    config = read_config(path)
+    weights = {key: value.float() if value.is_floating_point() else value for key, value in read_weights(path)}
+    refuse_unsupported(path, config, weights)
+    weights = rename(weights, to_network=True)
+    encoder = build_encoder(path, config, "encoder_config", "model_name", embedding_rows(weights, "encoder."))
+    label_encoder = None
+    if any(key.startswith("label_encoder.") for key in weights):
+        rows = embedding_rows(weights, "label_encoder.")
+        label_encoder = build_encoder(path, config, "labels_encoder_config", "labels_encoder", rows)
+    network = Network(
+        encoder,
+        build_head(path, config, weights),
+        hidden_size(encoder),
+        lstm_layers=sum("weight_ih" in key and "reverse" not in key for key in weights if key.startswith("lstm.")),
+        label_encoder=label_encoder,
+        label_width=hidden_size(label_encoder) if label_encoder is not None else 0,
+    )
+    load_weights(path, network, weights)
+    checkpoint = Checkpoint(config, network.eval(), load_tokenizer(path, path, config.get("model_name")))
+    if label_encoder is not None:
+        checkpoint.labels_tokenizer = load_tokenizer(path, path / LABELS_TOKENIZER, config.get("labels_encoder"))
+    else:
+        set_markers(path, checkpoint, embedding_rows(weights, "encoder."))
+    return checkpoint
+
+
+def save(checkpoint: Checkpoint, path: Path, *, dtype: torch.dtype | None = None) -> None:
+    """Write a checkpoint so that this package and `gliner` can load it with no network.
+
+    checkpoint (Checkpoint): What to write.
+    path (Path): The directory; made if missing.
+    dtype (torch.dtype | None): Floating-point type on disk; float32 if None.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    tensors, aliases = _without_aliases(rename(checkpoint.network.state_dict(), to_network=False))
+    if dtype is not None:
+        tensors = {key: value.to(dtype) if value.is_floating_point() else value for key, value in tensors.items()}
+    save_file(tensors, path / WEIGHTS_FILE, metadata={"format": "pt", **aliases})
+    (path / CONFIG_FILE).write_text(json.dumps(complete_config(checkpoint), indent=2) + "\n", encoding="utf8")
+    checkpoint.tokenizer.save_pretrained(path)
+    if checkpoint.labels_tokenizer is not None:
+        checkpoint.labels_tokenizer.save_pretrained(path / LABELS_TOKENIZER)
+
+
+def complete_config(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Fill in what a loader would otherwise have to fetch or guess: backbones, marker ids, sizes.
+
+    RETURNS (dict): JSON content of `gliner_config.json`.
+    """
+    network = checkpoint.network
+    config = {
+        **checkpoint.config,
+        "hidden_size": network.head.width,
+        "num_rnn_layers": network.lstm.num_layers if network.lstm is not None else 0,
+        "encoder_config": _portable(network.encoder.config),
+    }
+    if network.label_encoder is not None:
+        config["labels_encoder_config"] = _portable(network.label_encoder.config)
+    else:
+        config["class_token_index"] = checkpoint.entity_id
+        config["vocab_size"] = network.encoder.get_input_embeddings().num_embeddings
+    return config
+
+
+def _portable(config: Any) -> dict[str, Any]:
+    """A backbone's config without the path that it came from, which means nothing elsewhere."""
+    return {key: value for key, value in config.to_dict().items() if key != "_name_or_path"}
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read `gliner_config.json`; numbers that were written as strings become numbers.
+
+    RAISES (CheckpointError): When there is none, it is no JSON object, or only a pickled v0 file is there.
+    """
+    file = path / CONFIG_FILE
+    if not file.is_file():
+        if path.suffix == ".pt" or any(path.glob("*.pt")):
+            raise error("O102", path=str(path))
+        raise error("O101", path=str(path), reason=f"no {CONFIG_FILE} there")
+    try:
+        config = json.loads(file.read_text(encoding="utf8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
+        raise error("O105", path=str(file), reason=str(problem)) from problem
+    if not isinstance(config, dict):
+        raise error("O105", path=str(file), reason="not a JSON object")
+    for name, kind in {"hidden_size": int, "max_width": int, "max_len": int, "dropout": float}.items():
+        if name in config:
+            try:
+                config[name] = kind(config[name])
+            except (TypeError, ValueError) as problem:
+                raise error("O105", path=str(file), reason=f"{name} is {config[name]!r}") from problem
+    return config
+
+
+def read_weights(path: Path) -> Iterable[tuple[str, torch.Tensor]]:
+    """Yield published names and tensors. Pickles are read with `weights_only=True`: they run no code.
+
+    RAISES (CheckpointError): When there is no file of weights, or it is damaged.
+    """
+    file = path / WEIGHTS_FILE
+    try:
+        if file.is_file():
+            with safe_open(file, framework="pt") as source:
+                tensors = {key: source.get_tensor(key) for key in source.keys()}  # noqa: SIM118
+                aliases = source.metadata() or {}
+        elif (file := path / PICKLED_WEIGHTS_FILE).is_file():
+            tensors, aliases = torch.load(file, map_location="cpu", weights_only=True), {}
+        else:
+            raise error("O101", path=str(path), reason=f"no {WEIGHTS_FILE} or {PICKLED_WEIGHTS_FILE} there")
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as problem:
+        raise error("O105", path=str(file), reason=str(problem)) from problem
+    for omitted, kept in aliases.items():
+        if kept in tensors:
+            tensors.setdefault(omitted, tensors[kept])
+    return tensors.items()
+
+
+def refuse_unsupported(path: Path, config: dict[str, Any], weights: Iterable[str]) -> None:
+    """Refuse by name what other members of the family can do and this network cannot.
+
+    RAISES (CheckpointError): With the reason.
+    """
+    for prefix, reason in UNSUPPORTED_KEYS:
+        if any(key.startswith(prefix) for key in weights):
+            raise error("O103", path=str(path), reason=reason)
+    pooling = config.get("subtoken_pooling") or "first"
+    if pooling != "first":
+        raise error("O103", path=str(path), reason=f"it pools subwords by {pooling!r}, not 'first'")
+    if config.get("represent_spans"):
+        raise error("O103", path=str(path), reason="it scores spans on top of tokens (represent_spans)")
+
+
+def rename(weights: dict[str, torch.Tensor], *, to_network: bool) -> dict[str, torch.Tensor]:
+    """Translate between published names and the network's, by the key tables.
+
+    to_network (bool): The direction.
+    RETURNS (dict): Names that no table holds stay as they are, so that strict loading reports them.
+    """
+    source, target = (0, 1) if to_network else (1, 0)
+    is_token_level = any(key.startswith(("scorer.", "head.token.")) for key in weights)
+    table = SHARED_KEYS + (TOKEN_KEYS if is_token_level else SPAN_KEYS)
+    renamed = {}
+    for key, value in weights.items():
+        pair = next((pair for pair in table if key.startswith(pair[source])), None)
+        renamed[pair[target] + key[len(pair[source]) :] if pair else key] = value
+    return renamed
+
+
+def build_head(path: Path, config: dict[str, Any], weights: dict[str, torch.Tensor]) -> Head:
+    """Build the head that the weights were made for, with random values.
+
+    RAISES (CheckpointError): When the shapes are those of no known head.
+    """
+    dropout = config.get("dropout", 0.4)
+    if "head.token.weight" in weights:
+        return TokenHead(weights["head.token.weight"].shape[1], dropout)
+    max_width = config.get("max_width", 12)
+    if "head.out.weight" in weights:
+        return MarkerHead(weights["head.out.weight"].shape[0], max_width, dropout)
+    if "head.out.0.weight" in weights:
+        return MarkerV0Head(weights["head.out.3.weight"].shape[0], max_width, dropout)
+    raise error("O103", path=str(path), reason=f"span_mode {config.get('span_mode')!r} has another head")
+
+
+def load_weights(path: Path, network: Network, weights: dict[str, torch.Tensor]) -> None:
+    """Load strictly: only parts that no score depends on may be missing or left over.
+
+    RAISES (CheckpointError): Naming what is missing and what is unknown.
+    """
+    try:
+        missing, unknown = network.load_state_dict(weights, strict=False)
+    except RuntimeError as problem:
+        raise error("O104", path=str(path), missing="nothing", unknown=str(problem)) from problem
+    tied = {key for group in _aliases(network) for key in group if any(other in weights for other in group)}
+    missing = [key for key in missing if key not in tied and not any(part in key for part in OPTIONAL_PARTS)]
+    unknown = [key for key in unknown if not any(part in key for part in OPTIONAL_PARTS)]
+    if missing or unknown:
+        raise error("O104", path=str(path), missing=missing[:5] or "nothing", unknown=unknown[:5] or "nothing")
+
+
+def set_markers(path: Path, checkpoint: Checkpoint, rows: int) -> None:
+    """Find the marker ids, adding the markers to a tokenizer without them.
+
+    Two conventions exist: older releases added [FLERT], <<ENT>> and <<SEP>>, newer models have no [FLERT].
+    The number of rows in the embedding tells which one a bare tokenizer needs.
+
+    RAISES (CheckpointError): When the sizes allow neither.
+    """
+    config, tokenizer = checkpoint.config, checkpoint.tokenizer
+    entity, separator = config.get("ent_token", "<<ENT>>"), config.get("sep_token", "<<SEP>>")
+    if entity not in tokenizer.get_vocab():
+        markers = {3: ["[FLERT]", entity, separator], 2: [entity, separator]}.get(rows - len(tokenizer))
+        if markers is None:
+            raise error("O106", path=str(path), known=len(tokenizer), marker=entity, rows=rows)
+        tokenizer.add_tokens(markers, special_tokens=True)
+    checkpoint.entity_id = tokenizer.convert_tokens_to_ids(entity)
+    checkpoint.separator_id = tokenizer.convert_tokens_to_ids(separator)
+
+
+def _aliases(module: nn.Module) -> list[list[str]]:
+    """Group the names of parameters that are one tensor (tied embeddings)."""
+    groups: dict[int, list[str]] = {}
+    for name, value in module.named_parameters(remove_duplicate=False):
+        groups.setdefault(id(value), []).append(name)
+    return [names for names in groups.values() if len(names) > 1]
+
+
+def _without_aliases(weights: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Keep one name of each shared tensor; safetensors refuses two. The rest is noted as metadata."""
+    kept: dict[tuple[int, int], str] = {}
+    tensors, aliases = {}, {}
+    for name, value in weights.items():
+        place = (value.untyped_storage().data_ptr(), int(value.storage_offset()))
+        if value.numel() and place in kept and weights[kept[place]].shape == value.shape:
+            aliases[name] = kept[place]
+        else:
+            kept.setdefault(place, name)
+            tensors[name] = value.detach().cpu().contiguous().clone()
+    return tensors, aliases

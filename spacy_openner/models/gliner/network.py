@@ -1,0 +1,134 @@
+"""The whole GLiNER network: a text encoder, word vectors, an optional LSTM, type vectors, a head."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from ...nn.last_layer import ShortLastLayer, at, supports
+from ...types import TextEncoder
+from .span_head import MarkerHead, MarkerV0Head
+from .token_head import TokenHead
+
+Head = MarkerV0Head | MarkerHead | TokenHead
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded input of the network.
+
+    input_ids: Piece ids. *Shape:* (batch, pieces), int64.
+    attention_mask: 1 for pieces, 0 for padding. *Shape:* (batch, pieces), int64.
+    word_pieces: Position of each word's first piece; -1 for padding and for words without pieces.
+        *Shape:* (batch, words), int64.
+    n_words: *Shape:* (batch,), int64.
+    type_pieces: Position of each type's vector; -1 for padding. *Shape:* (batch, types), int64.
+        Without types of the text's own (bi-encoders) it has no columns.
+    """
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    word_pieces: torch.Tensor
+    n_words: torch.Tensor
+    type_pieces: torch.Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """Move all tensors."""
+        return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+
+
+class Network(nn.Module):
+    """A GLiNER network of any supported kind. Its parts are named; checkpoints map onto them by name.
+
+    encoder (nn.Module): A Hugging Face encoder: input_ids, attention_mask -> (batch, pieces, its width).
+    head (Head): A span or token head of width `head.width`.
+    encoder_width (int): Width of the encoder's output; projected where it is not the head's.
+    lstm_layers (int): Layers of the bidirectional LSTM over words; 0 for none.
+    label_encoder (nn.Module | None): The second encoder of a bi-encoder.
+    label_width (int): Width of the second encoder's output.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        head: Head,
+        encoder_width: int,
+        *,
+        lstm_layers: int = 0,
+        label_encoder: nn.Module | None = None,
+        label_width: int = 0,
+    ) -> None:
+        super().__init__()
+        width = head.width
+        # Any: what Hugging Face adds to a module (config, embeddings) has no static type.
+        self.encoder: Any = encoder
+        self._short = ShortLastLayer(encoder) if supports(encoder) else None
+        self.head = head
+        self.projection = nn.Linear(encoder_width, width) if encoder_width != width else None
+        self.lstm = _lstm(width, lstm_layers) if lstm_layers else None
+        self.label_encoder: Any = label_encoder
+        self.label_projection = None
+        if label_encoder is not None and label_width != width:
+            self.label_projection = nn.Linear(label_width, width)
+
+    def forward(
+        self, batch: Batch, types: torch.Tensor | None = None, encode: TextEncoder | None = None
+    ) -> torch.Tensor:
+        """Score a batch.
+
+        batch (Batch): The padded input.
+        types (torch.Tensor | None): Type vectors of a bi-encoder. *Shape:* (batch, types, width).
+        encode (TextEncoder | None): Stands in for the network's own encoder (ONNX Runtime, say).
+        RETURNS (torch.Tensor): The head's logits.
+        """
+        words, own_types = self.represent(batch, encode)
+        return cast(torch.Tensor, self.head(words, own_types if types is None else types))
+
+    def represent(self, batch: Batch, encode: TextEncoder | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute word vectors, and type vectors where the prompt holds types.
+
+        RETURNS (tuple): Words (batch, words, width) and types (batch, types, width).
+        """
+        wanted = torch.cat([batch.word_pieces, batch.type_pieces], dim=1)
+        vectors = (encode or self.encode)(batch.input_ids, batch.attention_mask, wanted.clamp(min=0))
+        vectors = vectors.to(next(self.head.parameters()).dtype)
+        if self.projection is not None:
+            vectors = self.projection(vectors)
+        vectors = vectors * (wanted >= 0)[..., None].to(vectors.dtype)
+        words, types = vectors.split([batch.word_pieces.shape[1], batch.type_pieces.shape[1]], dim=1)
+        # A bi-encoder's checkpoint may hold an LSTM, which the reference implementation never applies.
+        if self.lstm is not None and self.label_encoder is None:
+            words = self._run_lstm(words, batch.n_words)
+        return words, types
+
+    def encode(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Run the network's own text encoder (see `TextEncoder`)."""
+        if self._short is not None:
+            return self._short(input_ids, attention_mask, positions)
+        return at(self.encoder(input_ids=input_ids, attention_mask=attention_mask)[0], positions)
+
+    def encode_types(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Encode type texts with the second encoder: projected, then averaged over pieces.
+
+        RETURNS (torch.Tensor): *Shape:* (types, width).
+        """
+        assert self.label_encoder is not None
+        vectors = self.label_encoder(input_ids=input_ids, attention_mask=attention_mask)[0]
+        if self.label_projection is not None:
+            vectors = self.label_projection(vectors)
+        mask = attention_mask[..., None].to(vectors.dtype)
+        return cast(torch.Tensor, (vectors * mask).sum(1) / mask.sum(1).clamp(min=1e-9))
+
+    def _run_lstm(self, words: torch.Tensor, n_words: torch.Tensor) -> torch.Tensor:
+        """Run the LSTM over the real words only, so that padding changes nothing."""
+        packed = nn.utils.rnn.pack_padded_sequence(
+            words, n_words.cpu().clamp(min=1), batch_first=True, enforce_sorted=False
+        )
+        assert self.lstm is not None
+        output, _ = self.lstm(packed)
+        return nn.utils.rnn.pad_packed_sequence(output, batch_first=True, total_length=words.shape[1])[0]
+
+
+def _lstm(width: int, layers: int) -> nn.LSTM:
+    return nn.LSTM(width, width // 2, num_layers=layers, bidirectional=True, batch_first=True)

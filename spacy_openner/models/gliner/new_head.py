@@ -1,0 +1,105 @@
+"""New networks on top of any Hugging Face encoder, in the published format from the start."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from ...errors import error
+from ...nn.backbones import T5_FAMILY
+from .checkpoint import CONFIG_FILE, MAX_TYPES, Checkpoint, load
+from .network import Head, Network
+from .span_head import MarkerHead, MarkerV0Head
+from .token_head import TokenHead
+
+SpanMode = Literal["markerV0", "marker", "token_level"]
+MARKERS = ("[FLERT]", "<<ENT>>", "<<SEP>>")
+
+
+def from_encoder(
+    encoder: str | Path,
+    *,
+    width: int | None = None,
+    span_mode: SpanMode = "markerV0",
+    max_width: int = 12,
+    max_len: int = 384,
+    lstm_layers: int = 0,
+    dropout: float = 0.4,
+    labels_encoder: str | Path | None = None,
+    max_types: int | None = None,
+) -> Checkpoint:
+    """Put a new head on a pretrained encoder.
+
+    encoder (str | Path): A directory or hub name that `transformers` loads.
+    width (int | None): Width of the head; the encoder's own if None.
+    span_mode (str): The kind of head.
+    max_width (int): Most words in a span.
+    max_len (int): Most words that one window shows.
+    lstm_layers (int): Layers of a bidirectional LSTM over words.
+    dropout (float): Of the head, in training.
+    labels_encoder (str | Path | None): A second encoder makes it a bi-encoder.
+    max_types (int | None): Types in one prompt, if nobody asks for another number: not more than it is trained with.
+    RETURNS (Checkpoint): With pretrained encoders and a random head.
+    RAISES (SettingError): For an unknown `span_mode`.
+    """
+    tokenizer, backbone = pretrained(encoder)
+    head_width = width or backbone.config.hidden_size
+    heads: dict[str, Any] = {
+        "markerV0": lambda: MarkerV0Head(head_width, max_width, dropout),
+        "marker": lambda: MarkerHead(head_width, max_width, dropout),
+        "token_level": lambda: TokenHead(head_width, dropout),
+    }
+    if span_mode not in heads:
+        raise error("O001", name="span_mode", value=span_mode, allowed=", ".join(heads))
+    head: Head = heads[span_mode]()
+    config = {
+        "model_name": str(encoder),
+        "span_mode": span_mode,
+        "max_width": max_width,
+        "max_len": max_len,
+        "dropout": dropout,
+        "fine_tune": True,
+        "subtoken_pooling": "first",
+        "words_splitter_type": "whitespace",
+        "embed_ent_token": True,
+        "ent_token": MARKERS[1],
+        "sep_token": MARKERS[2],
+    }
+    if max_types is not None:
+        config[MAX_TYPES] = max_types
+    if labels_encoder is not None:
+        labels_tokenizer, labels_backbone = pretrained(labels_encoder)
+        network = Network(
+            backbone,
+            head,
+            backbone.config.hidden_size,
+            lstm_layers=lstm_layers,
+            label_encoder=labels_backbone,
+            label_width=labels_backbone.config.hidden_size,
+        )
+        config["labels_encoder"] = str(labels_encoder)
+        return Checkpoint(config, network.eval(), tokenizer, labels_tokenizer=labels_tokenizer)
+    tokenizer.add_tokens(list(MARKERS), special_tokens=True)
+    backbone.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    network = Network(backbone, head, backbone.config.hidden_size, lstm_layers=lstm_layers)
+    ids = tokenizer.convert_tokens_to_ids(list(MARKERS))
+    return Checkpoint(config, network.eval(), tokenizer, entity_id=ids[1], separator_id=ids[2])
+
+
+def pretrained(name: str | Path, revision: str | None = None) -> tuple[Any, Any]:
+    """Load a Hugging Face encoder in float32; of a model of two halves, its encoder, and of a span matcher, too.
+
+    name (str | Path): A directory or hub name; a span matcher in a directory only.
+    revision (str | None): Commit or tag of a hub name.
+    RETURNS (tuple): Its tokenizer and the network.
+    """
+    from transformers import AutoConfig, AutoModel, AutoTokenizer, T5EncoderModel
+
+    if (Path(name) / CONFIG_FILE).is_file():
+        checkpoint = load(Path(name))
+        return checkpoint.tokenizer, checkpoint.network.encoder
+    options = {"revision": revision or "main", "trust_remote_code": False}
+    kind = AutoConfig.from_pretrained(name, **options).model_type
+    loader = T5EncoderModel if kind in T5_FAMILY else AutoModel
+    tokenizer = AutoTokenizer.from_pretrained(name, **options)
+    return tokenizer, loader.from_pretrained(name, torch_dtype=torch.float32, **options)

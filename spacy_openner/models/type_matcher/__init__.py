@@ -1,0 +1,1 @@
+"""ToNER: the similarity of a text and a type."""

@@ -1,0 +1,283 @@
+"""Texts and descriptions of types to vectors: the mean of a transformer's states, or of static token vectors.
+
+With the pooling "max" a text has a vector for each of its pieces, and the best one counts. A text of more pieces than a
+window is read in several windows, at words where that goes; nothing is cut.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.nn.functional import embedding_bag
+
+from ...errors import error
+from ...nn import int8 as int8_rows
+from ...nn.backbones import hidden_size, piece_limit
+from ...nn.dropout import quicken
+from ..gliner.new_head import pretrained
+
+SETTINGS_FILE = "type_matcher.json"
+TOKENIZER_FILE = "tokenizer.json"
+WEIGHTS_FILE = "model.safetensors"
+TOKENS = "tokens"
+# What a piece says of a type drowns in the mean of many: a few neighbouring ones are read together, so that the best
+# place of a text decides.
+STATIC_WINDOW = 8
+DISTIL_BATCH = 256
+POOLINGS: tuple[str, ...] = ("mean", "max")
+
+
+class TextEncoder(nn.Module):
+    """Base of the encoders.
+
+    tokenizer (Tokenizer): Cuts texts into pieces.
+    window (int): The most pieces that are read together.
+    step (int): How many pieces further the next window starts.
+    pooling (str): What stands for a window of a text: the "mean" of its pieces' vectors, or each of them, of which a
+        type finds the best ("max"). Types are always read by the mean.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, window: int, step: int, pooling: str = "mean") -> None:
+        super().__init__()
+        self.tokenizer, self.window, self.step = tokenizer, window, step
+        self.pooling = pooling
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+
+    @property
+    def width(self) -> int:
+        """Width of the vectors."""
+        raise NotImplementedError
+
+    def forward(self, windows: Sequence[Sequence[int]], batch_tokens: int) -> Tensor:
+        """Encode windows.
+
+        windows (Sequence[Sequence[int]]): Pieces, as `windows_of` gives them.
+        batch_tokens (int): The most pieces that are computed at once, padding included.
+        RETURNS (Tensor): *Shape:* (windows, width), float32.
+        """
+        raise NotImplementedError
+
+    def states(self, windows: Sequence[Sequence[int]], batch_tokens: int) -> list[Tensor]:
+        """Encode the pieces of windows; as `forward`.
+
+        RETURNS (list[Tensor]): *Shape of each:* (pieces, width), float32.
+        """
+        raise NotImplementedError
+
+    def save(self, path: Path) -> None:
+        """Write what `load` reads."""
+        raise NotImplementedError
+
+    def windows_of(self, texts: Sequence[str]) -> list[list[list[int]]]:
+        """Cut texts into windows of pieces. May be called from several threads.
+
+        RETURNS (list[list[list[int]]]): For each text at least one window; it is empty where the text has no pieces.
+        """
+        found = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [self._cut(each.ids, each.word_ids) for each in found]
+
+    def _cut(self, ids: list[int], words: list[int | None]) -> list[list[int]]:
+        if len(ids) <= self.window:
+            return [ids]
+        starts = [0]
+        while starts[-1] + self.window < len(ids):
+            nearest = _word_start(words, starts[-1] + self.step)
+            following = nearest if nearest > starts[-1] else starts[-1] + self.step
+            # The last window is as long as the others: one of a single piece would say little.
+            starts.append(min(following, len(ids) - self.window))
+        return [ids[start : start + self.window] for start in starts]
+
+
+class StaticEncoder(TextEncoder):
+    """A table of piece vectors; a text's is the mean of its pieces'.
+
+    tokens (Tensor): *Shape:* (pieces, width).
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, tokens: Tensor, window: int = STATIC_WINDOW, pooling: str = "mean"
+    ) -> None:
+        super().__init__(tokenizer, window, max(1, window // 2), pooling)
+        self.tokens = nn.Parameter(tokens)
+        # Of whole pieces, in training.
+        self.dropout = nn.Dropout(0.0)
+
+    @property
+    def width(self) -> int:
+        """Width of the vectors."""
+        return int(self.tokens.shape[1])
+
+    def forward(self, windows: Sequence[Sequence[int]], batch_tokens: int) -> Tensor:
+        """Encode windows; see `TextEncoder.forward`. A window without pieces has the vector 0."""
+        lengths = torch.tensor([0, *map(len, windows)])
+        pieces = torch.tensor([piece for window in windows for piece in window], dtype=torch.long)
+        starts = lengths.cumsum(0)[:-1]
+        weights = self.dropout(torch.ones(len(pieces)))
+        device = self.tokens.device
+        inputs = (pieces.to(device), self.tokens, starts.to(device))
+        # The sum would do: lengths of vectors do not count.
+        return embedding_bag(*inputs, mode="sum", per_sample_weights=weights.to(device)).float()
+
+    def states(self, windows: Sequence[Sequence[int]], batch_tokens: int) -> list[Tensor]:
+        """Look pieces up; see `TextEncoder.states`."""
+        pieces = torch.tensor([piece for window in windows for piece in window], dtype=torch.long)
+        found = self.tokens[pieces.to(self.tokens.device)].float()
+        return list(found.split([len(window) for window in windows]))
+
+    def save(self, path: Path) -> None:
+        """Write the table in float32."""
+        self._save_settings(path)
+        save_file({TOKENS: self.tokens.detach().cpu().contiguous()}, path / WEIGHTS_FILE)
+
+    def save_int8(self, path: Path) -> None:
+        """Write the table in a quarter of the size, rounded; see `int8_rows`."""
+        self._save_settings(path)
+        int8_rows.save({TOKENS: self.tokens.cpu()}, path)
+
+    def _save_settings(self, path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        for file in (WEIGHTS_FILE, int8_rows.FILE):
+            (path / file).unlink(missing_ok=True)
+        settings = {"encoder": "static", "window": self.window, "pooling": self.pooling}
+        (path / SETTINGS_FILE).write_text(json.dumps(settings), encoding="utf8")
+        self.tokenizer.save(str(path / TOKENIZER_FILE))
+
+
+class TransformerEncoder(TextEncoder):
+    """A Hugging Face encoder; a text's vector is the mean of its last states (ToNER, section 3.2), special pieces
+    included.
+
+    tokenizer (Any): Its fast tokenizer.
+    backbone (nn.Module): The network.
+    window (int | None): The most pieces that are read together; as many as the network reads if None.
+    """
+
+    def __init__(self, tokenizer: Any, backbone: nn.Module, window: int | None = None, pooling: str = "mean") -> None:
+        sample = tokenizer.backend_tokenizer.encode("a", add_special_tokens=True)
+        own = sample.special_tokens_mask.index(0)
+        count = sample.special_tokens_mask.count(0)
+        room = piece_limit(backbone.config) - len(sample.ids) + count
+        room = min(room, window or room)
+        super().__init__(tokenizer.backend_tokenizer, room, room, pooling)
+        # What the tokenizer puts around each text.
+        self.before, self.after = sample.ids[:own], sample.ids[own + count :]
+        self.backbone: Any = backbone
+        self.whole_tokenizer = tokenizer
+        quicken(backbone)
+
+    @property
+    def width(self) -> int:
+        """Width of the vectors."""
+        return hidden_size(self.backbone)
+
+    def forward(self, windows: Sequence[Sequence[int]], batch_tokens: int) -> Tensor:
+        """Encode windows; see `TextEncoder.forward`. A window without any piece has the vector 0."""
+        return torch.stack([states.sum(0) / max(1, len(states)) for states in self.states(windows, batch_tokens)])
+
+    def states(self, windows: Sequence[Sequence[int]], batch_tokens: int) -> list[Tensor]:
+        """Encode windows, those of similar length together; see `TextEncoder.states`."""
+        rows = [[*self.before, *window, *self.after] for window in windows]
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+        found: dict[int, Tensor] = {}
+        batch: list[int] = []
+        for i in order:
+            if batch and len(rows[i]) * (len(batch) + 1) > batch_tokens:
+                found |= zip(batch, self._encode([rows[j] for j in batch]), strict=True)
+                batch = []
+            batch.append(i)
+        found |= zip(batch, self._encode([rows[j] for j in batch]), strict=True)
+        return [found[i] for i in range(len(rows))]
+
+    def _encode(self, rows: Sequence[Sequence[int]]) -> list[Tensor]:
+        """The states of a batch without padding."""
+        ids = torch.zeros(len(rows), max(1, *map(len, rows)), dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)] = torch.tensor(row)
+            mask[i, : len(row)] = 1
+        ids, mask = ids.to(self.backbone.device), mask.to(self.backbone.device)
+        states = self.backbone(input_ids=ids, attention_mask=mask)[0].float()
+        return [state[: len(row)] for state, row in zip(states, rows, strict=True)]
+
+    def save(self, path: Path) -> None:
+        """Write the encoder and its tokenizer as Hugging Face does, and the window beside them."""
+        self.backbone.save_pretrained(path, safe_serialization=True)
+        self.whole_tokenizer.save_pretrained(path)
+        settings = {"encoder": "transformer", "window": self.window, "pooling": self.pooling}
+        (path / SETTINGS_FILE).write_text(json.dumps(settings), encoding="utf8")
+
+
+def load(source: str | Path, revision: str | None = None) -> TextEncoder:
+    """Load what `save` wrote, or any Hugging Face encoder, or the encoder of a span matcher.
+
+    source (str | Path): A directory; or the name of a repository on a hub.
+    revision (str | None): Commit or tag of a hub name.
+    RAISES (CheckpointError): When it cannot be loaded.
+    """
+    path = Path(source)
+    try:
+        settings = json.loads((path / SETTINGS_FILE).read_text("utf8")) if (path / SETTINGS_FILE).is_file() else {}
+        pooling = _pooling(settings)
+        if settings.get("encoder") == "static":
+            tokenizer = Tokenizer.from_file(str(path / TOKENIZER_FILE))
+            return StaticEncoder(tokenizer, _table(path, tokenizer), int(settings["window"]), pooling)
+        tokenizer, backbone = pretrained(source, revision)
+    # Damaged files fail in the words of json, safetensors, tokenizers or transformers.
+    except Exception as problem:
+        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+        raise error("O115", path=str(source), reason=reason) from problem
+    if not tokenizer.is_fast:
+        raise error("O107", path=str(source), kind=type(tokenizer).__name__)
+    return TransformerEncoder(tokenizer, backbone, settings.get("window"), pooling)
+
+
+def _pooling(settings: Mapping[str, Any]) -> str:
+    """What saved settings say of pooling; older ones do not."""
+    pooling = settings.get("pooling", POOLINGS[0])
+    if pooling not in POOLINGS:
+        raise ValueError(f'"pooling" of {SETTINGS_FILE} is {pooling!r}; allowed: {", ".join(POOLINGS)}')
+    return str(pooling)
+
+
+def distil(encoder: TextEncoder, width: int, window: int = STATIC_WINDOW) -> StaticEncoder:
+    """Make a static encoder of another one, in a minute of one core for a small transformer.
+
+    Each piece is encoded alone; the vectors are centred and turned into their principal components.
+
+    width (int): Width of the vectors, at most that of the encoder.
+    """
+    pieces = range(encoder.tokenizer.get_vocab_size(with_added_tokens=True))
+    with torch.inference_mode():
+        batches = [pieces[i : i + DISTIL_BATCH] for i in range(0, len(pieces), DISTIL_BATCH)]
+        vectors = torch.cat([encoder.eval()([[piece] for piece in batch], 4 * DISTIL_BATCH) for batch in batches]).cpu()
+    vectors = (vectors - vectors.mean(0)).double()
+    _, directions = torch.linalg.eigh(vectors.T @ vectors)
+    tokens = vectors @ directions.flip(1)[:, :width]
+    tokens = (tokens / tokens.norm(dim=1).mean()).float()
+    return StaticEncoder(Tokenizer.from_str(encoder.tokenizer.to_str()), tokens.contiguous(), window)
+
+
+def _table(path: Path, tokenizer: Tokenizer) -> Tensor:
+    """The piece vectors of a directory."""
+    if (path / int8_rows.FILE).is_file():
+        tokens = int8_rows.load(path)[TOKENS]
+    else:
+        tokens = load_file(path / WEIGHTS_FILE)[TOKENS].float()
+    rows = tokenizer.get_vocab_size(with_added_tokens=True)
+    if tokens.ndim != 2 or len(tokens) < rows:
+        raise ValueError(f"its table is of shape {tuple(tokens.shape)}, and its tokenizer has {rows} pieces")
+    return tokens
+
+
+def _word_start(words: Sequence[int | None], place: int) -> int:
+    """Where the word at a place begins."""
+    start = place
+    while start > 0 and words[start] is not None and words[start] == words[start - 1]:
+        start -= 1
+    return start

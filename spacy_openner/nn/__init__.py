@@ -1,0 +1,1 @@
+"""PyTorch and Hugging Face parts that know no task."""

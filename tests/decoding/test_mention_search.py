@@ -1,0 +1,45 @@
+"""Entities that a model names, found in the text again."""
+
+import pytest
+
+from spacy_openner.decoding.mention_search import locate
+from spacy_openner.decoding.word_matching import Slips
+
+
+@pytest.mark.parametrize(
+    ("text", "mentions", "expected", "added"),
+    [
+        # Words of a mention that stand alone before it do not draw it there.
+        ("the bank said the Bank of England", ["bank of England"], [(4, 7)], 0),
+        ("Jordan visited Jordan .", ["Jordan", "Jordan"], [(0, 1), (2, 3)], 0),
+        ("Jordan visited Jordan .", ["Jordan"], [(0, 1)], 0),
+        # Not in the order of the text, or more often than in it.
+        ("Ann met Bo", ["Bo", "Ann"], [(0, 1), (2, 3)], 0),
+        ("Ann met Bo", ["Ann", "Ann"], [(0, 1)], 1),
+        # The same letters in other words.
+        ("in New York today", ["NewYork"], [(1, 3)], 0),
+        ("a co-op here", ["co - op"], [(1, 2)], 0),
+        ("Ann met Bo", ["Cy Dee"], [], 2),
+        ("", ["Ann"], [], 1),
+        ("Ann", [], [], 0),
+    ],
+)
+def test_locate(text, mentions, expected, added):
+    words, said, runs = text.split(), [], []
+    for mention in mentions:
+        runs.append((len(said), len(said) + len(mention.split())))
+        said += mention.split()
+    found = locate(words, said, runs)
+    assert found.slips == Slips(added=added)
+    assert len(found.places) == len(words)
+    wanted = {i for first, last in expected for i in range(first, last)}
+    assert {i for i, place in enumerate(found.places) if place is not None} == wanted
+
+
+def test_what_the_tokenizer_cannot_write_is_found_by_what_it_writes():
+    found = locate(
+        ["Charlotte", "Brontë"], ["Charlotte", "Bront"], [(0, 2)], lambda words: [w.rstrip("ë") for w in words]
+    )
+    assert found.places == [0, 1]
+    # A word of nothing else is no beginning of a mention.
+    assert locate(["ë", "Ann"], ["Ann"], [(0, 1)], lambda words: ["", "Ann"]).places == [None, 0]

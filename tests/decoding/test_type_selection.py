@@ -1,0 +1,70 @@
+"""Which types stay: by threshold, by rank, and whatever their scores."""
+
+import json
+
+import numpy as np
+import pytest
+
+from spacy_openner import labels
+from spacy_openner.decoding.type_selection import Choice
+from spacy_openner.descriptions import TABLE, propose, type_text
+
+TYPES = ["a", "b", "c", "d"]
+SCORES = np.array([0.1, 0.9, 0.5, 0.7], dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        ({"threshold": 0.4}, "bcd"),
+        ({"threshold": 0.5}, "bd"),  # a score must be greater
+        ({"threshold": -1.0}, "abcd"),
+        ({"threshold": 1.0}, ""),
+        ({"threshold": 0.4, "label_thresholds": {"b": 0.95, "a": 0.0}}, "acd"),
+        ({"threshold": 0.4, "top_k": 2}, "bd"),
+        ({"threshold": 0.4, "top_k": 0}, ""),
+        ({"threshold": 0.8, "always": ["a"]}, "ab"),
+        ({"threshold": 0.0, "always": ["a"], "top_k": 1}, "ab"),  # what always stays does not count
+        ({"threshold": 0.8, "min_types": 3}, "bcd"),
+        ({"threshold": 1.0, "min_types": 9}, "abcd"),
+        ({"threshold": 0.0, "top_k": 1, "min_types": 2}, "bd"),
+        ({"threshold": 1.0, "always": ["a"], "min_types": 1}, "a"),
+        ({"threshold": 1.0, "always": ["elsewhere"]}, ""),
+    ],
+)
+def test_choice(settings, kept):
+    assert "".join(TYPES[i] for i in Choice(**settings)(TYPES, SCORES)) == kept
+
+
+def test_no_types():
+    assert Choice(0.5, min_types=2, top_k=1)([], np.zeros(0, dtype=np.float32)) == []
+
+
+def test_of_equal_scores_the_first_is_the_better():
+    assert Choice(0.0, top_k=2)(TYPES, np.full(4, 0.5, dtype=np.float32)) == [0, 1]
+
+
+def test_the_table_describes_common_types():
+    described = propose(["Person", "chemical_element", "zorp"])
+    assert described["Person"].startswith("Names of people")
+    assert "oxygen" in described["chemical_element"]
+    assert described["zorp"] == "zorp"
+
+
+def test_own_descriptions_win():
+    assert propose({"person": "Only members of the board.", "city": "city"})["person"] == "Only members of the board."
+    assert propose({"city": "city"})["city"] != "city"
+    labels.parse(propose(["person", "zorp"]))
+
+
+def test_the_table_is_one():
+    table = json.loads(TABLE.read_text(encoding="utf8"))
+    assert len(table) >= 150
+    for name, text in table.items():
+        assert name == " ".join(name.lower().split())
+        assert text.endswith(".")
+
+
+def test_one_template():
+    assert type_text("location", "Names that are locations.") == "location: Names that are locations."
+    assert type_text("zorp", "zorp") == "zorp: zorp"

@@ -1,0 +1,184 @@
+"""The `gliner` package and this one give the same numbers for the same files, and read each other's."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import spacy
+import torch
+
+from spacy_openner.models.gliner import checkpoint as gliner_checkpoint
+from spacy_openner.models.gliner import prompt_model as prompt_matcher
+from spacy_openner.models.words import doc_words
+from tests.support import tiny_models as tiny
+
+gliner = pytest.importorskip("gliner")
+
+VARIANTS = {
+    "markerV0": {},
+    "markerV0-lstm": {"lstm_layers": 1},
+    "markerV0-own-width": {"width": None},
+    "marker": {"span_mode": "marker"},
+    "token": {"span_mode": "token_level"},
+    "token-lstm": {"span_mode": "token_level", "lstm_layers": 1},
+    "bi-encoder": {"labels_encoder": "bert"},
+    "bi-encoder-token": {"labels_encoder": "bert", "span_mode": "token_level"},
+    "width-1": {"max_width": 1},
+}
+CASES = [("bert", name) for name in VARIANTS] + [
+    (kind, name) for kind in tiny.KINDS if kind != "bert" for name in ("markerV0", "token-lstm")
+]
+
+
+def build(kind: str, variant: str, path: Path) -> Path:
+    options = dict(VARIANTS[variant])
+    if "labels_encoder" in options:
+        options["labels_encoder"] = tiny.backbone("bert", path / "labels", seed=1)
+    return tiny.saved(kind, path, **options)
+
+
+def reference_scores(model, text: str, labels: list[str]) -> np.ndarray:
+    """Probabilities that the reference computes. *Shape:* (words, widths, labels) or (words, labels, 3)."""
+    words = [word for word, _, _ in model.data_processor.words_splitter(text)]
+    batch = model.create_collator()([{"tokenized_text": words, "ner": None}], entity_types=labels)
+    batch = {key: value for key, value in batch.items() if isinstance(value, torch.Tensor)}
+    with torch.no_grad():
+        return model.model(**batch)[0].sigmoid()[0].numpy()
+
+
+def own_scores(path: Path, text: str, labels: list[str]) -> np.ndarray:
+    """The same from this package's network, by its own windows."""
+    nlp = spacy.blank("en")
+    pipe = nlp.add_pipe(
+        "open_ner_span",
+        config={"labels": labels, "model": {"name": str(path), "words": "gliner", "precision": "float32"}},
+    )
+    words = doc_words(nlp.make_doc(text), "gliner")
+    (window,) = prompt_matcher.pieces_of(pipe.model).plan([words], [labels])
+    logits = pipe.model.predict(prompt_matcher.request_of(pipe.model, [window], [labels]))
+    return logits.sigmoid()[0].numpy()
+
+
+@pytest.mark.parametrize(("kind", "variant"), CASES)
+def test_every_probability_equals_the_reference(kind, variant, tmp_path):
+    path = build(kind, variant, tmp_path)
+    model = gliner.GLiNER.from_pretrained(str(path))
+    spread = []
+    for text in tiny.SENTENCES:
+        ours, theirs = own_scores(path, text, tiny.LABELS), reference_scores(model, text, tiny.LABELS)
+        assert ours.shape == theirs.shape
+        if ours.shape[-1] == len(tiny.LABELS):  # spans past the end hold nothing
+            inside = np.add.outer(np.arange(ours.shape[0]), np.arange(ours.shape[1])) < ours.shape[0]
+            ours, theirs = ours[inside], theirs[inside]
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+        spread.append(np.ptp(theirs))
+    assert max(spread) > 0.05, "scores that do not differ would show nothing"
+
+
+@pytest.mark.parametrize(("kind", "variant"), CASES)
+def test_entities_equal_the_reference(kind, variant, tmp_path):
+    path = build(kind, variant, tmp_path)
+    model = gliner.GLiNER.from_pretrained(str(path))
+    nlp = spacy.blank("en")
+    # At 0.5 random weights find nothing or everything; a middle score finds some.
+    scores = np.concatenate([reference_scores(model, text, tiny.LABELS).ravel() for text in tiny.SENTENCES])
+    threshold = widest_gap(scores, 0.3 if "token" in variant else 0.9)
+    config = {
+        "labels": tiny.LABELS,
+        "threshold": threshold,
+        "model": {"name": str(path), "words": "gliner", "precision": "float32"},
+    }
+    pipe = nlp.add_pipe("open_ner_span", config=config)
+    found = 0
+    for overlap, options in {
+        "flat": {"flat_ner": True},
+        "nested": {"flat_ner": False},
+        "all": {"flat_ner": False, "multi_label": True},
+    }.items():
+        if overlap == "all" or VARIANTS[variant].get("max_width") == 1:
+            continue  # the reference has no mode without any constraint, and does not join words
+        pipe.overlap = overlap
+        for text in tiny.SENTENCES:
+            doc = nlp(text)
+            if any(doc.char_span(m.start(), m.end()) is None for m in gliner_words(text)):
+                continue  # expansion to spaCy tokens may make two spans one
+            theirs = {
+                (e["start"], e["end"], e["label"]): e["score"]
+                for e in model.predict_entities(text, tiny.LABELS, threshold=threshold, **options)
+            }
+            group = doc.spans["openner"]
+            ours = {
+                (s.start_char, s.end_char, s.label_): float(p)
+                for s, p in zip(group, group.attrs["scores"], strict=True)
+            }
+            assert ours.keys() == theirs.keys()
+            assert all(abs(ours[key] - theirs[key]) < 1e-4 for key in ours)
+            found += len(ours)
+    assert found or VARIANTS[variant].get("max_width") == 1
+
+
+def widest_gap(scores: np.ndarray, quantile: float) -> float:
+    """A threshold near a quantile that no score is close to: rounding must not decide a test."""
+    # Spans past the end of a text share one score: a gap is looked for among different scores.
+    ranked = np.unique(scores.round(5))
+    middle = int(quantile * len(ranked))
+    near = ranked[max(middle - 40, 0) : middle + 40]
+    at = int(np.argmax(np.diff(near)))
+    assert near[at + 1] - near[at] > 1e-5
+    return float((near[at] + near[at + 1]) / 2)
+
+
+def gliner_words(text: str):
+    from spacy_openner.models.words import GLINER_WORD
+
+    return GLINER_WORD.finditer(text)
+
+
+@pytest.mark.parametrize(("kind", "variant"), CASES)
+def test_round_trip_through_the_reference(kind, variant, tmp_path):
+    path = build(kind, variant, tmp_path)
+    gliner.GLiNER.from_pretrained(str(path)).save_pretrained(str(tmp_path / "theirs"), safe_serialization=True)
+    gliner.GLiNER.from_pretrained(str(path)).save_pretrained(str(tmp_path / "pickled"))
+    first = gliner_checkpoint.load(path).network.state_dict()
+    for copy in ("theirs", "pickled"):
+        second = gliner_checkpoint.load(tmp_path / copy).network.state_dict()
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+THEIRS = {
+    "markerV0": {"span_mode": "markerV0"},
+    "markerV0, no lstm": {"span_mode": "markerV0", "num_rnn_layers": 0},
+    "marker": {"span_mode": "marker"},
+    "token": {"span_mode": "token_level"},
+    "after the marker": {"span_mode": "markerV0", "embed_ent_token": False},
+    "bi-encoder": {"span_mode": "markerV0", "labels_encoder": True},
+}
+
+
+@pytest.mark.parametrize("variant", THEIRS)
+def test_models_that_the_reference_made(variant, tmp_path):
+    """Built and saved by `gliner` alone, loaded here: the same probabilities."""
+    options = dict(THEIRS[variant])
+    if "labels_encoder" in options:
+        options["labels_encoder"] = str(tiny.backbone("bert", tmp_path / "labels", seed=1))
+    config = gliner.GLiNERConfig(
+        model_name=str(tiny.backbone("bert", tmp_path / "backbone")), hidden_size=24, max_width=6, **options
+    )
+    made = gliner.GLiNER.from_config(config)
+    tiny.spread(made.model, 12.0)
+    for name, value in made.model.named_parameters():
+        if value.dim() == 2 and not name.startswith("token_rep_layer"):
+            value.data.mul_(2.0)
+    made.save_pretrained(str(tmp_path / "saved"), safe_serialization=True)
+    reference = gliner.GLiNER.from_pretrained(str(tmp_path / "saved"))
+    spread = []
+    for text in tiny.SENTENCES[:4]:
+        ours = own_scores(tmp_path / "saved", text, tiny.LABELS)
+        theirs = reference_scores(reference, text, tiny.LABELS)
+        if ours.shape[-1] == len(tiny.LABELS):
+            inside = np.add.outer(np.arange(ours.shape[0]), np.arange(ours.shape[1])) < ours.shape[0]
+            ours, theirs = ours[inside], theirs[inside]
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+        spread.append(np.ptp(theirs))
+    assert max(spread) > 0.01

@@ -1,0 +1,564 @@
+"""The chat-completions client: the real `openai` package against a real server on this machine."""
+
+import asyncio
+import gc
+import json
+import logging
+import multiprocessing
+import os
+import pickle
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+from email.utils import formatdate
+from pathlib import Path
+
+import pytest
+
+from spacy_openner.errors import OpenNerWarning, SettingError
+from spacy_openner.llm.cache import FILE, Cache
+from spacy_openner.llm.factory import LLMClient_v1
+from spacy_openner.llm.responses import Fault, parse, read, retry_after
+from spacy_openner.llm.types import Answer, Failure, Question
+from tests.support.fake_chat_server import serve
+
+SCHEMA = {"type": "object", "properties": {"said": {"type": "string"}}, "required": ["said"]}
+KEY = "sk-very-secret-0123456789"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def echo(text):
+    return json.dumps({"said": text})
+
+
+def ask(text):
+    return Question((("system", "Repeat."), ("user", text)), SCHEMA)
+
+
+def asks(n, start=0):
+    return [ask(f"text {i}") for i in range(start, start + n)]
+
+
+def values(found):
+    return [each.value["said"] if isinstance(each, Answer) else each.kind for each in found]
+
+
+@pytest.fixture(autouse=True)
+def no_key(monkeypatch):
+    """No key of the machine's user goes anywhere."""
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def client():
+    """Make clients that are closed in the end."""
+    made = []
+
+    def make(url, **settings):
+        made.append(LLMClient_v1("tiny", base_url=url, **{"timeout": 30.0, "max_wait": 2.0, **settings}))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def test_answers_in_order(client):
+    with serve(answer=echo) as server:
+        asked = client(server.url, prices={"input": 1e6, "output": 2e6})
+        assert values(asked.ask(asks(20))) == [f"text {i}" for i in range(20)]
+        assert asked.ask([]) == []
+    body = server.requests[0]
+    assert (body["model"], body["temperature"]) == ("tiny", 0)
+    assert body["response_format"]["json_schema"]["schema"] == SCHEMA
+    report = asked.report
+    assert (report.questions, report.answered, report.requests) == (20, 20, 20)
+    assert (report.input_tokens, report.output_tokens, report.unmetered) == (60, 60, 0)
+    assert report.cost == 60 + 120
+    assert json.loads(json.dumps(report.as_dict()))["tokens"] == 120
+    report.clear()
+    assert (report.requests, report.prices) == (0, {"input": 1e6, "output": 2e6})
+
+
+def test_equal_questions_are_asked_once(client):
+    with serve(answer=echo) as server:
+        asked = client(server.url)
+        assert values(asked.ask([ask("a"), ask("b"), ask("a")])) == ["a", "b", "a"]
+        assert len(server.requests) == 2
+    assert (asked.report.answered, asked.report.cache_hits) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("429", "rate_limit"),
+        ("500", "server"),
+        ("503", "server"),
+        ("timeout", "timeout"),
+        ("disconnect", "connection"),
+        ("malformed", "malformed"),
+        ("malformed_http", "malformed"),
+    ],
+)
+def test_what_passes_is_tried_again(client, fault, kind):
+    timeout = 0.5 if fault == "timeout" else 30.0  # a busy machine is slow, which is no fault of the server
+    with serve(answer=echo, script=[fault, fault]) as server:
+        asked = client(server.url, timeout=timeout)
+        assert values(asked.ask([ask("a")])) == ["a"]
+        assert len(server.requests) == 3
+        assert dict(asked.report.faults) == {kind: 2}
+        assert not asked.report.failures
+    with serve(answer=echo, script=[fault] * 9) as server:
+        asked = client(server.url, timeout=timeout, max_retries=1)
+        (failure,) = asked.ask([ask("a")])
+        assert isinstance(failure, Failure)
+        assert failure.kind == kind
+        assert len(server.requests) == 2
+        assert dict(asked.report.failures) == {kind: 1}
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"), [("400", "refused"), ("422", "refused"), ("truncated", "truncated"), ("filtered", "filtered")]
+)
+def test_what_does_not_pass_is_not_tried_again(client, fault, kind):
+    with serve(answer=echo, script=[fault]) as server:
+        asked = client(server.url, structured="plain")
+        assert values(asked.ask([ask("a")])) == [kind]
+        assert len(server.requests) == 1
+        assert values(asked.ask([ask("a")])) == ["a"]
+
+
+@pytest.mark.parametrize(("fault", "kind"), [("401", "unauthorized"), ("403", "unauthorized"), ("404", "not_found")])
+def test_what_all_questions_would_meet_stops_the_batch(client, fault, kind):
+    with serve(answer=echo, script=[fault] * 99) as server:
+        asked = client(server.url, concurrency=1)
+        with pytest.warns(OpenNerWarning, match="W503"):
+            found = values(asked.ask(asks(20)))
+        assert found == [kind] + ["stopped"] * 19
+        assert len(server.requests) == 1
+        assert dict(asked.report.failures) == {kind: 1, "stopped": 19}
+
+
+def test_a_server_that_is_not_there_is_given_up(client):
+    asked = client("http://127.0.0.1:9/v1", concurrency=4, max_retries=0)
+    with pytest.warns(OpenNerWarning, match="W503"):
+        found = values(asked.ask(asks(60)))
+    assert 10 <= found.count("connection") < 20
+    assert found.count("connection") + found.count("stopped") == 60
+
+
+def test_retry_after_is_kept(client):
+    with serve(answer=echo, script=["429"], retry_after="0.7") as server:
+        assert values(client(server.url).ask([ask("a")])) == ["a"]
+        assert server.times[1] - server.times[0] >= 0.7
+    with serve(answer=echo, script=["429"], retry_after="3600") as server:
+        assert values(client(server.url).ask([ask("a")])) == ["rate_limit"]
+        assert len(server.requests) == 1
+
+
+def test_retry_after_as_seconds_or_date():
+    assert retry_after({}) is None
+    assert retry_after({"retry-after": "1.5"}) == 1.5
+    assert retry_after({"retry-after": "-3"}) == 0.0
+    assert retry_after({"retry-after": "soon"}) is None
+    assert 28 < retry_after({"retry-after": formatdate(time.time() + 30, usegmt=True)}) <= 30
+
+
+def test_waits_double():
+    asked = LLMClient_v1("tiny", base_url="http://localhost/v1", max_wait=6.0)
+
+    class State:
+        outcome = type("Outcome", (), {"exception": lambda self: Fault("server", "")})()
+
+    def longest(n):
+        state = State()
+        state.attempt_number = n
+        return max(asked._wait(state) for _ in range(200))
+
+    assert [round(longest(n)) for n in (1, 2, 3, 4, 5)] == [1, 2, 4, 6, 6]
+
+
+def test_time_limit_is_on_the_whole_request(client):
+    with serve(answer=echo, delay=30.0) as server:
+        begun = time.monotonic()
+        assert values(client(server.url, timeout=0.3, max_retries=0).ask([ask("a")])) == ["timeout"]
+        assert time.monotonic() - begun < 15
+
+
+def test_concurrency_has_a_limit(client):
+    with serve(answer=echo, delay=0.05) as server:
+        client(server.url, concurrency=3).ask(asks(12))
+        assert server.most_at_once == 3
+
+
+def test_requests_per_minute(client):
+    with serve(answer=echo) as server:
+        client(server.url, requests_per_minute=600).ask(asks(6))
+        gaps = [after - before for before, after in zip(server.times, server.times[1:], strict=False)]
+        assert server.times[-1] - server.times[0] >= 0.45
+        assert max(gaps) < 0.4
+
+
+def test_servers_without_schemas(client):
+    with serve(answer=lambda text: f"```json\n{echo(text)}\n```", knows_schemas=False) as server:
+        asked = client(server.url, concurrency=1)
+        assert values(asked.ask(asks(3))) == ["text 0", "text 1", "text 2"]
+        assert ["response_format" in body for body in server.requests] == [True, False, False, False]
+    with serve(answer=echo, knows_schemas=False) as server:
+        assert values(client(server.url, structured="schema").ask([ask("a")])) == ["refused"]
+
+
+def test_servers_that_stream_unasked(client):
+    with serve(answer=echo, streams=True) as server:
+        asked = client(server.url)
+        assert values(asked.ask(asks(3))) == ["text 0", "text 1", "text 2"]
+        assert asked.report.tokens == 18
+        assert not asked.report.unmetered
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        None,
+        [],
+        "",
+        {},
+        {"choices": []},
+        {"choices": [None]},
+        {"choices": [{"message": {}}]},
+        {"choices": [{"message": {"content": None}}]},
+        {"choices": 3},
+        "data: {",
+        "data: 3",
+        "<html>",
+    ],
+)
+def test_replies_that_are_none(reply):
+    with serve(answer=echo) as server:
+        server.behaviour.reply = reply
+        asked = LLMClient_v1("tiny", base_url=server.url, max_retries=0)
+        assert values(asked.ask([ask("a")])) == ["malformed"]
+        asked.close()
+
+
+def test_refusals():
+    refusal = {"choices": [{"message": {"content": None, "refusal": "No."}, "finish_reason": "stop"}]}
+    with pytest.raises(Fault) as caught:
+        read(refusal).checked()
+    assert caught.value.kind == "filtered"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ('{"said": "a"}', "a"),
+        ('  ```\n{"said": "a"}\n```\n', "a"),
+        ('Sure! Here it is: {"said": "{a}"} Anything else?', "{a}"),
+        ('<think>maybe {"said": "b"}</think>\n{"said": "a"}', "a"),
+    ],
+)
+def test_objects_are_found(content, expected):
+    assert parse(content, SCHEMA)["said"] == expected
+
+
+@pytest.mark.parametrize("content", ["", "a", "[1]", '{"other": 1}', '{"said": "a"', "}{", "null", "[" * 100_000])
+def test_what_is_no_object_is_malformed(content):
+    with pytest.raises(Fault) as caught:
+        parse(content, SCHEMA)
+    assert caught.value.kind == "malformed"
+
+
+def test_budget_of_requests(client):
+    with serve(answer=echo, delay=0.02) as server:
+        asked = client(server.url, max_requests=5, concurrency=4)
+        with pytest.warns(OpenNerWarning, match="W502"):
+            found = values(asked.ask(asks(12)))
+        assert len(server.requests) == 5
+        assert found.count("budget") == 7
+        assert asked.report.failures["budget"] == 7
+        asked.report.clear()
+        assert values(asked.ask(asks(3))) == ["text 0", "text 1", "text 2"]
+
+
+def test_budget_of_tokens_without_a_count(client):
+    with serve(answer=echo, with_usage=False) as server:
+        asked = client(server.url, max_tokens=10, concurrency=1)
+        with pytest.warns(OpenNerWarning, match="W502"):
+            found = values(asked.ask(asks(9)))
+        assert 0 < found.count("budget") < 9
+        assert asked.report.unmetered == len(server.requests) == 9 - found.count("budget")
+        assert asked.report.tokens >= 10
+
+
+def test_budget_counts_repetitions(client):
+    with serve(answer=echo, script=["500"] * 99) as server:
+        asked = client(server.url, max_requests=2)
+        with pytest.warns(OpenNerWarning, match="W502"):
+            found = asked.ask([ask("a")])
+        assert values(found) == ["budget"]
+        assert len(server.requests) == 2
+
+
+# Keys
+
+
+def test_the_key_comes_from_the_environment_and_goes_nowhere_else(client, monkeypatch, caplog):
+    with serve(answer=echo, key=KEY) as server, caplog.at_level(logging.DEBUG):
+        monkeypatch.setenv("OPENNER_TEST_KEY", KEY)
+        asked = client(server.url, api_key_env="OPENNER_TEST_KEY")
+        assert values(asked.ask([ask("a")])) == ["a"]
+        assert server.headers[0]["authorization"] == f"Bearer {KEY}"
+        everything = [repr(asked), str(vars(asked)), pickle.dumps(asked).decode("latin1"), caplog.text]
+        assert not any(KEY in text for text in everything)
+
+
+def test_a_server_that_repeats_the_key_is_not_quoted(client, monkeypatch):
+    with serve(answer=echo, key="another") as server:
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        with pytest.warns(OpenNerWarning, match="W503") as warned:
+            (failure,) = client(server.url).ask([ask("a")])
+        assert "Bearer ***" in failure.message
+        assert KEY not in failure.message + "".join(str(each.message) for each in warned)
+
+
+def test_local_servers_need_no_key_and_openai_does(client):
+    with serve(answer=echo) as server:
+        assert values(client(server.url, api_key_env="").ask([ask("a")])) == ["a"]
+        assert server.headers[0]["authorization"] == "Bearer none"
+    with pytest.raises(SettingError, match=r"O504.*OPENAI_API_KEY"):
+        LLMClient_v1("tiny").ask([ask("a")])
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        ({"base_url": "http://user:pass@localhost/v1"}, "O507"),
+        ({"base_url": "http://localhost/v1?api_key=1"}, "O507"),
+        ({"parameters": {"extra_headers": {"Authorization": KEY}}}, "O507"),
+        ({"parameters": {"api_key": KEY}}, "O507"),
+        ({"parameters": {"messages": []}}, "O001"),
+        ({"parameters": {"extra_body": {"top_k": 1}}}, "O001"),
+        ({"parameters": {"seed": {1}}}, "O001"),
+        ({"base_url": "localhost:8000"}, "O001"),
+        ({"model": " "}, "O001"),
+        ({"structured": "yes"}, "O001"),
+        ({"concurrency": 0}, "O001"),
+        ({"concurrency": True}, "O001"),
+        ({"max_retries": -1}, "O001"),
+        ({"max_requests": -1}, "O001"),
+        ({"max_tokens": 1.5}, "O001"),
+        ({"timeout": 0}, "O001"),
+        ({"requests_per_minute": 0}, "O001"),
+        ({"prices": {"input": 1}}, "O001"),
+    ],
+)
+def test_settings_that_are_not_allowed(settings, code):
+    with pytest.raises(SettingError, match=code) as caught:
+        LLMClient_v1(**{"model": "tiny", **settings})
+    assert KEY not in str(caught.value)
+
+
+# The cache
+
+
+def test_what_was_answered_is_not_asked_again(client, tmp_path):
+    with serve(answer=echo) as server:
+        client(server.url, cache_dir=str(tmp_path / "a b")).ask(asks(5))
+        again = client(server.url, cache_dir=str(tmp_path / "a b"))
+        found = again.ask(asks(7))
+        assert values(found) == [f"text {i}" for i in range(7)]
+        assert [each.cached for each in found] == [True] * 5 + [False] * 2
+        assert len(server.requests) == 7
+        assert (again.report.cache_hits, again.report.answered, again.report.requests) == (5, 2, 2)
+        other = client(server.url, cache_dir=str(tmp_path / "a b"), parameters={"temperature": 1})
+        assert not other.ask([ask("text 0")])[0].cached
+    assert stat.S_IMODE((tmp_path / "a b" / FILE).stat().st_mode) == 0o600
+
+
+def test_failures_are_asked_again(client, tmp_path):
+    with serve(answer=echo, script=["500"] * 2) as server:
+        asked = client(server.url, cache_dir=str(tmp_path), max_retries=0, concurrency=1)
+        assert values(asked.ask(asks(4))) == ["server", "server", "text 2", "text 3"]
+        assert values(asked.ask(asks(4))) == [f"text {i}" for i in range(4)]
+        assert len(server.requests) == 6
+
+
+def _interrupt_after(server, requests):
+    while len(server.requests) < requests:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_interrupted_runs_go_on(client, tmp_path):
+    """Half of the answers come; then the caller is interrupted. These are kept."""
+    with serve(answer=echo, delay=0.1) as server:
+        asked = client(server.url, cache_dir=str(tmp_path), concurrency=2)
+        # A process that was started in the background may ignore the signal.
+        before_that = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            threading.Thread(target=_interrupt_after, args=(server, 6), daemon=True).start()
+            with pytest.raises(KeyboardInterrupt):
+                asked.ask(asks(40))
+        finally:
+            signal.signal(signal.SIGINT, before_that)
+        kept = sqlite3.connect(tmp_path / FILE).execute("SELECT count(*) FROM answers").fetchone()[0]
+        assert 0 < kept < 40
+        time.sleep(0.3)
+        before = len(server.requests)
+        assert before < 40
+        assert values(asked.ask(asks(40))) == [f"text {i}" for i in range(40)]
+        assert len(server.requests) - before == 40 - kept
+
+
+def test_nothing_is_pickled(client, tmp_path):
+    with serve(answer=echo) as server:
+        client(server.url, cache_dir=str(tmp_path)).ask([ask("a")])
+    (row,) = sqlite3.connect(tmp_path / FILE).execute("SELECT * FROM answers").fetchall()
+    assert row[1] == "tiny"
+    assert json.loads(row[3]) == {"said": "a"}
+    assert all(isinstance(value, str) for value in row)
+
+
+def test_rows_that_are_no_answers_are_asked_again(client, tmp_path):
+    with serve(answer=echo) as server:
+        client(server.url, cache_dir=str(tmp_path)).ask([ask("a")])
+        with sqlite3.connect(tmp_path / FILE) as edited:
+            edited.execute("UPDATE answers SET answer = 'nonsense'")
+        again = client(server.url, cache_dir=str(tmp_path))
+        assert values(again.ask([ask("a")])) == ["a"]
+        assert len(server.requests) == 2
+
+
+def _fill(args):
+    url, directory, start = args
+    asked = LLMClient_v1("tiny", base_url=url, cache_dir=directory, timeout=20.0)
+    return values(asked.ask(asks(60, start)))
+
+
+def test_two_processes_share_a_directory(tmp_path):
+    with serve(answer=echo) as server, multiprocessing.get_context("spawn").Pool(2) as pool:
+        found = pool.map(_fill, [(server.url, str(tmp_path), 0), (server.url, str(tmp_path), 30)])
+        assert found == [[f"text {i}" for i in range(start, start + 60)] for start in (0, 30)]
+        assert _fill((server.url, str(tmp_path), 0)) == found[0]
+        kept = sqlite3.connect(tmp_path / FILE).execute("SELECT count(*) FROM answers").fetchone()[0]
+        assert kept == 90
+
+
+@pytest.mark.parametrize("kind", ["file", "damaged"])
+def test_a_cache_that_cannot_be_used_loses_no_answer(client, tmp_path, kind):
+    directory = tmp_path / "cache"
+    if kind == "file":
+        directory.write_text("something else")
+    else:
+        directory.mkdir()
+        (directory / FILE).write_bytes(b"no database" * 1000)
+    with serve(answer=echo) as server:
+        asked = client(server.url, cache_dir=str(directory))
+        with pytest.warns(OpenNerWarning, match="W501"):
+            assert values(asked.ask(asks(3))) == ["text 0", "text 1", "text 2"]
+        assert [each.cached for each in asked.ask(asks(3))] == [True] * 3
+
+
+FULL_DISK = """
+import resource, signal, sys, warnings
+from pathlib import Path
+from spacy_openner.llm.cache import Cache
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+cache = Cache(Path(sys.argv[1]))
+cache.put("small", "m", "{}")
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+for i in range(100):
+    cache.put(str(i), "m", "x" * 10_000)
+assert cache.problem, "the disk was never full"
+assert all(cache.get(str(i)) == "x" * 10_000 for i in range(100)), "an answer is lost"
+assert cache.get("small") == "{}"
+print(cache.problem, len(cache.memory))
+"""
+
+
+def test_a_full_disk_loses_no_answer(tmp_path):
+    """The system lets no file grow beyond a limit, which SQLite meets as it meets a full disk."""
+    run = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, tmp_path], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert "OperationalError" in run.stdout
+    assert Cache(tmp_path).get("small") == "{}"
+
+
+# Where it may be used
+
+
+def test_beside_a_running_event_loop(client):
+    """As in a notebook."""
+    with serve(answer=echo) as server:
+        asked = client(server.url)
+
+        async def cell():
+            return values(asked.ask(asks(3)))
+
+        assert asyncio.run(cell()) == ["text 0", "text 1", "text 2"]
+
+
+def test_from_several_threads(client):
+    with serve(answer=echo, delay=0.02) as server:
+        asked = client(server.url, concurrency=4)
+        found = {}
+
+        def work(start):
+            found[start] = values(asked.ask(asks(10, start)))
+
+        threads = [threading.Thread(target=work, args=(start,)) for start in (0, 10, 20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert found == {start: [f"text {i}" for i in range(start, start + 10)] for start in (0, 10, 20)}
+        assert server.most_at_once <= 4
+        assert asked.report.requests == 30
+
+
+def _in_child(asked, queue):
+    queue.put(values(asked.ask(asks(3))))
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_in_other_processes(client, method):
+    """Also in a fork of a process that has asked before."""
+    with serve(answer=echo) as server:
+        asked = client(server.url)
+        asked.ask([ask("before")])
+        context = multiprocessing.get_context(method)
+        queue = context.Queue()
+        child = context.Process(target=_in_child, args=(asked, queue))
+        child.start()
+        assert queue.get(timeout=60) == ["text 0", "text 1", "text 2"]
+        child.join(30)
+        assert child.exitcode == 0
+        assert values(asked.ask([ask("after")])) == ["after"]
+
+
+def _own_threads():
+    return [thread for thread in threading.enumerate() if thread.name == "openner-llm"]
+
+
+def test_no_thread_outlives_a_client():
+    # Clients of other tests may still be there.
+    others = {*_own_threads()}
+    with serve(answer=echo) as server:
+        asked = LLMClient_v1("tiny", base_url=server.url)
+        asked.ask([ask("a")])
+        (first,) = {*_own_threads()} - others
+        asked.close()
+        assert not first.is_alive()
+        asked.ask([ask("a")])
+        (second,) = {*_own_threads()} - others - {first}
+        del asked
+        gc.collect()
+        second.join(5)
+        assert not second.is_alive()

@@ -1,0 +1,127 @@
+"""A decoder is taught to look at the word whose tag it chooses."""
+
+import pytest
+import torch
+from spacy_openner.models.generator.model.attention_supervision import HEAD, Gaze, copies_of, gazes_of, watched
+
+from spacy_openner.errors import SettingError
+from spacy_openner.models.generator.model import model as generators
+from spacy_openner.training.optimizer import LayerwiseAdam_v1
+from tests.components.test_gner_generator import PROMPT, pipeline
+from tests.models.generator.test_training import examples
+from tests.support import tiny_models as tiny
+
+LABELS = ["person", "city"]
+
+
+def test_words_are_found_in_the_prompt():
+    assert gazes_of(3, [9, 1, 2, 3, 9], [(1,), (2, 3)], [1, 4]) == [Gaze(3, 1, 1, 2), Gaze(3, 4, 2, 4)]
+
+
+def test_the_text_is_the_last_of_what_looks_like_it():
+    assert gazes_of(0, [1, 2, 9, 1, 2, 9], [(1, 2)], [2]) == [Gaze(0, 2, 3, 5)]
+
+
+@pytest.mark.parametrize("words", [[(1,), (3,)], [(), (1,)], []])
+def test_a_text_that_is_spelt_otherwise_is_not_looked_for(words):
+    assert gazes_of(0, [9, 1, 2], words, range(len(words))) == []
+
+
+def test_free_answers_look_at_what_they_copy_next_or_copied_last():
+    text = [(1,), (2, 3), (4,)]
+    gazes = copies_of(0, [9, 1, 2, 3, 4], text, [2, 3, 77, 78, 4, 77])
+    assert gazes == [Gaze(0, place, at, at + 1) for place, at in enumerate([2, 3, 3, 3, 4, 4])]
+    assert copies_of(0, [9, 1, 2, 3, 4], text, [77, 4]) == [Gaze(0, 1, 4, 5)]
+    assert copies_of(0, [9, 9], text, [2, 3]) == []
+
+
+@pytest.mark.parametrize("kind", ["t5", "bert", "bart"])
+def test_shares_are_those_of_the_attention(kind, tmp_path):
+    generator = generators.load(tiny.saved_generator(kind, tmp_path))
+    network = generator.network.eval()
+    ids, mask = generator.read(["Ann Bell lives in Oslo", "Oslo"])
+    said = torch.tensor([[5, 6, 7], [8, 9, 5]])
+    gazes = [Gaze(0, 2, 1, 3), Gaze(1, 0, 0, 1)]
+    for module in network.modules():
+        if hasattr(module, "config"):
+            module.config._attn_implementation = "eager"
+    with torch.inference_mode(), watched(network) as watch:
+        out = network(input_ids=ids, attention_mask=mask, decoder_input_ids=said, output_attentions=True)
+    found = watch.log_shares(gazes, mask).exp()
+    for layer, attention in enumerate(out.cross_attentions):
+        expected = [attention[row, HEAD, place, first:last].sum() for row, place, first, last in gazes]
+        assert torch.allclose(found[layer], torch.stack(expected), atol=1e-5)
+    assert len(found) == len(out.cross_attentions)
+
+
+def test_nothing_is_watched_afterwards(tmp_path):
+    network = generators.load(tiny.saved_generator("t5", tmp_path)).network
+    with watched(network):
+        assert any(module._forward_hooks for module in network.modules())
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+@pytest.mark.parametrize("kind", ["t5", "bert", "bart"])
+def test_guidance_is_learnt(kind, tmp_path):
+    shares = {}
+    for guidance in (0.0, 1.0):
+        nlp = pipeline(tiny.saved_generator(kind, tmp_path / f"{guidance}"), labels=LABELS, guidance=guidance)
+        nlp.initialize(lambda nlp=nlp: examples(nlp))
+        optimizer = LayerwiseAdam_v1(3e-3)
+        for _ in range(40):
+            nlp.update(examples(nlp), sgd=optimizer, drop=0.0)
+        pipe = nlp.get_pipe("gner_generator")
+        pipe.guidance = 1.0
+        (batch,) = pipe._batches(pipe._lessons(examples(nlp)))
+        assert len(batch.gazes) == sum(len(example.x) for example in examples(nlp))
+        with torch.inference_mode():
+            shares[guidance] = float(batch.scores(pipe.model.shims[0].generator)[-1].exp().mean())
+    assert shares[1.0] > shares[0.0] + 0.2
+
+
+@pytest.mark.parametrize("target", ["bio", "entities"])
+def test_guidance_of_free_answers(target, tmp_path):
+    prompt = {**PROMPT, "target": target}
+    options = {"labels": LABELS, "prompt": prompt, "loss": "answer", "decoding": "free", "guidance": 1.0}
+    nlp = pipeline(tiny.saved_generator("t5", tmp_path), **options)
+    pipe = nlp.get_pipe("gner_generator")
+    (batch,) = pipe._batches(pipe._lessons(examples(nlp)))
+    answered = {gaze.row for gaze in batch.gazes}
+    assert len(answered) == (len(batch.fed) if target == "bio" else len(batch.fed) - 1), "of no entity no word is said"
+    before = float(batch.scores(pipe.model.shims[0].generator)[-1].detach().exp().mean())
+    optimizer = LayerwiseAdam_v1(3e-3)
+    for _ in range(30):
+        nlp.update(examples(nlp), sgd=optimizer, drop=0.0)
+    after = float(batch.scores(pipe.model.shims[0].generator)[-1].detach().exp().mean())
+    assert after > before + 0.2
+
+
+def test_a_model_without_an_encoder_cannot_be_guided(tmp_path):
+    nlp = pipeline(tiny.saved_generator("llama", tmp_path), labels=LABELS, guidance=0.1)
+    with pytest.raises(SettingError, match="O018"):
+        nlp.update(examples(nlp), sgd=LayerwiseAdam_v1(1e-3))
+
+
+@pytest.mark.parametrize("options", [{"classification": 0.1}, {"model": {"mixed_precision": True}}])
+def test_guidance_beside_other_ways_to_train(options, tmp_path):
+    path = tiny.saved_generator("t5", tmp_path)
+    model = {"name": str(path), **options.pop("model", {})}
+    nlp = pipeline(path, labels=LABELS, guidance=1.0, model=model, **options)
+    optimizer = LayerwiseAdam_v1(3e-3)
+    losses = [nlp.update(examples(nlp), sgd=optimizer, drop=0.0)["gner_generator"] for _ in range(20)]
+    assert losses[-1] < losses[0] - 0.5
+
+
+def test_guidance_beside_adapters(tmp_path):
+    pytest.importorskip("peft")
+    nlp = pipeline(tiny.saved_generator("t5", tmp_path), labels=LABELS, guidance=1.0)
+    nlp.get_pipe("gner_generator").initialize(list, nlp=nlp, lora={"r": 8})
+    optimizer = LayerwiseAdam_v1(1e-2)
+    losses = [nlp.update(examples(nlp), sgd=optimizer, drop=0.0)["gner_generator"] for _ in range(20)]
+    assert losses[-1] < losses[0] - 0.1
+
+
+@pytest.mark.parametrize("guidance", [-0.1, 1.5])
+def test_the_weight_is_checked(guidance, tmp_path):
+    with pytest.raises(SettingError, match="O001"):
+        pipeline(tiny.saved_generator("t5", tmp_path), labels=LABELS, guidance=guidance)
