@@ -5,26 +5,21 @@ from its own keys and shapes; its config is only asked for what the weights cann
 """
 
 import json
-import pickle
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import nn
 
 from ...errors import error
 from ...nn.backbones import build_encoder, embedding_rows, hidden_size, load_tokenizer
+from ...nn.weights import KeyTable, load_strictly, read_weights, rename, write_weights
 from .network import Head, Network
 from .span_head import MarkerHead, MarkerV0Head
 from .token_head import TokenHead
 
 CONFIG_FILE = "gliner_config.json"
-WEIGHTS_FILE = "model.safetensors"
-PICKLED_WEIGHTS_FILE = "pytorch_model.bin"
 LABELS_TOKENIZER = "labels_tokenizer"
 MAX_TYPES = "openner_max_types"
 
@@ -61,8 +56,6 @@ UNSUPPORTED_KEYS = (
     ("span_rep_layer.span_rep_layer.project_first.", "its span mode is markerV1"),
     ("span_rep_layer.encoder.", "it has a second encoder over words (span_encoder_config)"),
 )
-# Parts of a backbone that no score depends on: old exports carry or lack them, depending on the release.
-OPTIONAL_PARTS = ("pooler.", "position_ids", "embeddings.token_type_ids")
 
 
 @dataclass
@@ -103,9 +96,9 @@ def load(path: Path) -> Checkpoint:
     RAISES (CheckpointError): When files are missing, damaged, of an unsupported kind, or do not fit.
     """
     config = read_config(path)
-    weights = {key: value.float() if value.is_floating_point() else value for key, value in read_weights(path)}
+    weights = read_weights(path)
     refuse_unsupported(path, config, weights)
-    weights = rename(weights, to_network=True)
+    weights = rename(weights, key_table(weights), to_network=True)
     encoder = build_encoder(path, config, "encoder_config", "model_name", embedding_rows(weights, "encoder."))
     label_encoder = None
     if any(key.startswith("label_encoder.") for key in weights):
@@ -119,7 +112,7 @@ def load(path: Path) -> Checkpoint:
         label_encoder=label_encoder,
         label_width=hidden_size(label_encoder) if label_encoder is not None else 0,
     )
-    load_weights(path, network, weights)
+    load_strictly(path, network, weights)
     checkpoint = Checkpoint(config, network.eval(), load_tokenizer(path, path, config.get("model_name")))
     if label_encoder is not None:
         checkpoint.labels_tokenizer = load_tokenizer(path, path / LABELS_TOKENIZER, config.get("labels_encoder"))
@@ -136,10 +129,8 @@ def save(checkpoint: Checkpoint, path: Path, *, dtype: torch.dtype | None = None
     dtype (torch.dtype | None): Floating-point type on disk; float32 if None.
     """
     path.mkdir(parents=True, exist_ok=True)
-    tensors, aliases = _without_aliases(rename(checkpoint.network.state_dict(), to_network=False))
-    if dtype is not None:
-        tensors = {key: value.to(dtype) if value.is_floating_point() else value for key, value in tensors.items()}
-    save_file(tensors, path / WEIGHTS_FILE, metadata={"format": "pt", **aliases})
+    weights = checkpoint.network.state_dict()
+    write_weights(path, rename(weights, key_table(weights), to_network=False), dtype)
     (path / CONFIG_FILE).write_text(json.dumps(complete_config(checkpoint), indent=2) + "\n", encoding="utf8")
     checkpoint.tokenizer.save_pretrained(path)
     if checkpoint.labels_tokenizer is not None:
@@ -196,29 +187,6 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def read_weights(path: Path) -> Iterable[tuple[str, torch.Tensor]]:
-    """Yield published names and tensors. Pickles are read with `weights_only=True`: they run no code.
-
-    RAISES (CheckpointError): When there is no file of weights, or it is damaged.
-    """
-    file = path / WEIGHTS_FILE
-    try:
-        if file.is_file():
-            with safe_open(file, framework="pt") as source:
-                tensors = {key: source.get_tensor(key) for key in source.keys()}  # noqa: SIM118
-                aliases = source.metadata() or {}
-        elif (file := path / PICKLED_WEIGHTS_FILE).is_file():
-            tensors, aliases = torch.load(file, map_location="cpu", weights_only=True), {}
-        else:
-            raise error("O101", path=str(path), reason=f"no {WEIGHTS_FILE} or {PICKLED_WEIGHTS_FILE} there")
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as problem:
-        raise error("O105", path=str(file), reason=str(problem)) from problem
-    for omitted, kept in aliases.items():
-        if kept in tensors:
-            tensors.setdefault(omitted, tensors[kept])
-    return tensors.items()
-
-
 def refuse_unsupported(path: Path, config: dict[str, Any], weights: Iterable[str]) -> None:
     """Refuse by name what other members of the family can do and this network cannot.
 
@@ -234,20 +202,10 @@ def refuse_unsupported(path: Path, config: dict[str, Any], weights: Iterable[str
         raise error("O103", path=str(path), reason="it scores spans on top of tokens (represent_spans)")
 
 
-def rename(weights: dict[str, torch.Tensor], *, to_network: bool) -> dict[str, torch.Tensor]:
-    """Translate between published names and the network's, by the key tables.
-
-    to_network (bool): The direction.
-    RETURNS (dict): Names that no table holds stay as they are, so that strict loading reports them.
-    """
-    source, target = (0, 1) if to_network else (1, 0)
+def key_table(weights: Iterable[str]) -> KeyTable:
+    """Choose the table for some weights, by either's names."""
     is_token_level = any(key.startswith(("scorer.", "head.token.")) for key in weights)
-    table = SHARED_KEYS + (TOKEN_KEYS if is_token_level else SPAN_KEYS)
-    renamed = {}
-    for key, value in weights.items():
-        pair = next((pair for pair in table if key.startswith(pair[source])), None)
-        renamed[pair[target] + key[len(pair[source]) :] if pair else key] = value
-    return renamed
+    return SHARED_KEYS + (TOKEN_KEYS if is_token_level else SPAN_KEYS)
 
 
 def build_head(path: Path, config: dict[str, Any], weights: dict[str, torch.Tensor]) -> Head:
@@ -264,22 +222,6 @@ def build_head(path: Path, config: dict[str, Any], weights: dict[str, torch.Tens
     if "head.out.0.weight" in weights:
         return MarkerV0Head(weights["head.out.3.weight"].shape[0], max_width, dropout)
     raise error("O103", path=str(path), reason=f"span_mode {config.get('span_mode')!r} has another head")
-
-
-def load_weights(path: Path, network: Network, weights: dict[str, torch.Tensor]) -> None:
-    """Load strictly: only parts that no score depends on may be missing or left over.
-
-    RAISES (CheckpointError): Naming what is missing and what is unknown.
-    """
-    try:
-        missing, unknown = network.load_state_dict(weights, strict=False)
-    except RuntimeError as problem:
-        raise error("O104", path=str(path), missing="nothing", unknown=str(problem)) from problem
-    tied = {key for group in _aliases(network) for key in group if any(other in weights for other in group)}
-    missing = [key for key in missing if key not in tied and not any(part in key for part in OPTIONAL_PARTS)]
-    unknown = [key for key in unknown if not any(part in key for part in OPTIONAL_PARTS)]
-    if missing or unknown:
-        raise error("O104", path=str(path), missing=missing[:5] or "nothing", unknown=unknown[:5] or "nothing")
 
 
 def set_markers(path: Path, checkpoint: Checkpoint, rows: int) -> None:
@@ -299,25 +241,3 @@ def set_markers(path: Path, checkpoint: Checkpoint, rows: int) -> None:
         tokenizer.add_tokens(markers, special_tokens=True)
     checkpoint.entity_id = tokenizer.convert_tokens_to_ids(entity)
     checkpoint.separator_id = tokenizer.convert_tokens_to_ids(separator)
-
-
-def _aliases(module: nn.Module) -> list[list[str]]:
-    """Group the names of parameters that are one tensor (tied embeddings)."""
-    groups: dict[int, list[str]] = {}
-    for name, value in module.named_parameters(remove_duplicate=False):
-        groups.setdefault(id(value), []).append(name)
-    return [names for names in groups.values() if len(names) > 1]
-
-
-def _without_aliases(weights: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Keep one name of each shared tensor; safetensors refuses two. The rest is noted as metadata."""
-    kept: dict[tuple[int, int], str] = {}
-    tensors, aliases = {}, {}
-    for name, value in weights.items():
-        place = (value.untyped_storage().data_ptr(), int(value.storage_offset()))
-        if value.numel() and place in kept and weights[kept[place]].shape == value.shape:
-            aliases[name] = kept[place]
-        else:
-            kept.setdefault(place, name)
-            tensors[name] = value.detach().cpu().contiguous().clone()
-    return tensors, aliases

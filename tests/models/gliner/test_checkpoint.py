@@ -11,8 +11,9 @@ from transformers import AutoTokenizer
 
 from spacy_openner.errors import CheckpointError, OpenNerWarning
 from spacy_openner.models.gliner import checkpoint as gliner_checkpoint
-from spacy_openner.models.gliner.checkpoint import SHARED_KEYS, SPAN_KEYS, TOKEN_KEYS, rename
+from spacy_openner.models.gliner.checkpoint import SHARED_KEYS, SPAN_KEYS, TOKEN_KEYS, key_table
 from spacy_openner.nn import hub as sources
+from spacy_openner.nn.weights import rename
 from tests.support import tiny_models as tiny
 
 
@@ -52,9 +53,9 @@ def test_key_tables_are_reversible():
 @pytest.mark.parametrize("options", [{}, {"span_mode": "token_level"}, {"span_mode": "marker", "lstm_layers": 2}])
 def test_renaming_there_and_back(options, tmp_path):
     state = tiny.checkpoint("bert", tmp_path, **options).network.state_dict()
-    published = rename(state, to_network=False)
+    published = rename(state, key_table(state), to_network=False)
     assert not any(key.startswith(("encoder.", "head.", "lstm.")) for key in published)
-    assert rename(published, to_network=True).keys() == state.keys()
+    assert rename(published, key_table(published), to_network=True).keys() == state.keys()
 
 
 def test_saving_twice_changes_nothing(tiny_path, tmp_path):

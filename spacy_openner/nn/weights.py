@@ -1,0 +1,115 @@
+"""Files of weights: read without running code, loaded strictly, written with one name for each tensor."""
+
+import pickle
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from ..errors import error
+
+WEIGHTS_FILE = "model.safetensors"
+PICKLED_WEIGHTS_FILE = "pytorch_model.bin"
+# Parts of a backbone that no score depends on: old exports carry or lack them, depending on the release.
+OPTIONAL_PARTS = ("pooler.", "position_ids", "embeddings.token_type_ids")
+
+KeyTable = Sequence[tuple[str, str]]
+"""Published name and a network's own, by prefix; read in either direction."""
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Read published names and tensors, in float32. Pickles are read with `weights_only=True`: they run no code.
+
+    path (Path): A directory.
+    RAISES (CheckpointError): When there is no file of weights, or it is damaged.
+    """
+    file = path / WEIGHTS_FILE
+    try:
+        if file.is_file():
+            with safe_open(file, framework="pt") as source:
+                tensors = {key: source.get_tensor(key) for key in source.keys()}  # noqa: SIM118
+                aliases = source.metadata() or {}
+        elif (file := path / PICKLED_WEIGHTS_FILE).is_file():
+            tensors, aliases = torch.load(file, map_location="cpu", weights_only=True), {}
+        else:
+            raise error("O101", path=str(path), reason=f"no {WEIGHTS_FILE} or {PICKLED_WEIGHTS_FILE} there")
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as problem:
+        raise error("O105", path=str(file), reason=str(problem)) from problem
+    for omitted, kept in aliases.items():
+        if kept in tensors:
+            tensors.setdefault(omitted, tensors[kept])
+    return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+
+
+def write_weights(path: Path, weights: dict[str, torch.Tensor], dtype: torch.dtype | None = None) -> None:
+    """Write tensors that may share memory.
+
+    path (Path): A directory that is there.
+    weights (dict[str, torch.Tensor]): By published name.
+    dtype (torch.dtype | None): Floating-point type on disk; as they are if None.
+    """
+    tensors, aliases = _without_aliases(weights)
+    if dtype is not None:
+        tensors = {key: value.to(dtype) if value.is_floating_point() else value for key, value in tensors.items()}
+    save_file(tensors, path / WEIGHTS_FILE, metadata={"format": "pt", **aliases})
+
+
+def rename(weights: dict[str, torch.Tensor], table: KeyTable, *, to_network: bool) -> dict[str, torch.Tensor]:
+    """Translate between published names and a network's own.
+
+    to_network (bool): The direction.
+    RETURNS (dict): Names that the table does not hold stay as they are, so that strict loading reports them.
+    """
+    source, target = (0, 1) if to_network else (1, 0)
+    renamed = {}
+    for key, value in weights.items():
+        pair = next((pair for pair in table if key.startswith(pair[source])), None)
+        renamed[pair[target] + key[len(pair[source]) :] if pair else key] = value
+    return renamed
+
+
+def load_strictly(path: Path, network: nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Load weights of which only parts that no score depends on may be missing or left over.
+
+    path (Path): Where they are from, for messages.
+    weights (dict[str, torch.Tensor]): By the network's own names.
+    RAISES (CheckpointError): Naming what is missing and what is unknown.
+    """
+    try:
+        missing, unknown = network.load_state_dict(weights, strict=False)
+    except RuntimeError as problem:
+        raise error("O104", path=str(path), missing="nothing", unknown=str(problem)) from problem
+    tied = {key for group in _aliases(network) for key in group if any(other in weights for other in group)}
+    missing = [key for key in _relevant(missing) if key not in tied]
+    unknown = _relevant(unknown)
+    if missing or unknown:
+        raise error("O104", path=str(path), missing=missing[:5] or "nothing", unknown=unknown[:5] or "nothing")
+
+
+def _relevant(names: Iterable[str]) -> list[str]:
+    return [name for name in names if not any(part in name for part in OPTIONAL_PARTS)]
+
+
+def _aliases(module: nn.Module) -> list[list[str]]:
+    """Group the names of parameters that are one tensor (tied embeddings)."""
+    groups: dict[int, list[str]] = {}
+    for name, value in module.named_parameters(remove_duplicate=False):
+        groups.setdefault(id(value), []).append(name)
+    return [names for names in groups.values() if len(names) > 1]
+
+
+def _without_aliases(weights: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Keep one name of each shared tensor; safetensors refuses two. The rest is noted as metadata."""
+    kept: dict[tuple[int, int], str] = {}
+    tensors, aliases = {}, {}
+    for name, value in weights.items():
+        position = (value.untyped_storage().data_ptr(), int(value.storage_offset()))
+        if value.numel() and position in kept and weights[kept[position]].shape == value.shape:
+            aliases[name] = kept[position]
+        else:
+            kept.setdefault(position, name)
+            tensors[name] = value.detach().cpu().contiguous().clone()
+    return tensors, aliases
