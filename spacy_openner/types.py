@@ -1,11 +1,14 @@
-"""What the layers hand to each other."""
+"""Names and values that the layers hand to each other."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-import torch
-
-# What the attrs of a span group say of its spans, in step with them: probabilities, and why they are what they are.
+DEFAULT_SPANS_KEY = "openner"
+"""The span group that components write, and that annotated docs hold their entities in."""
 SCORES, EXPLANATIONS = "scores", "explanations"
+"""Attributes of a span group, in step with its spans: their probabilities, and why they are what they are."""
+
+Entity = tuple[int, int, str]
+"""Start, end (exclusive) and type. Any unit of position will do, as long as both sides use the same."""
 
 
 class Candidate(NamedTuple):
@@ -17,17 +20,3 @@ class Candidate(NamedTuple):
     label: str
     score: float
     explanation: str = ""
-
-
-class TextEncoder(Protocol):
-    """Turns pieces into vectors. PyTorch and ONNX Runtime stand behind it; its callers cannot tell."""
-
-    def __call__(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """Encode a padded batch.
-
-        input_ids (torch.Tensor): Piece ids. *Shape:* (batch, pieces), int64.
-        attention_mask (torch.Tensor): 1 for pieces, 0 for padding. *Shape:* (batch, pieces), int64.
-        positions (torch.Tensor): The pieces whose vectors are wanted. *Shape:* (batch, wanted), int64.
-        RETURNS (torch.Tensor): *Shape:* (batch, wanted, width).
-        """
-        ...

@@ -11,8 +11,7 @@ from spacy.util import minibatch
 from .. import labels as doc_labels
 from ..components.type_filter import TypeFilter, TypeScores
 from ..errors import error, warn
-from ..scoring.gold import blank, pipes_before, reference
-from ..training.targets import judge_types
+from ..scoring.gold import blank, judge_types, pipes_before, reference
 from .predictions import BATCH, Gold, Types, changed
 
 COMPONENT = "type_filter"

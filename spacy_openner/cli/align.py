@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..data.files import write_json
-from .calibrate import AsJson, GoldFile, Opt, Pipeline, load, render_rows, shown
-from .render import one_line
+from ..files import write_json
+from ..text_tables import one_line, render_rows
+from .calibrate import AsJson, GoldFile, Opt, Pipeline, load, shown
 
 if TYPE_CHECKING:
     from ..calibration.cascade import GateCalibration

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..data.files import read_lines, write_json
+from ..data.files import read_lines
 from ..errors import error
+from ..files import write_json
 from .calibrate import Arg, AsJson, Opt, shown
 
 if TYPE_CHECKING:

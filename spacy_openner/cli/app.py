@@ -20,11 +20,12 @@ from typer.core import TyperGroup
 from .. import __version__
 from ..data.files import read_lines
 from ..errors import OpenNerError, OpenNerWarning, error
+from ..text_tables import one_line
 from .align import align_types
 from .annotate import annotate_texts, explain_texts
 from .calibrate import calibrate_pipeline, measure_reliability
 from .convert import convert_files
-from .render import doc_record, html_page, one_line, render_figure, render_table
+from .render import doc_record, html_page, render_figure, render_table
 
 if TYPE_CHECKING:
     from spacy.language import Language

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import SettingError, error
-from .render import display_width, one_line, pad
+from ..text_tables import one_line, render_rows
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -62,13 +62,6 @@ def shown(docs: list["Doc"]) -> Iterator["Doc"]:
     from .app import with_progress
 
     return with_progress(docs, None, len(docs))
-
-
-def render_rows(rows: list[tuple[str, ...]]) -> str:
-    """Lay out rows, the first of which is a head, in aligned columns."""
-    widths = [max(map(display_width, column)) for column in zip(*rows, strict=True)]
-    rules = tuple("-" * width for width in widths)
-    return "\n".join("   ".join(map(pad, row, widths)).rstrip() for row in [rows[0], rules, *rows[1:]])
 
 
 def figures(scores: "Scores") -> tuple[str, ...]:

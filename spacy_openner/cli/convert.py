@@ -11,7 +11,7 @@ import typer
 from ..data.convert import convert
 from ..data.naming import read_label_map, read_types
 from ..data.report import render_report
-from .render import SPANS_KEY
+from ..types import DEFAULT_SPANS_KEY
 
 Arg, Opt = typer.Argument, typer.Option
 FileOpt = partial(typer.Option, metavar="FILE", exists=True, dir_okay=False)
@@ -31,7 +31,7 @@ def convert_files(
     labels: Annotated[Path | None, FileOpt(help="JSON: label -> label to write; null leaves its spans out.")] = None,
     types: Annotated[Path | None, FileOpt(help="JSON: all types annotated, a list, or type -> description.")] = None,
     natural: Annotated[bool, Opt(help='Write other labels as words: "cell_type" as "cell type".')] = True,
-    spans_key: Annotated[str, Opt(help="Span group to write.")] = SPANS_KEY,
+    spans_key: Annotated[str, Opt(help="Span group to write.")] = DEFAULT_SPANS_KEY,
     n_sents: Annotated[int, Opt("--n-sents", "-n", min=1, help="Sentences in a doc; documents are kept apart.")] = 1,
     shard: Annotated[int | None, Opt(min=1, metavar="N", help="Write files of N docs: NAME-00001.spacy, ...")] = None,
     word_column: Annotated[int | None, Opt(help="columns: where words stand, from 0; -1 is the last.")] = None,

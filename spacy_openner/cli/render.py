@@ -1,17 +1,18 @@
 """Docs for people to look at: records, tables, pages."""
 
-import unicodedata
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ..text_tables import display_width, one_line, pad
+from ..types import DEFAULT_SPANS_KEY
+
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc
 
-SPANS_KEY = "openner"
 COLUMNS = ("entity", "label", "score", "characters")
 
 
@@ -21,7 +22,7 @@ def doc_record(doc: "Doc", overlap: str = "flat") -> dict[str, Any]:
     overlap (str): "flat" for doc.ents; otherwise all of doc.spans, by position.
     RETURNS (dict): "text" and "ents"; `start` and `end` count tokens, `start_char` and `end_char` characters.
     """
-    group = doc.spans.get(SPANS_KEY, ())
+    group = doc.spans.get(DEFAULT_SPANS_KEY, ())
     scores = {
         (span.start, span.end, span.label_): round(float(score), 4)
         for span, score in zip(group, group.attrs["scores"] if group else (), strict=True)
@@ -34,22 +35,6 @@ def doc_record(doc: "Doc", overlap: str = "flat") -> dict[str, Any]:
         for span in spans
     ]
     return {"text": doc.text, "ents": ents}
-
-
-def one_line(text: str) -> str:
-    """Make a text safe to show on one line of a terminal: no line breaks, no control characters."""
-    return "".join(char for char in " ".join(text.split()) if unicodedata.category(char) != "Cc")
-
-
-def display_width(text: str) -> int:
-    """Count the terminal columns that a text takes: wide characters take two, combining ones none."""
-    shown = [char for char in text if unicodedata.category(char) not in ("Mn", "Me", "Cf")]
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in shown)
-
-
-def pad(text: str, width: int) -> str:
-    """Fill a text with spaces to a number of terminal columns."""
-    return text + " " * (width - display_width(text))
 
 
 def render_table(record: dict[str, Any]) -> str:

@@ -16,9 +16,8 @@ from ..lar.decisions import Decision, Tally, as_attrs
 from ..lar.span_reassigner import Case, Choice, Reassigner, Types
 from ..models.gliner.shim import pack, unpack
 from ..prompts.lar import NONE
-from ..scoring.gold import gold_key
+from ..scoring.gold import explanations_of, gold_key
 from ..settings import check_config_keys
-from ..training.targets import explanations_of
 from ..types import SCORES, Candidate
 from .annotate import annotate
 from .entity_pipe import SCORE_WEIGHTS, OpenNerPipe

@@ -19,10 +19,11 @@ from ..errors import error
 from ..models.type_matcher import interface as type_matching
 from ..models.type_matcher.interface import TypeBatch, TypeLesson, TypeQuestion
 from ..models.words import doc_sentences
+from ..scoring.gold import judge_types
 from ..settings import check_config_keys
 from ..training.losses import TypeLoss, TypeLoss_v1
 from ..training.sampling import Sampler
-from ..training.targets import judge_types, types_of
+from ..training.targets import types_of
 from .training import TrainablePipe
 
 DEFAULT_CONFIG = """

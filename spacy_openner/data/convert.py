@@ -12,8 +12,8 @@ from itertools import accumulate, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..cli.render import SPANS_KEY
 from ..errors import error
+from ..types import DEFAULT_SPANS_KEY
 from .formats import detect_format, read
 from .naming import list_types, make_renamer
 from .report import Report
@@ -35,7 +35,7 @@ def convert(
     labels: Mapping[str, str | None] | None = None,
     types: Mapping[str, str] | Sequence[str] | None = None,
     natural: bool = True,
-    spans_key: str = SPANS_KEY,
+    spans_key: str = DEFAULT_SPANS_KEY,
     n_sents: int = 1,
     shard: int | None = None,
     **options: Any,

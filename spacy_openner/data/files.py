@@ -76,17 +76,6 @@ def read_json(path: Path, expected: str) -> Any:
         raise error("O404", path=str(path), expected=expected, found=f"something that is not JSON ({err})") from err
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a small JSON file, for people too.
-
-    RAISES (DataError): When that cannot be done.
-    """
-    try:
-        path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf8")
-    except OSError as problem:
-        raise error("O407", path=str(path), reason=problem) from problem
-
-
 class _NotJson(Exception):
     """There is something else where JSON should be.
 

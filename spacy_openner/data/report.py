@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..cli.render import display_width, one_line, pad
+from ..text_tables import display_width, one_line, pad
 from .texts import Finding
 
 HEADINGS = {

@@ -1,6 +1,5 @@
 """Label alignment: which source type each target type belongs to (LAR, section 3.2; FORMATS, section 4)."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,8 +11,8 @@ from spacy.training import Example
 from spacy.util import minibatch
 
 from .. import labels as doc_labels
-from ..data.files import write_json
 from ..errors import error
+from ..files import read_json_strictly, write_json
 from ..labels import Labels
 from ..prompts.lar import KIND, NONE
 from ..scoring.entities import Entity, _has_annotation, _sides
@@ -129,7 +128,7 @@ class AlignmentTable:
 
         RAISES (DataError): When that cannot be done.
         """
-        write_json(Path(path), self.as_dict())
+        write_json(path, self.as_dict())
 
     @classmethod
     def load(cls, path: str | Path) -> "AlignmentTable":
@@ -137,11 +136,7 @@ class AlignmentTable:
 
         RAISES (DataError): For one that cannot be read, or holds no table.
         """
-        try:
-            value = json.loads(Path(path).read_text(encoding="utf8"), object_pairs_hook=_once)
-        except (OSError, ValueError) as problem:
-            raise error("O403", path=str(path), reason=problem) from problem
-        return cls.from_dict(value, str(path))
+        return cls.from_dict(read_json_strictly(path), str(path))
 
 
 class Strategy(Protocol):
@@ -303,15 +298,6 @@ def _name(value: Any, where: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise error("O501", where=where, expected="the name of a type", found=repr(value))
     return value
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of a file, in which no key may be there twice: of two rows for one type, which was meant?"""
-    counts = Counter(key for key, _ in pairs)
-    repeated = [key for key, n in counts.items() if n > 1]
-    if repeated:
-        raise ValueError(f"more than one entry for {repeated}")
-    return dict(pairs)
 
 
 def check_name(name: str, value: Any) -> None:

@@ -5,18 +5,16 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from spacy.tokens import Doc
-
 from ..errors import error
 from ..llm.client import LLMClient
 from ..llm.types import Failure, Question, Report
+from ..prompts.context import AROUND, words_around
 from ..prompts.lar import Mention, choice_messages, choice_schema, read_choices
 from ..settings import check_config_keys
 from .span_reassigner import Case, Choice, Reassigner, Types, by_doc
 
 LLM = "llm"
 NO_OPTION = "no option"
-AROUND = 5
 
 
 class Group(NamedTuple):
@@ -206,17 +204,10 @@ def GatedReassigner_v1(
 
 
 def _mention(case: Case, none: bool) -> Mention:
-    before, after = around(case.doc, case.start, case.end)
+    first = max(0, case.start - AROUND)
+    words = [token.text_with_ws for token in case.doc[first : case.end + AROUND]]
+    before, after = words_around(words, case.start - first, case.end - first)
     return Mention(before, case.text, after, case.source, case.options, none)
-
-
-def around(doc: Doc, start: int, end: int) -> tuple[str, str]:
-    """A few words before and after an entity, which tell it from others of the same spelling."""
-    return _part(doc, max(0, start - AROUND), start), _part(doc, end, min(len(doc), end + AROUND))
-
-
-def _part(doc: Doc, first: int, last: int) -> str:
-    return str(doc[first:last].text_with_ws) if first < last else ""
 
 
 def _choice(label: str | None) -> Choice:

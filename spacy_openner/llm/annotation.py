@@ -14,7 +14,7 @@ from spacy.util import minibatch
 from .. import labels as doc_labels
 from ..decoding.mention_search import locate
 from ..labels import Labels
-from ..lar.llm_reassigner import around
+from ..prompts.context import words_around
 from ..prompts.gner import key
 from ..prompts.llm_annotation import (
     Said,
@@ -26,9 +26,8 @@ from ..prompts.llm_annotation import (
     read_entities,
     read_explanations,
 )
-from ..scoring.gold import GOLD_KEY
-from ..training.targets import explanations_of, gold_spans
-from ..types import EXPLANATIONS
+from ..scoring.gold import explanations_of, gold_spans
+from ..types import DEFAULT_SPANS_KEY, EXPLANATIONS
 from .client import LLMClient
 from .responses import STOPPING
 from .types import Answer, Failure, Question
@@ -69,7 +68,12 @@ def sample(docs: Sequence[Doc], share: float, seed: int) -> list[Doc]:
 
 
 def annotate_docs(
-    nlp: Language, docs: Iterable[Doc], types: Labels, client: LLMClient, outcome: Outcome, spans_key: str = GOLD_KEY
+    nlp: Language,
+    docs: Iterable[Doc],
+    types: Labels,
+    client: LLMClient,
+    outcome: Outcome,
+    spans_key: str = DEFAULT_SPANS_KEY,
 ) -> Iterator[Doc]:
     """Let a language model find the entities of docs.
 
@@ -108,7 +112,9 @@ def annotate_docs(
         yield doc
 
 
-def explain_docs(docs: Iterable[Doc], client: LLMClient, outcome: Outcome, spans_key: str = GOLD_KEY) -> Iterator[Doc]:
+def explain_docs(
+    docs: Iterable[Doc], client: LLMClient, outcome: Outcome, spans_key: str = DEFAULT_SPANS_KEY
+) -> Iterator[Doc]:
     """Let a language model explain the entities of docs; explanations that are there already are kept.
 
     They are written to `doc.spans[spans_key].attrs["explanations"]`, in step with the spans, as `gner_generator` reads
@@ -181,8 +187,9 @@ def _why(part: tuple[Doc, Sequence[Span]]) -> Question:
 
 def _typed(doc: Doc, spans: Sequence[Span]) -> list[Typed]:
     found = []
+    words = [token.text_with_ws for token in doc]
     for span in spans:
-        before, after = around(doc, span.start, span.end)
+        before, after = words_around(words, span.start, span.end)
         found.append(Typed(before, span.text, after, span.label_))
     return found
 

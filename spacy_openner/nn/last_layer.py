@@ -6,10 +6,25 @@ but only those that are read as query, and in the feed-forward block that is two
 """
 
 import copy
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
+
+
+class TextEncoder(Protocol):
+    """Turns subwords into vectors. PyTorch and ONNX Runtime stand behind it; its callers cannot tell."""
+
+    def __call__(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Encode a padded batch.
+
+        input_ids (torch.Tensor): Subword ids. *Shape:* (batch, subwords), int64.
+        attention_mask (torch.Tensor): 1 for subwords, 0 for padding. *Shape:* (batch, subwords), int64.
+        positions (torch.Tensor): The subwords whose vectors are wanted. *Shape:* (batch, wanted), int64.
+        RETURNS (torch.Tensor): *Shape:* (batch, wanted, width).
+        """
+        ...
+
 
 # Layers that are laid out alike: attention.self.{query,key,value}, attention.output, intermediate, output.
 BERT_LIKE = ("bert", "camembert", "roberta", "xlm-roberta")

@@ -9,7 +9,7 @@ from spacy.scorer import PRFScore, ROCAUCScore
 from spacy.training import Example
 
 from .. import labels as doc_labels
-from ..training.targets import judge_types
+from .gold import judge_types
 
 
 def make_type_scorer(spans_key: str = "openner", prefix: str = "types") -> Callable[..., dict[str, Any]]:
@@ -27,7 +27,7 @@ def score_types(
 ) -> dict[str, Any]:
     """Score types: each pair of a doc and a type that there was to choose from is one decision.
 
-    Decisions about which the reference says nothing do not count; see `align.judge_types`. Docs without scores of
+    Decisions about which the reference says nothing do not count; see `gold.judge_types`. Docs without scores of
     types, because no filter has chosen there, are skipped.
 
     examples (Iterable[Example]): Predicted and reference docs.

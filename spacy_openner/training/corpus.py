@@ -15,7 +15,7 @@ from spacy.vocab import Vocab
 
 from .. import labels as doc_labels
 from ..errors import error, warn
-from .targets import gold_spans
+from ..scoring.gold import gold_spans
 
 SETTINGS = ("path", "weight", "limit", "weights", "limits", "labels")
 LABELS_SUFFIX = ".labels.json"

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from spacy.attrs import ENT_IOB
-from spacy.tokens import Doc, Span
+from spacy.tokens import Span
 from spacy.training import Example
 
 from .. import labels as doc_labels
 from ..models.words import WordMode, Words, doc_words
-from ..types import EXPLANATIONS
+from ..scoring.gold import explanations_of, gold_spans
 
 
 @dataclass(frozen=True)
@@ -35,33 +35,6 @@ class Gold:
     def types(self) -> list[str]:
         """The types that occur, in order of first occurrence."""
         return list(dict.fromkeys(label for _, _, label in self.spans))
-
-
-def gold_spans(doc: Doc, spans_key: str | None) -> list[Span]:
-    """The annotated entities of a reference: those of `doc.spans[spans_key]` where it has that key, else
-    `doc.ents`."""
-    if spans_key is not None and spans_key in doc.spans:
-        return list(doc.spans[spans_key])
-    return list(doc.ents)
-
-
-def judge_types(reference: Doc, spans_key: str | None, candidates: Iterable[str]) -> dict[str, bool]:
-    """Tell which types a reference holds.
-
-    reference (Doc): An annotated doc. Its own list of types says what the annotation covers; without one, it covers all
-        candidates, unless annotation is missing somewhere: what is not seen is unknown then.
-    spans_key (str | None): See `gold_spans`.
-    candidates (Iterable[str]): The types in question.
-    RETURNS (dict[str, bool]): Those of them about which the annotation says something, in order.
-    """
-    present = {span.label_ for span in gold_spans(reference, spans_key)}
-    listed = set(doc_labels.read(reference, doc_labels.NONE).names)
-    complete = spans_key in reference.spans or bool(np.all(reference.to_array(ENT_IOB)))
-    return {
-        label: label in present
-        for label in candidates
-        if label in present or (complete and (not listed or label in listed))
-    }
 
 
 def types_of(examples: Iterable[Example], spans_key: str | None) -> dict[str, str]:
@@ -106,18 +79,6 @@ def align(example: Example, spans_key: str | None, mode: WordMode) -> Gold:
             misaligned += 1
             unknown += _touched(example, span, words, same)
     return Gold(words, list(found), unknown, misaligned, {span: text for span, text in found.items() if text})
-
-
-def explanations_of(doc: Doc, spans_key: str | None) -> dict[tuple[int, int, str], str]:
-    """Why entities are what they are, where that is said: `doc.spans[spans_key].attrs["explanations"]`, in step.
-
-    RETURNS (dict): By first token, last token (exclusive) and label.
-    """
-    group = doc.spans[spans_key] if spans_key is not None and spans_key in doc.spans else ()
-    texts = group.attrs.get(EXPLANATIONS, ()) if group else ()
-    if len(texts) != len(group):
-        return {}
-    return {(span.start, span.end, span.label_): str(text) for span, text in zip(group, texts, strict=True) if text}
 
 
 def _aligned(example: Example, span: Span) -> Span | None:

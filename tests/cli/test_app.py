@@ -13,9 +13,11 @@ from spacy.tokens import Doc, Span, SpanGroup
 from typer.testing import CliRunner
 
 from spacy_openner import __version__
+from spacy_openner.cli import render as rendering
 from spacy_openner.cli.app import app as cli
-from spacy_openner.cli.app import render as rendering
 from spacy_openner.errors import SettingError, TextError
+from spacy_openner.text_tables import display_width
+from spacy_openner.types import DEFAULT_SPANS_KEY
 
 TEXT = "Marie Curie won the Nobel Prize in Paris."
 LABELS = ["--labels", "person, award", "--label", "city, town"]
@@ -29,7 +31,7 @@ def annotated(text, found, flat=None, lang="en"):
 def annotate(doc: Doc, found, flat=None):
     spans = [Span(doc, start, end, label=label) for start, end, label, _ in found]
     scores = [score for *_, score in found]
-    doc.spans[rendering.SPANS_KEY] = SpanGroup(doc, name=rendering.SPANS_KEY, spans=spans, attrs={"scores": scores})
+    doc.spans[DEFAULT_SPANS_KEY] = SpanGroup(doc, name=DEFAULT_SPANS_KEY, spans=spans, attrs={"scores": scores})
     doc.ents = [spans[i] for i in (range(len(spans)) if flat is None else flat)]
     return doc
 
@@ -184,7 +186,7 @@ def test_table():
 def test_table_aligns_wide_and_combining_characters_and_shows_no_control_characters():
     doc = annotated("東京 e\u0301te\u0301 a\x1b[31m", [(0, 1, "市", 0.9), (1, 2, "saison", 0.8), (2, 3, "x\ny", 0.7)])
     lines = rendering.render_table(rendering.doc_record(doc)).splitlines()
-    starts = {rendering.display_width(line[: re.search(r"score|-----   -{10}|0\.\d", line).start()]) for line in lines}
+    starts = {display_width(line[: re.search(r"score|-----   -{10}|0\.\d", line).start()]) for line in lines}
     assert len(starts) == 1
     assert "\x1b" not in "".join(lines)
     assert len(lines) == 5
@@ -192,11 +194,6 @@ def test_table_aligns_wide_and_combining_characters_and_shows_no_control_charact
 
 def test_table_without_entities():
     assert rendering.render_table({"text": "", "ents": []}) == "(no entities)"
-
-
-@pytest.mark.parametrize(("text", "width"), [("abc", 3), ("東京", 4), ("e\u0301", 1), ("ｶﾞ", 2), ("", 0)])
-def test_display_width(text, width):
-    assert rendering.display_width(text) == width
 
 
 def test_label_colors_are_stable_and_differ():

@@ -6,8 +6,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from ...nn.last_layer import ShortLastLayer, at, supports
-from ...types import TextEncoder
+from ...nn.last_layer import ShortLastLayer, TextEncoder, at, supports
 from .span_head import MarkerHead, MarkerV0Head
 from .token_head import TokenHead
 

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 
 from ...errors import error
-from ...types import TextEncoder
+from ...nn.last_layer import TextEncoder
 from .checkpoint import Checkpoint
 from .network import Network
 
