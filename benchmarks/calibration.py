@@ -14,10 +14,10 @@ from typing import Any
 import spacy
 import torch
 from spacy.language import Language
-from spacy_openner.calibration.entities.entities import apply, calibrate
 
 from benchmarks.common import CROSSNER, DATA, labels_of, read_set, report
 from benchmarks.zero_shot import examples_of
+from spacy_openner.calibration.entities import apply, calibrate
 from spacy_openner.nn import hub as sources
 
 

@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from spacy_openner.models.generator.model.free_decoding import hear
-from spacy_openner.models.generator.model.model import Generator
-from spacy_openner.models.generator.model.prompt_windows import Question, Settings
 
 from benchmarks.common import DATA, drawn, interleaved, labels_of, machine, ratio, read_set, report
-from spacy_openner.models.generator.model import interface as tagging
-from spacy_openner.models.generator.model import model as generators
+from spacy_openner.models.generator import interface as tagging
+from spacy_openner.models.generator import model as generators
+from spacy_openner.models.generator.free_decoding import hear
+from spacy_openner.models.generator.model import Generator
+from spacy_openner.models.generator.prompt_windows import Question, Settings
 from spacy_openner.models.words import Words
 from spacy_openner.prompts.gner import GNERPrompt, GNERPrompt_v1
 

@@ -19,10 +19,10 @@ import spacy
 import torch
 from spacy.language import Language
 from spacy.training import Example
-from spacy_openner.calibration.entities.cascade import calibrate_gate
 
 from benchmarks.common import CROSSNER, DATA, labels_of, read_set, report
 from benchmarks.zero_shot import examples_of
+from spacy_openner.calibration.cascade import calibrate_gate
 from spacy_openner.lar.alignment import PseudoLabelAlignment_v1, align
 from spacy_openner.lar.decisions import decisions
 from tests.support.fake_chat_server import serve

@@ -19,12 +19,12 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from spacy.util import fix_random_seed
-from spacy_openner.models.generator.model.model import Generator
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
 from benchmarks.common import DATA, Mixed, drawn, gold_doc, labels_of, machine, read_set, train
-from spacy_openner.models.generator.model import model as generators
+from spacy_openner.models.generator import model as generators
+from spacy_openner.models.generator.model import Generator
 from spacy_openner.prompts.gner import INSTRUCTION
 from spacy_openner.training.corpus import OpenNERCorpus_v1
 

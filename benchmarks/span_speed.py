@@ -22,7 +22,7 @@ import spacy
 import torch
 
 from benchmarks.common import DATA, interleaved, labels_of, machine, ratio, read_set, report
-from spacy_openner.models.gliner import interface as matching
+from spacy_openner.models.gliner import interface as span_models
 from spacy_openner.models.gliner import prompt_model as prompt_matcher
 from spacy_openner.models.gliner import runtime
 from spacy_openner.models.gliner.tokenization import group, pad
@@ -56,7 +56,7 @@ def bare_encoder(path: Path, labels: list[str], texts: list[str], precision: str
     words = [doc_words(nlp.make_doc(text), "gliner") for text in texts]
     maker = prompt_matcher.pieces_of(pipe.model)
     batches = [pad(windows, 0) for windows in group(maker.plan(words, [labels] * len(words)), pipe.batch_tokens)]
-    encoder = matching.shim_of(pipe.model).runtime.network.encoder
+    encoder = span_models.shim_of(pipe.model).runtime.network.encoder
 
     def run() -> None:
         with torch.inference_mode():

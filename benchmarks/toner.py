@@ -18,11 +18,11 @@ import spacy
 import torch
 from spacy.training import Example
 from spacy.util import fix_random_seed
-from spacy_openner.calibration.entities.types import apply_types, calibrate_types
 
 from benchmarks.common import Mixed, machine, report, spread, train
 from benchmarks.shaped import tokenizer_of
 from benchmarks.targets import VOCABULARY, options, pipeline, read, scales, score
+from spacy_openner.calibration.types import apply_types, calibrate_types
 
 MATCHING = {"candidates": "hint"}
 CLASSIFICATION = {**MATCHING, "classification": 0.1}

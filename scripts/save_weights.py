@@ -13,11 +13,11 @@ from typing import Annotated
 import spacy
 import torch
 import typer
-from spacy_openner.models.generator.model.model import GeneratorShim, save_int8
-from spacy_openner.models.type_matcher.network.network import TypeMatcherShim
-from spacy_openner.models.type_matcher.network.text_encoders import StaticEncoder
 
+from spacy_openner.models.generator.model import GeneratorShim, save_int8
 from spacy_openner.models.gliner import checkpoint as gliner_checkpoint
+from spacy_openner.models.type_matcher.network import TypeMatcherShim
+from spacy_openner.models.type_matcher.text_encoders import StaticEncoder
 
 # What the encoder was called on the machine that trained it says nothing elsewhere.
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"

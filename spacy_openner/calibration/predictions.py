@@ -19,7 +19,7 @@ from ..components.entity_pipe import OpenNerPipe
 from ..components.open_ner_span import OpenNerSpan
 from ..data.naming import read_types
 from ..errors import OpenNerWarning, error
-from ..models.gliner import interface as matching
+from ..models.gliner import interface as span_models
 from ..scoring.entities import Entity, _has_annotation, _sides
 from ..scoring.gold import blank, gold_key, pipes_before, reference
 from ..training.corpus import LABELS_SUFFIX, SHARD_NUMBER
@@ -142,7 +142,7 @@ def predicting_component(nlp: Language, name: str) -> OpenNerPipe:
     if not isinstance(pipe, OpenNerPipe):
         fit = [other for other, component in found.items() if isinstance(component, OpenNerPipe)]
         raise error("O423", name=name, present=list(found), fit=fit)
-    if isinstance(pipe, OpenNerSpan) and matching.max_width(pipe.model) == 1:
+    if isinstance(pipe, OpenNerSpan) and span_models.max_width(pipe.model) == 1:
         raise error("O425", name=name)
     return pipe
 

@@ -19,7 +19,7 @@ from ..models.generator.attention_supervision import can_be_guided
 from ..models.generator.new_decoder import from_config, warm_started
 from ..models.generator.prompt_windows import Prompt, RecognisingPrompt
 from ..models.generator.training import LOSSES, Exercise, Tasks, exercises, gaze_loss, loss_of
-from ..models.gliner.interface import Lesson
+from ..models.queries import ScoredSpan, TrainingText
 from ..models.words import doc_words
 from ..prompts.gner import GNERPrompt_v1
 from ..settings import check_config_keys
@@ -256,9 +256,7 @@ class GnerGenerator(TrainablePipe, OpenNerPipe):
         """What an earlier component found; of overlapping spans the later ones win, which only costs time."""
         return doc.ents if self.draft_from == "ents" else doc.spans.get(self.draft_from, ())
 
-    def _candidates(
-        self, question: tagging.Question, labels: Labels, answers: Sequence[tagging.Answer]
-    ) -> list[Candidate]:
+    def _candidates(self, question: tagging.Question, labels: Labels, answers: Sequence[ScoredSpan]) -> list[Candidate]:
         """From words to tokens; what passes its threshold, and of overlapping spans the better ones."""
         words, found = question.words, []
         for first, last, label, score, why in answers:
@@ -315,11 +313,11 @@ class GnerGenerator(TrainablePipe, OpenNerPipe):
                 raise error("O017", name=self.name)
             self.model.shims[0].classify(len(self.labels))
 
-    def _lessons(self, examples: Sequence[Example]) -> list[Lesson]:
+    def _lessons(self, examples: Sequence[Example]) -> list[TrainingText]:
         found = super()._lessons(examples)
         return [lesson._replace(likely=self._likely(lesson.doc, lesson.names)) for lesson in found]
 
-    def _batches(self, lessons: Sequence[Lesson]) -> Iterator[Exercise]:
+    def _batches(self, lessons: Sequence[TrainingText]) -> Iterator[Exercise]:
         generator = self.model.shims[0].generator
         prompt = self.prompt.fitting(generator.instruction)
         if self.loss == "choices" and prompt.target != "bio":

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 
 from spacy.tokens import Doc
 
-from ..models.gliner.interface import Lesson
+from ..models.queries import TrainingText
 from ..training.sampling import Sampler
 from ..training.targets import Gold
 
 
-def make_lesson(gold: Gold, universe: Mapping[str, str], sample: Sampler, doc: Doc) -> Lesson:
+def make_lesson(gold: Gold, universe: Mapping[str, str], sample: Sampler, doc: Doc) -> TrainingText:
     """Draw the types that a text is asked for, and keep the annotation of these.
 
     gold (Gold): The annotation, in words.
@@ -18,7 +18,7 @@ def make_lesson(gold: Gold, universe: Mapping[str, str], sample: Sampler, doc: D
     sample (Sampler): Draws types; as often as its `finest` says, a span has only the first of its types
         that are drawn.
     doc (Doc): The text itself.
-    RETURNS (Lesson): Without types where the universe is empty; it teaches nothing then.
+    RETURNS (TrainingText): Without types where the universe is empty; it teaches nothing then.
     """
     texts = sample(gold.types, universe) if universe else {}
     place = {label: i for i, label in enumerate(texts)}
@@ -29,4 +29,4 @@ def make_lesson(gold: Gold, universe: Mapping[str, str], sample: Sampler, doc: D
             first_types.setdefault((first, last), label)
         spans = [(first, last, label) for (first, last), label in first_types.items()]
     explained = {(a, b, place[label]): why for (a, b, label), why in gold.explanations.items() if label in place}
-    return Lesson(gold.words, list(texts.values()), spans, gold.unknown, doc, list(texts), None, explained)
+    return TrainingText(gold.words, list(texts.values()), spans, gold.unknown, doc, list(texts), None, explained)

@@ -15,8 +15,8 @@ from thinc.api import Config, Model
 from .. import labels as doc_labels
 from ..decoding.span_selection import choose, merge_adjacent
 from ..errors import error
-from ..models.gliner import interface as matching
-from ..models.gliner.interface import Question
+from ..models.gliner import interface as span_models
+from ..models.queries import ScoredSpan, SpanQuery, TrainingBatch, TrainingText
 from ..models.words import WordMode, doc_words
 from ..settings import check_config_keys
 from ..training.losses import Loss, SpanLoss_v1, gradient_of
@@ -139,7 +139,7 @@ class OpenNerSpan(TrainablePipe, OpenNerPipe):
         questions = [self._question(doc, labels) for doc, labels in zip(docs, asked, strict=True)]
         if not any(len(question.words) and question.types for question in questions):
             return [[] for _ in docs]
-        answers = matching.find(self.model, questions, self.batch_tokens)
+        answers = span_models.find(self.model, questions, self.batch_tokens)
         return [self._candidates(*each) for each in zip(questions, asked, answers, strict=True)]
 
     def span_scores(self, doc: Doc, spans: Sequence[Span], labels: Any = None) -> np.ndarray:
@@ -156,24 +156,22 @@ class OpenNerSpan(TrainablePipe, OpenNerPipe):
                 raise error("O202", text=span.text)
         asked = doc_labels.read(doc, self._labels) if labels is None else doc_labels.parse(labels)
         question = self._question(doc, asked)
-        return matching.score(self.model, question, [question.words.of_span(span) for span in spans])
+        return span_models.score(self.model, question, [question.words.of_span(span) for span in spans])
 
-    def _question(self, doc: Doc, labels: doc_labels.Labels) -> Question:
+    def _question(self, doc: Doc, labels: doc_labels.Labels) -> SpanQuery:
         thresholds = [self._label_thresholds.get(label, self._threshold) for label in labels.names]
         texts = labels.prompt_texts(self.use_descriptions)
         words = doc_words(doc, self.model.attrs["words"])
-        return Question(words, texts, np.array(thresholds, dtype=np.float32), doc)
+        return SpanQuery(words, texts, np.array(thresholds, dtype=np.float32), doc)
 
-    def _candidates(
-        self, question: Question, labels: doc_labels.Labels, answers: list[matching.Answer]
-    ) -> list[Candidate]:
+    def _candidates(self, question: SpanQuery, labels: doc_labels.Labels, answers: list[ScoredSpan]) -> list[Candidate]:
         """From words to tokens. Two spans of words may become one of tokens: it has the better score."""
         best: dict[tuple[int, int, str], float] = {}
         for first, last, label, score, _ in answers:
             key = (int(question.words.starts[first]), int(question.words.ends[last - 1]), labels.names[label])
             best[key] = max(score, best.get(key, 0.0))
         candidates = [Candidate(*key, score) for key, score in best.items()]
-        if matching.max_width(self.model) == 1:
+        if span_models.max_width(self.model) == 1:
             candidates = merge_adjacent(candidates)
         return choose(candidates, self._overlap)
 
@@ -195,44 +193,44 @@ class OpenNerSpan(TrainablePipe, OpenNerPipe):
             empty list leaves them open, to be named by each doc or later.
         encoder (str | Path | None): Directory or hub name of a Hugging Face encoder that gets a new head; None to
             start from the checkpoint that the model names. For SpanMatcher only, as is `head`.
-        head (dict[str, Any] | None): Settings of the new head; see `models.fresh.from_encoder`.
+        head (dict[str, Any] | None): Settings of the new head; see `models.gliner.new_head.from_encoder`.
         """
         if labels is not None:
             self.labels = labels
         elif not self.labels:
             self.labels = types_of(get_examples(), self.spans_key)
-        matching.start(self.model, lambda: [eg.predicted for eg in islice(get_examples(), 10)], encoder, head)
+        span_models.initialize(self.model, lambda: [eg.predicted for eg in islice(get_examples(), 10)], encoder, head)
 
-    def _batches(self, lessons: Sequence[matching.Lesson]) -> Iterator[matching.LessonBatch]:
-        return matching.lesson_batches(self.model, lessons, self.batch_tokens)
+    def _batches(self, lessons: Sequence[TrainingText]) -> Iterator[TrainingBatch]:
+        return span_models.training_batches(self.model, lessons, self.batch_tokens)
 
     def _word_mode(self) -> WordMode:
         mode: WordMode = self.model.attrs["words"]
         return mode
 
     def _widest(self) -> int:
-        return matching.max_width(self.model)
+        return span_models.max_width(self.model)
 
-    def get_loss(self, batch: matching.LessonBatch, scores: Any) -> tuple[float, Any]:
+    def get_loss(self, batch: TrainingBatch, scores: Any) -> tuple[float, Any]:
         """Compare scores with the gold annotation.
 
-        batch (LessonBatch): What was scored.
+        batch (TrainingBatch): What was scored.
         scores (torch.Tensor): The model's logits.
         RETURNS (tuple): The loss, averaged over the windows of the update, and its gradient by the scores.
         """
-        targets, known = matching.targets(self.model, scores, batch.marks)
+        targets, known = span_models.targets(self.model, scores, batch.gold)
         return gradient_of(self.loss, scores, targets, known, batch.share)
 
     # Serialisation
 
     def _save(self, path: Path) -> None:
-        matching.matcher_of(self.model).save(self.model, path)
+        span_models.matcher_of(self.model).save(self.model, path)
 
     def _load(self, path: Path) -> None:
-        matching.matcher_of(self.model).load(self.model, path)
+        span_models.matcher_of(self.model).load(self.model, path)
 
     def _pack(self) -> bytes:
-        return matching.matcher_of(self.model).to_bytes(self.model)
+        return span_models.matcher_of(self.model).to_bytes(self.model)
 
     def _unpack(self, data: bytes) -> None:
-        matching.matcher_of(self.model).from_bytes(self.model, data)
+        span_models.matcher_of(self.model).from_bytes(self.model, data)

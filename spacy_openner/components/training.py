@@ -11,7 +11,7 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 
 from .. import labels as doc_labels
 from ..errors import warn
-from ..models.gliner.interface import Lesson
+from ..models.queries import TrainingText
 from ..models.words import WordMode
 from ..training.optimizer import LayerwiseAdam_v1
 from ..training.sampling import Sampler, TypeSampler_v1
@@ -115,7 +115,7 @@ class TrainablePipe(AskingPipe):
 
     def _lessons(self, examples: Sequence[Example]) -> Sequence[Any]:
         """What examples teach: a lesson for each."""
-        lessons: list[Lesson] = []
+        lessons: list[TrainingText] = []
         for example in examples:
             gold = align(example, self.spans_key, self._word_mode())
             asked = doc_labels.read(example.reference, self._labels)

@@ -270,7 +270,7 @@ class TypeFilter(TrainablePipe):
         elif not self.labels:
             self.labels = types_of(get_examples(), self.spans_key)
         sample = [eg.predicted for eg in islice(get_examples(), 10)]
-        type_matching.start(self.model, lambda: sample, encoder, static_width)
+        type_matching.initialize(self.model, lambda: sample, encoder, static_width)
 
     def _lessons(self, examples: Sequence[Example]) -> list[TypeLesson]:
         return [self._lesson(example) for example in examples]
@@ -286,7 +286,7 @@ class TypeFilter(TrainablePipe):
         return TypeLesson(question, [known[label] for label in drawn])
 
     def _batches(self, lessons: Sequence[TypeLesson]) -> Iterator[TypeBatch]:
-        return type_matching.lesson_batches(self.model, lessons, self.batch_tokens)
+        return type_matching.training_batches(self.model, lessons, self.batch_tokens)
 
     def get_loss(self, batch: TypeBatch, scores: Any) -> tuple[float, Any]:
         """Compare scores with the gold annotation.

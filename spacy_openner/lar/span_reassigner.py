@@ -9,8 +9,9 @@ from spacy.tokens import Doc
 from thinc.api import Model
 
 from ..errors import TextError, error
-from ..models.gliner import interface as matching
-from ..models.gliner.interface import MATCHER, Question
+from ..models.gliner import interface as span_models
+from ..models.gliner.interface import MATCHER
+from ..models.queries import SpanQuery
 from ..models.words import doc_words
 from ..prompts.lar import NONE
 
@@ -172,18 +173,18 @@ class SpanTypeReassigner(Sharing):
         asked = list(dict.fromkeys(option for case in cases for option in case.options))
         texts = [types.targets.get(label, label) if self.use_descriptions else label for label in asked]
         words = doc_words(cases[0].doc, self.own.attrs["words"])
-        question = Question(words, texts, np.zeros(len(asked), dtype=np.float32), cases[0].doc)
+        question = SpanQuery(words, texts, np.zeros(len(asked), dtype=np.float32), cases[0].doc)
         spans = [words.of_span(case.doc[case.start : case.end]) for case in cases]
         try:
-            rows = list(matching.score(self.own, question, spans))
+            rows = list(span_models.score(self.own, question, spans))
         except TextError:
             rows = [self._alone(question, span) for span in spans]
         return [self._chosen(case, row, asked, types.none) for case, row in zip(cases, rows, strict=True)]
 
-    def _alone(self, question: Question, span: tuple[int, int]) -> np.ndarray | None:
+    def _alone(self, question: SpanQuery, span: tuple[int, int]) -> np.ndarray | None:
         """Scores of one span; None for one that is longer than any window."""
         try:
-            scores: np.ndarray = matching.score(self.own, question, [span])[0]
+            scores: np.ndarray = span_models.score(self.own, question, [span])[0]
         except TextError:
             return None
         return scores
@@ -200,17 +201,17 @@ class SpanTypeReassigner(Sharing):
     def start(self) -> None:
         """Load the weights, unless their component does."""
         if not self.shares:
-            matching.start(self.own, list)
+            span_models.initialize(self.own, list)
 
     def save(self, path: Path) -> None:
         """Write the weights, unless their component does."""
         if not self.shares:
-            matching.matcher_of(self.own).save(self.own, path)
+            span_models.matcher_of(self.own).save(self.own, path)
 
     def load(self, path: Path) -> None:
         """Read the weights, unless their component does."""
         if not self.shares and path.is_dir():
-            matching.matcher_of(self.own).load(self.own, path)
+            span_models.matcher_of(self.own).load(self.own, path)
 
 
 def by_doc(cases: Sequence[Case]) -> list[list[Case]]:

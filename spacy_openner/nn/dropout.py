@@ -29,7 +29,7 @@ class ByteDropout(nn.Dropout):
 RATES = ("dropout", "dropout_prob", "attention_dropout")
 
 
-def quicken(network: nn.Module) -> None:
+def use_fast_dropout(network: nn.Module) -> None:
     """Let all dropout layers of a network draw bytes, and leave attention weights alone.
 
     PyTorch's fused attention knows no dropout on a CPU; with it, attention runs in single steps, at twice the cost

@@ -7,8 +7,8 @@ import pytest
 import spacy
 from spacy.tokens import Doc, Span
 from spacy.training import Example
-from spacy_openner.calibration.entities.entities import Scores, TypeResult, apply, calibrate, reliability
 
+from spacy_openner.calibration.entities import Scores, TypeResult, apply, calibrate, reliability
 from spacy_openner.errors import OpenNerWarning
 from tests.support.known_components import ASKED, GOLD, TABLE, gold_by_thresholds, gold_doc, table_nlp
 

@@ -8,9 +8,9 @@ import pytest
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
-from spacy_openner.calibration.entities.entities import Scores, calibrate, reliability
-from spacy_openner.calibration.entities.predictions import read_gold
 
+from spacy_openner.calibration.entities import Scores, calibrate, reliability
+from spacy_openner.calibration.predictions import read_gold
 from spacy_openner.errors import DataError, OpenNerWarning, SettingError
 from tests.support import tiny_models as tiny
 from tests.support.known_components import GOLD, TABLE, WORDS, Table, gold_by_thresholds, gold_doc, table_nlp

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from spacy_openner.calibration.entities.threshold_search import (
+
+from spacy_openner.calibration.threshold_search import (
     Curve,
     Decoder,
     Judged,
@@ -13,7 +14,6 @@ from spacy_openner.calibration.entities.threshold_search import (
     lowest_reaching,
     split,
 )
-
 from spacy_openner.decoding.span_selection import choose
 from spacy_openner.types import Candidate
 

@@ -7,7 +7,9 @@ import pytest
 import spacy
 from spacy.tokens import DocBin
 from spacy.util import load_config_from_str
-from spacy_openner.calibration.entities.entities import (
+from typer.testing import CliRunner
+
+from spacy_openner.calibration.entities import (
     Calibration,
     Reliability,
     Scores,
@@ -15,11 +17,9 @@ from spacy_openner.calibration.entities.entities import (
     calibrate,
     reliability,
 )
-from spacy_openner.calibration.entities.predictions import read_gold
-from typer.testing import CliRunner
-
+from spacy_openner.calibration.predictions import read_gold
+from spacy_openner.cli import calibrate as cli_calibration
 from spacy_openner.cli.app import app as cli
-from spacy_openner.cli.app import calibrate as cli_calibration
 from tests.support import tiny_models as tiny
 from tests.support.known_components import ASKED, GOLD, TABLE, gold_by_thresholds, gold_doc, table_nlp
 

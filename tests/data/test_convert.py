@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Corpus
-from spacy_openner.cli.app.app import app
-from spacy_openner.cli.app.convert import Format
 from typer.testing import CliRunner
 
+from spacy_openner.cli.app import app
+from spacy_openner.cli.convert import Format
 from spacy_openner.data import files
 from spacy_openner.data.convert import convert
 from spacy_openner.data.formats import (

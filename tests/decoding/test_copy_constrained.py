@@ -6,13 +6,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from spacy_openner.models.generator.model.decoder_cache import alike
-from spacy_openner.models.generator.model.free_decoding import say
 
 from spacy_openner.decoding.copy_constrained import decode, rate
 from spacy_openner.decoding.tag_trie import Tagset, TagTrie, Word, allowed_next, bits, single
 from spacy_openner.errors import SettingError
-from spacy_openner.models.generator.model import model as generators
+from spacy_openner.models.generator import model as generators
+from spacy_openner.models.generator.decoder_cache import alike
+from spacy_openner.models.generator.free_decoding import say
 from spacy_openner.prompts.gner import GNERPrompt_v1
 from tests.support import tiny_models as tiny
 

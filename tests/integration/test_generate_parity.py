@@ -7,13 +7,13 @@ import spacy
 import torch
 from spacy.tokens import Doc, Span
 from spacy.training import Example
-from spacy_openner.models.generator.model.free_decoding import say
 from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
 
 from benchmarks.common import labels_of, read_set
 from spacy_openner.decoding.copy_constrained import decode
 from spacy_openner.decoding.tag_trie import Tagset
-from spacy_openner.models.generator.model import model as generators
+from spacy_openner.models.generator import model as generators
+from spacy_openner.models.generator.free_decoding import say
 from spacy_openner.prompts.gner import GNERPrompt_v1
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
 from tests.decoding.test_copy_constrained import pieces_of

@@ -7,9 +7,9 @@ import time
 import pytest
 import spacy
 from spacy.tokens import DocBin
-from spacy_openner.calibration.entities.cascade import ALWAYS, NEVER, Judged, apply_gate, calibrate_gate, choose_below
 from typer.testing import CliRunner
 
+from spacy_openner.calibration.cascade import ALWAYS, NEVER, Judged, apply_gate, calibrate_gate, choose_below
 from spacy_openner.cli.app import app as cli
 from spacy_openner.errors import OpenNerWarning, SettingError
 from spacy_openner.lar.decisions import decisions

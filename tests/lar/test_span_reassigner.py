@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import spacy
-from spacy_openner.models.generator.model.likelihood import log_likelihoods
 
 from spacy_openner.errors import SettingError
 from spacy_openner.lar.generator_reassigner import GENERATOR, GeneratorReassigner_v1
 from spacy_openner.lar.span_reassigner import SPAN, TOO_LONG, Case, SpanTypeReassigner_v1, Types
 from spacy_openner.models.architectures import Generator_v1, SpanMatcher_v1
-from spacy_openner.models.generator.model import model as generators
+from spacy_openner.models.generator import model as generators
+from spacy_openner.models.generator.likelihood import log_likelihoods
 from spacy_openner.prompts.lar import NONE, LARPrompt, LARPrompt_v1
 from tests.support import tiny_models as tiny
 from tests.support.reassignment_case import span_matcher

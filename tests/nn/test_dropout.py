@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from spacy_openner.nn.dropout import ByteDropout, quicken, set_dropout
+from spacy_openner.nn.dropout import ByteDropout, set_dropout, use_fast_dropout
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.25, 0.5, 0.9])
@@ -51,7 +51,7 @@ def test_half_precision_is_kept():
 def test_quicken_keeps_names_and_weights():
     network = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.3), nn.Sequential(nn.Dropout(0.2)))
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    quicken(network)
+    use_fast_dropout(network)
     assert [type(m) for m in network.modules() if isinstance(m, nn.Dropout)] == [ByteDropout, ByteDropout]
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
     set_dropout(network, 0.7)

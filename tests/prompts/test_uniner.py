@@ -2,10 +2,10 @@
 
 import pytest
 import spacy
-from spacy_openner.models.generator.model.model import load
-from spacy_openner.models.generator.model.prompt_windows import Question, Settings, jobs_of
 
 from spacy_openner.errors import SettingError
+from spacy_openner.models.generator.model import load
+from spacy_openner.models.generator.prompt_windows import Question, Settings, jobs_of
 from spacy_openner.models.words import doc_words
 from spacy_openner.prompts.uniner import CONVERSATION, UniNERPrompt_v1
 from spacy_openner.training.optimizer import LayerwiseAdam_v1

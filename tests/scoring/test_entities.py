@@ -7,7 +7,8 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.util import registry
 from spacy.vocab import Vocab
-from spacy_openner.scoring.entities.entities import ERROR_KINDS, make_entity_scorer, score_entities, taxonomy
+
+from spacy_openner.scoring.entities import ERROR_KINDS, make_entity_scorer, score_entities, taxonomy
 
 VOCAB = Vocab()
 WORDS = ["Marie", "Curie", "won", "the", "Nobel", "Prize", "in", "Paris"]

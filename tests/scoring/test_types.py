@@ -7,14 +7,14 @@ import pytest
 import spacy
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
-from spacy_openner.calibration.entities.types import apply_types, calibrate_types
-from spacy_openner.scoring.entities.types import make_type_scorer, score_types
 from typer.testing import CliRunner
 
 from spacy_openner import labels
+from spacy_openner.calibration.types import apply_types, calibrate_types
 from spacy_openner.cli.app import app as cli
 from spacy_openner.components.type_filter import TypeFilter, TypeScores
 from spacy_openner.errors import OpenNerWarning, SettingError
+from spacy_openner.scoring.types import make_type_scorer, score_types
 from tests.support import tiny_models as tiny
 
 TYPES = ["person", "city", "company"]

@@ -4,8 +4,8 @@ import numpy as np
 import spacy
 from spacy.language import Language
 from spacy.tokens import Doc, Span
-from spacy_openner.calibration.entities.predictions import changed
 
+from spacy_openner.calibration.predictions import changed
 from spacy_openner.components.entity_pipe import OpenNerPipe
 from spacy_openner.decoding.span_selection import choose
 from spacy_openner.types import Candidate

@@ -29,7 +29,7 @@ from transformers import (
 
 from spacy_openner.models.gliner import checkpoint as gliner_checkpoint
 from spacy_openner.models.gliner.new_head import from_encoder
-from spacy_openner.models.type_matcher.network import text_encoders
+from spacy_openner.models.type_matcher import text_encoders
 
 SENTENCES = [
     "Marie Curie won the Nobel Prize for discovering polonium in Paris.",

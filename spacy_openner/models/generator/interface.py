@@ -9,7 +9,7 @@ import torch
 from ...decoding.copy_constrained import decode, rate
 from ...decoding.tag_trie import O_TAG, Tagset, Word
 from ...decoding.word_matching import Slips
-from ..gliner.interface import Answer
+from ..queries import ScoredSpan
 from .free_decoding import Heard, hear, log_probs, say, walk
 from .model import Generator
 from .prompt_windows import Job, Prompt, Question, Settings, in_batches, jobs_of, shown
@@ -41,7 +41,7 @@ def tag(
     questions: Sequence[Question],
     settings: Settings,
     tally: Tally | None = None,
-) -> list[list[Answer]]:
+) -> list[list[ScoredSpan]]:
     """Find entities.
 
     generator (Generator): The model.
@@ -49,12 +49,12 @@ def tag(
     questions (Sequence[Question]): Each text with its types; any length, any number.
     settings (Settings): How to decode.
     tally (Tally | None): Where to count.
-    RETURNS (list[list[Answer]]): Of each text its spans. The score is the probability of the choices that made it,
+    RETURNS (list[list[ScoredSpan]]): Of each text its spans. The score is the probability of the choices that made it,
         among what was allowed.
     RAISES (SettingError): When a type alone does not fit into a prompt.
     """
     tally = tally if tally is not None else Tally()
-    found: list[list[Answer]] = [[] for _ in questions]
+    found: list[list[ScoredSpan]] = [[] for _ in questions]
     jobs = [job for i, question in enumerate(questions) for job in jobs_of(generator, prompt, question, i, settings)]
     with torch.inference_mode():
         for batch in in_batches(jobs, settings.batch_tokens):
@@ -70,7 +70,7 @@ def _answer(
     batch: Sequence[Job],
     settings: Settings,
     tally: Tally,
-) -> list[list[Answer]]:
+) -> list[list[ScoredSpan]]:
     """Tag the windows of a batch."""
     texts = [shown(generator, questions[job.text].words.texts[job.first : job.last]) for job in batch]
     labels = [list(questions[job.text].types[job.types.start : job.types.stop]) for job in batch]
@@ -116,7 +116,7 @@ def _decode(
     n_labels: Sequence[int],
     settings: Settings,
     tally: Tally,
-) -> list[list[Answer]]:
+) -> list[list[ScoredSpan]]:
     """Tag windows by constrained decoding, many pieces a pass."""
     drafts = [_draft(questions[job.text], job) for job in batch]
     answers = decode(generator.start(ids, mask), words, n_labels, generator.first(ids), drafts, settings.window)
@@ -143,7 +143,7 @@ def _spans(
     log_probs: Sequence[float],
     n_labels: int,
     explanations: Sequence[str] = (),
-) -> list[Answer]:
+) -> list[ScoredSpan]:
     """Entities of a window, those aside that another one decides about.
 
     explanations (Sequence[str]): Of the window's entities, in order; none where the model gives none.
@@ -151,7 +151,7 @@ def _spans(
     spans = Tagset(n_labels).spans(tags)
     texts = explanations or [""] * len(spans)
     return [
-        Answer(
+        ScoredSpan(
             job.first + first,
             job.first + last,
             job.types[label],

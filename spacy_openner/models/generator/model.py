@@ -20,7 +20,7 @@ from ...nn import hub as sources
 from ...nn import int8 as int8_rows
 from ...nn import lora
 from ...nn.backbones import T5_FAMILY, load_tokenizer
-from ...nn.dropout import quicken, set_dropout
+from ...nn.dropout import set_dropout, use_fast_dropout
 from ...nn.mixed_precision import mixed_precision
 from ..gliner.runtime import Precision, resolve
 from ..gliner.shim import apply_gradients, pack, unpack
@@ -158,7 +158,7 @@ def of(network: Any, tokenizer: Any) -> Generator:
     # Set once: changing them at call time is what makes fast tokenizers unsafe between threads.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
-    quicken(network)
+    use_fast_dropout(network)
     chunks = Chunks(tokenizer, leads=not network.config.is_encoder_decoder)
     return Generator(network.eval(), tokenizer, chunks)
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...decoding.tag_trie import O_TAG, Pieces, Tagset, Word
-from ..gliner.interface import Lesson
+from ..queries import TrainingText
 from .attention_supervision import Gaze, copies_of, gazes_of, watched
 from .model import Generator
 from .prompt_windows import Job, Prompt, Question, RecognisingPrompt, Settings, in_batches, jobs_of, shown
@@ -119,12 +119,12 @@ class Row(NamedTuple):
 
 
 def exercises(
-    generator: Generator, prompt: Prompt, lessons: Sequence[Lesson], tasks: Tasks, batch_tokens: int
+    generator: Generator, prompt: Prompt, lessons: Sequence[TrainingText], tasks: Tasks, batch_tokens: int
 ) -> Iterator[Exercise]:
     """Lay lessons out in windows and batches.
 
-    lessons (Sequence[Lesson]): Of overlapping spans the first and longest are taught, of several types of a span one at
-        random: a tag has room for one.
+    lessons (Sequence[TrainingText]): Of overlapping spans the first and longest are taught, of several types of a
+        span one at random: a tag has room for one.
     YIELDS (Exercise): To be answered one by one (`scores`, backward), so that memory is bounded.
     """
     questions = [Question(lesson.words, lesson.types, likely=lesson.likely) for lesson in lessons]
@@ -176,7 +176,7 @@ def _gazes(ids: Tensor, mask: Tensor, rows: Sequence[Row]) -> list[Gaze]:
     return found
 
 
-def _row(generator: Generator, prompt: Prompt, question: Question, lesson: Lesson, job: Job, tasks: Tasks) -> Row:
+def _row(generator: Generator, prompt: Prompt, question: Question, lesson: TrainingText, job: Job, tasks: Tasks) -> Row:
     """What a window of a text is asked, and what is right to answer."""
     words = shown(generator, lesson.words.texts[job.first : job.last])
     types = list(lesson.types[job.types.start : job.types.stop])
@@ -200,7 +200,7 @@ def _row(generator: Generator, prompt: Prompt, question: Question, lesson: Lesso
     return Row(asked, *_spelt(generator, answer, unknown), marks, spelt)
 
 
-def _explanations(lesson: Lesson, job: Job, tags: Sequence[int]) -> list[str]:
+def _explanations(lesson: TrainingText, job: Job, tags: Sequence[int]) -> list[str]:
     """Why the entities of a window are what they are, in order."""
     spans = Tagset(len(job.types)).spans(tags)
     return [lesson.explanations.get((job.first + a, job.first + b, job.types[label]), "") for a, b, label in spans]
@@ -214,7 +214,7 @@ def _spelt(generator: Generator, answer: str, unknown: set[int]) -> tuple[list[i
     return pieces, [Choice(place, (), piece) for place, piece in places]
 
 
-def _marks(lesson: Lesson, job: Job, tags: Sequence[int], unknown: set[int], classes: Sequence[str]) -> list[int]:
+def _marks(lesson: TrainingText, job: Job, tags: Sequence[int], unknown: set[int], classes: Sequence[str]) -> list[int]:
     """Which types of a classifier a window holds; see `Exercise`."""
     tagset = Tagset(len(job.types))
     here = {tagset.label(tag) for tag in tags}
@@ -241,7 +241,7 @@ def _choices(
     return pieces, choices, places
 
 
-def _tags(lesson: Lesson, job: Job) -> tuple[list[int], set[int]]:
+def _tags(lesson: TrainingText, job: Job) -> tuple[list[int], set[int]]:
     """The tags of a window's words, and the words about which nothing is taught."""
     tags = [O_TAG] * (job.last - job.first)
     unknown = {i - job.first for first, last in lesson.unknown for i in range(first, last)}

@@ -14,7 +14,7 @@ from thinc.util import get_torch_default_device
 from torch import nn
 
 from ...errors import error
-from ...nn.dropout import quicken, set_dropout
+from ...nn.dropout import set_dropout, use_fast_dropout
 from . import label_encoder
 from .label_encoder import LabelEncoder
 from .shim import apply_gradients, pack, unpack
@@ -49,7 +49,7 @@ class BiEncoderNetwork(nn.Module):
         self.projection = nn.Linear(text_width, width)
         self.label_projection = nn.Linear(label_width, width)
         self.head = MarkerV0Head(width, max_width, dropout=0.0)
-        quicken(self.head)
+        use_fast_dropout(self.head)
 
     def forward(self, words: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
         """Score all spans; see `SpanHead.forward`.

@@ -17,10 +17,10 @@ from thinc.api import Model
 from thinc.util import torch2xp, xp2torch
 
 from ...errors import error, warn
+from ..queries import ScoredSpan, SpanQuery, TrainingBatch, TrainingText
 from .bi_encoder import BiEncoderShim, WordRequest
-from .interface import Answer, Lesson, LessonBatch, Question
 from .span_head import MarkerV0Head
-from .windows import Best, marks_of
+from .windows import BestSpans, gold_targets
 
 TOK2VEC = "tok2vec"
 WINDOW_WORDS = 384
@@ -30,7 +30,7 @@ BUFFER = 16
 
 
 class WordWindow(NamedTuple):
-    """See `windows.Window`."""
+    """See `windows.InputWindow`."""
 
     text: int
     first: int
@@ -39,9 +39,9 @@ class WordWindow(NamedTuple):
 
 
 class BiEncoderMatcher:
-    """See `matching.Matcher`; it holds nothing of its own."""
+    """See `interface.Matcher`; it holds nothing of its own."""
 
-    def start(
+    def initialize(
         self, model: Model, sample: Callable[[], list[Doc]], encoder: str | Path | None, head: Mapping[str, Any]
     ) -> None:
         """Make a new head on the layer of token vectors, which is initialised first if it has no weights.
@@ -60,52 +60,54 @@ class BiEncoderMatcher:
         """The head on the vectors."""
         return _shim(model).network.head
 
-    def find(self, model: Model, questions: Sequence[Question], batch_tokens: int) -> list[list[Answer]]:
-        """Score all spans; see `matching.find`."""
-        best, head = Best(len(questions)), self.head(model)
-        for part in _parts(questions, BUFFER * batch_tokens):
-            vectors = Vectors(model, model.get_ref(TOK2VEC).predict([questions[i].doc for i in part]))
+    def find(self, model: Model, queries: Sequence[SpanQuery], batch_tokens: int) -> list[list[ScoredSpan]]:
+        """Score all spans; see `interface.find`."""
+        best, head = BestSpans(len(queries)), self.head(model)
+        for part in _parts(queries, BUFFER * batch_tokens):
+            vectors = Vectors(model, model.get_ref(TOK2VEC).predict([queries[i].doc for i in part]))
             vectors.check()
-            places = {text: vectors.places(i, questions[text]) for i, text in enumerate(part)}
-            for windows in _batches(_plan(questions, part, head.max_width), batch_tokens):
-                logits = model.predict(_request(vectors.flat, places, windows, questions))
-                best.add(head, logits, windows, questions)
+            places = {text: vectors.places(i, queries[text]) for i, text in enumerate(part)}
+            for windows in _batches(_plan(queries, part, head.max_width), batch_tokens):
+                logits = model.predict(_request(vectors.flat, places, windows, queries))
+                best.add(head, logits, windows, queries)
         return best.answers()
 
-    def score(self, model: Model, question: Question, spans: Sequence[tuple[int, int]]) -> np.ndarray:
-        """Score given spans, of any width; see `matching.score`."""
-        scores = np.zeros((len(spans), len(question.types)), dtype=np.float32)
+    def score(self, model: Model, query: SpanQuery, spans: Sequence[tuple[int, int]]) -> np.ndarray:
+        """Score given spans, of any width; see `interface.score`."""
+        scores = np.zeros((len(spans), len(query.types)), dtype=np.float32)
         shown = [i for i, (first, last) in enumerate(spans) if first < last]
-        if not shown or not question.types:
+        if not shown or not query.types:
             return scores
         self.head(model)  # Without weights, this says so better than the layer below would.
-        vectors = Vectors(model, model.get_ref(TOK2VEC).predict([question.doc]))
+        vectors = Vectors(model, model.get_ref(TOK2VEC).predict([query.doc]))
         vectors.check()
-        places = vectors.places(0, question)
+        places = vectors.places(0, query)
         for start in range(0, len(shown), WINDOW_WORDS):
             rows = shown[start : start + WINDOW_WORDS]
             starts = vectors.flat[places[[spans[i][0] for i in rows]]]
             ends = vectors.flat[places[[spans[i][1] - 1 for i in rows]]]
-            scores[rows] = _shim(model).score_spans(starts, ends, question.types).numpy()
+            scores[rows] = _shim(model).score_spans(starts, ends, query.types).numpy()
         return scores
 
-    def lesson_batches(self, model: Model, lessons: Sequence[Lesson], batch_tokens: int) -> Iterator[LessonBatch]:
-        """Lay lessons out; see `matching.lesson_batches`.
+    def training_batches(
+        self, model: Model, texts: Sequence[TrainingText], batch_tokens: int
+    ) -> Iterator[TrainingBatch]:
+        """Lay texts out; see `interface.training_batches`.
 
         The layer of vectors sees all docs of the update at once, as listeners demand, and gets its gradient once, at
         the end: also where nothing is taught, since others may wait for it.
         """
-        if not any(len(lesson.doc) for lesson in lessons):
+        if not any(len(text.doc) for text in texts):
             return
         max_width = self.head(model).max_width
-        tokvecs, backprop = model.get_ref(TOK2VEC).begin_update([lesson.doc for lesson in lessons])
+        tokvecs, backprop = model.get_ref(TOK2VEC).begin_update([text.doc for text in texts])
         vectors = Vectors(model, tokvecs)
         vectors.flat.requires_grad_()
-        places = {text: vectors.places(text, lesson) for text, lesson in enumerate(lessons)}
-        planned = list(_plan(lessons, range(len(lessons)), max_width))
+        places = {i: vectors.places(i, text) for i, text in enumerate(texts)}
+        planned = list(_plan(texts, range(len(texts)), max_width))
         for windows in _batches(planned, batch_tokens):
-            request = _request(vectors.flat, places, windows, lessons)
-            yield LessonBatch(request, marks_of(windows, lessons), 1 / len(planned))
+            request = _request(vectors.flat, places, windows, texts)
+            yield TrainingBatch(request, gold_targets(windows, texts), 1 / len(planned))
         backprop(vectors.gradients())
 
     def save(self, model: Model, path: Path) -> None:
@@ -147,7 +149,7 @@ class Vectors:
         # A copy: gradients are gathered in it.
         self.flat = xp2torch(model.ops.xp.concatenate(full)).float()
 
-    def places(self, i: int, text: Question | Lesson) -> np.ndarray:
+    def places(self, i: int, text: SpanQuery | TrainingText) -> np.ndarray:
         """Where the words of a doc are. *Shape:* (words,)."""
         return np.asarray(self.starts[i] + text.words.starts)
 
@@ -198,23 +200,25 @@ def _guarded(call: Callable[[], Any]) -> Any:
         raise error("O112", reason=str(problem)) from problem
 
 
-def _parts(questions: Sequence[Question], budget: int) -> Iterator[list[int]]:
+def _parts(queries: Sequence[SpanQuery], budget: int) -> Iterator[list[int]]:
     """Group texts that have something to score, so that no group has more tokens than the budget; one text may."""
     part: list[int] = []
     held = 0
-    for i, question in enumerate(questions):
-        if not len(question.words) or not question.types:
+    for i, query in enumerate(queries):
+        if not len(query.words) or not query.types:
             continue
-        if part and held + len(question.doc) > budget:
+        if part and held + len(query.doc) > budget:
             yield part
             part, held = [], 0
         part.append(i)
-        held += len(question.doc)
+        held += len(query.doc)
     if part:
         yield part
 
 
-def _plan(texts: Sequence[Question] | Sequence[Lesson], part: Sequence[int], max_width: int) -> Iterator[WordWindow]:
+def _plan(
+    texts: Sequence[SpanQuery] | Sequence[TrainingText], part: Sequence[int], max_width: int
+) -> Iterator[WordWindow]:
     """Lay windows over texts, so that each span that is looked for is whole in one of them."""
     step = WINDOW_WORDS - max_width + 1
     for text in part:
@@ -243,7 +247,7 @@ def _request(
     flat: torch.Tensor,
     places: Mapping[int, np.ndarray],
     windows: Sequence[WordWindow],
-    texts: Sequence[Question] | Sequence[Lesson],
+    texts: Sequence[SpanQuery] | Sequence[TrainingText],
 ) -> WordRequest:
     """The model's input for some windows; padding repeats the first vector of all, which nobody reads."""
     index = np.zeros((len(windows), max(w.last - w.first for w in windows)), dtype=np.int64)

@@ -12,17 +12,17 @@ from thinc.api import Model
 
 from ...errors import error
 from ...nn.backbones import piece_limit
+from ..queries import ScoredSpan, SpanQuery, TrainingBatch, TrainingText
 from ..words import Words
-from .interface import Answer, Lesson, LessonBatch, Question
 from .network import Head
 from .new_head import from_encoder
 from .shim import CheckpointShim, Request
-from .tokenization import Pieces, Window, WordPieces, group, pad
-from .windows import Best, marks_of
+from .tokenization import InputWindow, PromptTokenizer, SubwordMap, group, pad
+from .windows import BestSpans, gold_targets
 
 
 class Limits(NamedTuple):
-    """Settings of `pieces.Pieces` that a user may change; None for the model's own."""
+    """Settings of `pieces.PromptTokenizer` that a user may change; None for the model's own."""
 
     window: int | None
     overlap: int
@@ -30,12 +30,12 @@ class Limits(NamedTuple):
 
 
 class PromptMatcher:
-    """See `matching.Matcher`; it holds nothing of its own."""
+    """See `interface.Matcher`; it holds nothing of its own."""
 
-    def start(
+    def initialize(
         self, model: Model, sample: Callable[[], list[Doc]], encoder: str | Path | None, head: Mapping[str, Any]
     ) -> None:
-        """Load the checkpoint, or put a new head on an encoder; see `fresh.from_encoder` for its settings."""
+        """Load the checkpoint, or put a new head on an encoder; see `new_head.from_encoder` for its settings."""
         shim = _shim(model)
         if shim.is_loaded or encoder is None:
             _ = shim.checkpoint
@@ -50,20 +50,20 @@ class PromptMatcher:
         """The checkpoint's head."""
         return _shim(model).checkpoint.network.head
 
-    def find(self, model: Model, questions: Sequence[Question], batch_tokens: int) -> list[list[Answer]]:
-        """Score all spans; see `matching.find`."""
-        best = Best(len(questions))
-        planned = pieces_of(model).plan([q.words for q in questions], [q.types for q in questions])
+    def find(self, model: Model, queries: Sequence[SpanQuery], batch_tokens: int) -> list[list[ScoredSpan]]:
+        """Score all spans; see `interface.find`."""
+        best = BestSpans(len(queries))
+        planned = pieces_of(model).plan([q.words for q in queries], [q.types for q in queries])
         for windows in group(planned, batch_tokens):
-            request = request_of(model, windows, [q.types for q in questions])
-            best.add(self.head(model), model.predict(request), windows, questions)
+            request = request_of(model, windows, [q.types for q in queries])
+            best.add(self.head(model), model.predict(request), windows, queries)
         return best.answers()
 
-    def score(self, model: Model, question: Question, spans: Sequence[tuple[int, int]]) -> np.ndarray:
-        """Score given spans; see `matching.score`."""
-        types = question.types
+    def score(self, model: Model, query: SpanQuery, spans: Sequence[tuple[int, int]]) -> np.ndarray:
+        """Score given spans; see `interface.score`."""
+        types = query.types
         scores = np.zeros((len(spans), len(types)), dtype=np.float32)
-        for window in _windows_over(model, question.words, types, spans):
+        for window in _windows_over(model, query.words, types, spans):
             shown = [i for i, (a, b) in enumerate(spans) if a < b and window.first <= a and b <= window.last]
             if not shown:
                 continue
@@ -74,12 +74,14 @@ class PromptMatcher:
             scores[place] = np.maximum(scores[place], part)
         return scores
 
-    def lesson_batches(self, model: Model, lessons: Sequence[Lesson], batch_tokens: int) -> Iterator[LessonBatch]:
-        """Lay lessons out; see `matching.lesson_batches`."""
-        planned = list(pieces_of(model).plan([each.words for each in lessons], [each.types for each in lessons]))
+    def training_batches(
+        self, model: Model, texts: Sequence[TrainingText], batch_tokens: int
+    ) -> Iterator[TrainingBatch]:
+        """Lay texts out; see `interface.training_batches`."""
+        planned = list(pieces_of(model).plan([each.words for each in texts], [each.types for each in texts]))
         for windows in group(planned, batch_tokens):
-            request = request_of(model, windows, [each.types for each in lessons])
-            yield LessonBatch(request, marks_of(windows, lessons), 1 / len(planned))
+            request = request_of(model, windows, [each.types for each in texts])
+            yield TrainingBatch(request, gold_targets(windows, texts), 1 / len(planned))
 
     def save(self, model: Model, path: Path) -> None:
         """Write the checkpoint."""
@@ -98,7 +100,7 @@ class PromptMatcher:
         _shim(model).from_bytes(data)
 
 
-def pieces_of(model: Model) -> Pieces:
+def pieces_of(model: Model) -> PromptTokenizer:
     """The maker of windows for a model, made once for each checkpoint."""
     shim = _shim(model)
     if shim.pieces is None:
@@ -108,7 +110,7 @@ def pieces_of(model: Model) -> Pieces:
     return shim.pieces
 
 
-def request_of(model: Model, windows: list[Window], types: Sequence[Sequence[str]]) -> Request:
+def request_of(model: Model, windows: list[InputWindow], types: Sequence[Sequence[str]]) -> Request:
     """The model's input for some windows.
 
     types (Sequence[Sequence[str]]): The types of each text that was planned.
@@ -124,11 +126,11 @@ def _shim(model: Model) -> CheckpointShim:
     return model.shims[0]
 
 
-def _make_pieces(model: Model) -> Pieces:
+def _make_pieces(model: Model) -> PromptTokenizer:
     checkpoint = _shim(model).checkpoint
     limits = Limits(*model.attrs["limits"])
     own = piece_limit(checkpoint.network.encoder.config)
-    return Pieces(
+    return PromptTokenizer(
         checkpoint.tokenizer,
         limit=min(limits.window or own, own),
         max_words=checkpoint.config.get("max_len", 384),
@@ -142,7 +144,7 @@ def _make_pieces(model: Model) -> Pieces:
 
 def _windows_over(
     model: Model, words: Words, types: Sequence[str], spans: Sequence[tuple[int, int]]
-) -> Iterable[Window]:
+) -> Iterable[InputWindow]:
     """The usual windows, and one more around each span that none of them shows whole."""
     maker = pieces_of(model)
     if not len(words) or not types or not spans:
@@ -159,7 +161,9 @@ def _windows_over(
                 yield maker.window(0, split, first, last, prompt, in_prompt, positions)
 
 
-def _around(maker: Pieces, words: Words, split: WordPieces, first: int, last: int, room: int) -> tuple[int, int]:
+def _around(
+    maker: PromptTokenizer, words: Words, split: SubwordMap, first: int, last: int, room: int
+) -> tuple[int, int]:
     """Widen a span to both sides as far as a window allows."""
     size = int(split.ends[last - 1] - split.starts[first])
     if size > room or last - first > maker.max_words:

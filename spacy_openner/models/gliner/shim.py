@@ -21,14 +21,14 @@ from ...errors import error
 from ...nn import hub as sources
 from ...nn import memory
 from ...nn.backbones import piece_limit
-from ...nn.dropout import quicken, set_dropout
+from ...nn.dropout import set_dropout, use_fast_dropout
 from ...nn.mixed_precision import mixed_precision
 from . import checkpoint as gliner_checkpoint
 from . import onnx_encoder, runtime
 from .checkpoint import Checkpoint
 from .network import Batch
 from .runtime import Backend, Precision, Runtime
-from .tokenization import Pieces
+from .tokenization import PromptTokenizer
 
 ONNX_FILES = "onnx"
 MSGPACK_LIMIT = 2**32 - 1
@@ -71,7 +71,7 @@ class CheckpointShim(PyTorchShim):
         self._type_vectors: dict[str, torch.Tensor] = {}
         self._scratch: tempfile.TemporaryDirectory | None = None
         self._onnx_files: Path | None = None
-        self.pieces: Pieces | None = None
+        self.pieces: PromptTokenizer | None = None
 
     @property
     def is_loaded(self) -> bool:
@@ -96,7 +96,7 @@ class CheckpointShim(PyTorchShim):
         with self.lock:
             self._reset_runtime()
             self.pieces = None
-            quicken(checkpoint.network)
+            use_fast_dropout(checkpoint.network)
             self._checkpoint = checkpoint
             self._model = checkpoint.network
             self._onnx_files = onnx_files if onnx_files is not None and onnx_files.is_dir() else None

@@ -16,6 +16,8 @@ from typing import NamedTuple, cast
 import torch
 from torch import nn
 
+from ..queries import GoldTargets
+
 
 class Found(NamedTuple):
     """Spans over the thresholds, one position of each tensor for one span. *Shape of each:* (found,)."""
@@ -25,20 +27,6 @@ class Found(NamedTuple):
     end: torch.Tensor  # exclusive
     label: torch.Tensor
     score: torch.Tensor
-
-
-class Marks(NamedTuple):
-    """Gold annotation of the rows of a batch, in the words and types of each row.
-
-    n_words, n_types: *Shape of each:* (batch,), int64.
-    spans: Row, first word, last word (exclusive), type.
-    unknown: Row, first word, last word (exclusive): no span that touches these words may be taught.
-    """
-
-    n_words: torch.Tensor
-    n_types: torch.Tensor
-    spans: list[tuple[int, int, int, int]]
-    unknown: list[tuple[int, int, int]]
 
 
 def feed_forward(width: int, out: int, dropout: float, *, inner: int | None = None) -> nn.Sequential:
@@ -115,23 +103,23 @@ class SpanHead(nn.Module):
         prepared = (first[0], last[1], *first[2:])
         return self.pair_scores(prepared, whole, whole)[0].float().sigmoid()
 
-    def targets(self, logits: torch.Tensor, marks: Marks) -> tuple[torch.Tensor, torch.Tensor]:
+    def targets(self, logits: torch.Tensor, gold: GoldTargets) -> tuple[torch.Tensor, torch.Tensor]:
         """What the scores should be, and which of them may be taught.
 
         logits (torch.Tensor): As `forward` returns them.
-        marks (Marks): The gold annotation of the rows; spans over `max_width` words cannot be taught.
+        gold (GoldTargets): The gold annotation of the rows; spans over `max_width` words cannot be taught.
         RETURNS (tuple): 0 or 1, float32; and whether that is known. *Shape of both:* as `logits`.
         """
         targets = torch.zeros(logits.shape)
-        for row, first, last, label in marks.spans:
+        for row, first, last, label in gold.spans:
             if last - first <= self.max_width:
                 targets[row, first, last - first - 1, label] = 1.0
         starts = torch.arange(logits.shape[1])[:, None]
         ends = starts + torch.arange(self.max_width)
-        known = ends < marks.n_words[:, None, None]
-        for row, first, last in marks.unknown:
+        known = ends < gold.n_words[:, None, None]
+        for row, first, last in gold.unknown:
             known[row] &= ~((starts < last) & (ends >= first))
-        asked = torch.arange(logits.shape[3]) < marks.n_types[:, None]
+        asked = torch.arange(logits.shape[3]) < gold.n_types[:, None]
         return targets.to(logits.device), (known[..., None] & asked[:, None, None, :]).to(logits.device)
 
     def select(self, logits: torch.Tensor, n_words: torch.Tensor, thresholds: torch.Tensor) -> Found:

@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from .span_head import Found, Marks, linear_of
+from ..queries import GoldTargets
+from .span_head import Found, linear_of
 
 
 class TokenHead(nn.Module):
@@ -49,17 +50,17 @@ class TokenHead(nn.Module):
         ]
         return torch.stack(rows)
 
-    def targets(self, logits: torch.Tensor, marks: Marks) -> tuple[torch.Tensor, torch.Tensor]:
+    def targets(self, logits: torch.Tensor, gold: GoldTargets) -> tuple[torch.Tensor, torch.Tensor]:
         """What the scores should be, and which of them may be taught; as `SpanHead.targets`."""
         targets = torch.zeros(logits.shape)
-        for row, first, last, label in marks.spans:
+        for row, first, last, label in gold.spans:
             targets[row, first, label, 0] = 1.0
             targets[row, last - 1, label, 1] = 1.0
             targets[row, first:last, label, 2] = 1.0
-        known = torch.arange(logits.shape[1]) < marks.n_words[:, None]
-        for row, first, last in marks.unknown:
+        known = torch.arange(logits.shape[1]) < gold.n_words[:, None]
+        for row, first, last in gold.unknown:
             known[row, first:last] = False
-        asked = torch.arange(logits.shape[2]) < marks.n_types[:, None]
+        asked = torch.arange(logits.shape[2]) < gold.n_types[:, None]
         every = known[:, :, None, None] & asked[:, None, :, None]
         return targets.to(logits.device), every.expand(logits.shape).to(logits.device)
 

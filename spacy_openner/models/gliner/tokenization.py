@@ -22,7 +22,7 @@ WORTHWHILE, ALIKE = 1 / 8, 0.75
 
 
 @dataclass(frozen=True)
-class WordPieces:
+class SubwordMap:
     """The subwords of a list of words: word w has pieces ids[starts[w]:ends[w]]. *Shapes:* (pieces,), (words,)."""
 
     ids: np.ndarray
@@ -31,7 +31,7 @@ class WordPieces:
 
 
 @dataclass(frozen=True)
-class Window:
+class InputWindow:
     """One input row of the network: a run of a text's words behind one prompt.
 
     text: Index of the text among those planned together.
@@ -52,7 +52,7 @@ class Window:
 
 
 @dataclass
-class Pieces:
+class PromptTokenizer:
     """A tokenizer and the limits of its model, as one thing that makes windows.
 
     tokenizer: A fast tokenizer.
@@ -86,13 +86,13 @@ class Pieces:
         self._suffix = np.array(whole[at + len(plain) :], dtype=np.int64)
         self._markers = np.array([i for i in (self.entity_id, self.separator_id) if i >= 0], dtype=np.int64)
 
-    def split_words(self, texts: Sequence[list[str]]) -> list[WordPieces]:
+    def split_words(self, texts: Sequence[list[str]]) -> list[SubwordMap]:
         """Tokenise lists of words.
 
         A word that spells a marker is read as unknown: text cannot pose as a prompt.
 
         texts (Sequence[list[str]]): The words of each text.
-        RETURNS (list[WordPieces]): One for each text.
+        RETURNS (list[SubwordMap]): One for each text.
         """
         # The first word of a list may be tokenised unlike the others (some SentencePiece models put the
         # word-start sign there alone), and behind a prompt no text word is the first.
@@ -106,15 +106,15 @@ class Pieces:
                 ids = np.where(np.isin(ids, self._markers), self._unknown_id(), ids)
             index = np.arange(len(words)) + int(lead)
             starts = np.searchsorted(owners, index, side="left")
-            split.append(WordPieces(ids, starts, np.searchsorted(owners, index, side="right")))
+            split.append(SubwordMap(ids, starts, np.searchsorted(owners, index, side="right")))
         return split
 
-    def plan(self, texts: Sequence[Words], type_texts: Sequence[Sequence[str]]) -> Iterator[Window]:
+    def plan(self, texts: Sequence[Words], type_texts: Sequence[Sequence[str]]) -> Iterator[InputWindow]:
         """Lay windows and prompts over texts.
 
         texts (Sequence[Words]): The words of each text.
         type_texts (Sequence[Sequence[str]]): What each text is asked for, as written into prompts.
-        YIELDS (Window): Each window of each text behind each of its prompts. Texts without words or
+        YIELDS (InputWindow): Each window of each text behind each of its prompts. Texts without words or
             without types have none.
         """
         for text, (words, pieces, types) in enumerate(
@@ -154,7 +154,7 @@ class Pieces:
             count += 1
         return [self._prompt(coded, part) for part in map(_as_range, _even_parts(len(types), count))]
 
-    def windows(self, words: Words, pieces: WordPieces, room: int) -> Iterator[tuple[int, int]]:
+    def windows(self, words: Words, pieces: SubwordMap, room: int) -> Iterator[tuple[int, int]]:
         """Cut a text into runs of words that fit.
 
         A cut falls on a sentence start in the second half of what fits, if there is one, and the next window
@@ -181,14 +181,14 @@ class Pieces:
     def window(
         self,
         text: int,
-        pieces: WordPieces,
+        pieces: SubwordMap,
         first: int,
         last: int,
         prompt: np.ndarray,
         types: range,
         type_pieces: np.ndarray,
-    ) -> Window:
-        """Assemble one input row; see `Window`."""
+    ) -> InputWindow:
+        """Assemble one input row; see `InputWindow`."""
         room = self.room(prompt)
         start, end = int(pieces.starts[first]), int(pieces.ends[last - 1])
         if last - first == 1 and end - start > room:
@@ -198,7 +198,7 @@ class Pieces:
         starts = pieces.starts[first:last]
         word_pieces = np.where(pieces.ends[first:last] > starts, starts - start + len(prompt), -1)
         ids = np.concatenate([prompt, pieces.ids[start:end], self._suffix])
-        return Window(text, first, last, types, ids, word_pieces, type_pieces)
+        return InputWindow(text, first, last, types, ids, word_pieces, type_pieces)
 
     def room(self, prompt: np.ndarray) -> int:
         """Pieces that a prompt leaves for words."""
@@ -234,15 +234,15 @@ class Pieces:
         return 0
 
 
-def group(windows: Iterable[Window], batch_tokens: int, buffer: int = 512) -> Iterator[list[Window]]:
+def group(windows: Iterable[InputWindow], batch_tokens: int, buffer: int = 512) -> Iterator[list[InputWindow]]:
     """Group windows into batches of similar length.
 
-    windows (Iterable[Window]): In any order.
+    windows (Iterable[InputWindow]): In any order.
     batch_tokens (int): The most pieces in a batch, padding included; one window may exceed it.
     buffer (int): How many batches' worth of pieces are sorted together, so that memory stays bounded.
-    YIELDS (list[Window]): At least one window each.
+    YIELDS (list[InputWindow]): At least one window each.
     """
-    waiting: list[Window] = []
+    waiting: list[InputWindow] = []
     held = 0
     for window in windows:
         waiting.append(window)
@@ -253,7 +253,7 @@ def group(windows: Iterable[Window], batch_tokens: int, buffer: int = 512) -> It
     yield from _cut(waiting, batch_tokens)
 
 
-def pad(windows: Sequence[Window], pad_id: int) -> Batch:
+def pad(windows: Sequence[InputWindow], pad_id: int) -> Batch:
     """Stack windows into one padded batch.
 
     pad_id (int): The piece that stands in for nothing.
@@ -268,9 +268,9 @@ def pad(windows: Sequence[Window], pad_id: int) -> Batch:
     )
 
 
-def _cut(waiting: list[Window], batch_tokens: int) -> Iterator[list[Window]]:
+def _cut(waiting: list[InputWindow], batch_tokens: int) -> Iterator[list[InputWindow]]:
     """Cut windows into batches by length: none over the budget, and none of much padding, unless it is tiny."""
-    batch: list[Window] = []
+    batch: list[InputWindow] = []
     for window in sorted(waiting, key=lambda window: -len(window.input_ids)):
         if batch:
             longest = len(batch[0].input_ids)

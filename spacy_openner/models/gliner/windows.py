@@ -6,12 +6,11 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from .interface import Answer, Lesson, Question
+from ..queries import GoldTargets, ScoredSpan, SpanQuery, TrainingText
 from .network import Head
-from .span_head import Marks
 
 
-class Window(Protocol):
+class InputWindow(Protocol):
     """A run of a text's words that is scored for some of its types.
 
     text: Index of the text among those planned together.
@@ -32,19 +31,21 @@ class Window(Protocol):
     def types(self) -> range: ...
 
 
-class Best:
+class BestSpans:
     """The best score of each span and type of some texts, over all windows."""
 
     def __init__(self, n_texts: int) -> None:
         self._scores: list[dict[tuple[int, int, int], float]] = [{} for _ in range(n_texts)]
 
-    def add(self, head: Head, logits: torch.Tensor, windows: Sequence[Window], questions: Sequence[Question]) -> None:
+    def add(
+        self, head: Head, logits: torch.Tensor, windows: Sequence[InputWindow], queries: Sequence[SpanQuery]
+    ) -> None:
         """Take what passes the thresholds of its text.
 
         logits (torch.Tensor): The head's scores, one row for each window.
-        questions (Sequence[Question]): All texts, of which the windows show some.
+        queries (Sequence[SpanQuery]): All texts, of which the windows show some.
         """
-        limits = [questions[w.text].thresholds[w.types.start : w.types.stop] for w in windows]
+        limits = [queries[w.text].thresholds[w.types.start : w.types.stop] for w in windows]
         thresholds = np.full((len(windows), max(map(len, limits))), np.inf, dtype=np.float32)
         for row, values in zip(thresholds, limits, strict=True):
             row[: len(values)] = values
@@ -55,34 +56,34 @@ class Best:
             scores = self._scores[window.text]
             scores[key] = max(score, scores.get(key, 0.0))
 
-    def answers(self) -> list[list[Answer]]:
+    def answers(self) -> list[list[ScoredSpan]]:
         """Of each text the spans that were found."""
-        return [[Answer(*key, score) for key, score in scores.items()] for scores in self._scores]
+        return [[ScoredSpan(*key, score) for key, score in scores.items()] for scores in self._scores]
 
 
-def marks_of(windows: Sequence[Window], lessons: Sequence[Lesson]) -> Marks:
+def gold_targets(windows: Sequence[InputWindow], texts: Sequence[TrainingText]) -> GoldTargets:
     """The gold annotation that windows show. A span that a window cuts is unknown there."""
     spans: list[tuple[int, int, int, int]] = []
     unknown: list[tuple[int, int, int]] = []
     for row, window in enumerate(windows):
-        lesson = lessons[window.text]
-        for first, last, label in lesson.spans:
+        text = texts[window.text]
+        for first, last, label in text.spans:
             if label not in window.types:
                 continue
             if window.first <= first and last <= window.last:
                 spans.append((row, first - window.first, last - window.first, label - window.types.start))
             else:
                 unknown += _visible(row, window, first, last)
-        for first, last in lesson.unknown:
+        for first, last in text.unknown:
             unknown += _visible(row, window, first, last)
-    return Marks(_n_words(windows), torch.tensor([len(window.types) for window in windows]), spans, unknown)
+    return GoldTargets(_n_words(windows), torch.tensor([len(window.types) for window in windows]), spans, unknown)
 
 
-def _n_words(windows: Sequence[Window]) -> torch.Tensor:
+def _n_words(windows: Sequence[InputWindow]) -> torch.Tensor:
     return torch.tensor([window.last - window.first for window in windows])
 
 
-def _visible(row: int, window: Window, first: int, last: int) -> Iterator[tuple[int, int, int]]:
+def _visible(row: int, window: InputWindow, first: int, last: int) -> Iterator[tuple[int, int, int]]:
     """The part of a run of words that a window shows."""
     first, last = max(first, window.first), min(last, window.last)
     if first < last:

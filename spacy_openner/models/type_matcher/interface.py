@@ -58,7 +58,7 @@ class TypeBatch(NamedTuple):
     share: float
 
 
-def start(
+def initialize(
     model: Model,
     sample: Callable[[], list[Doc]],
     encoder: str | Path | None = None,
@@ -108,7 +108,7 @@ def score(model: Model, questions: Sequence[TypeQuestion], batch_tokens: int) ->
     return found
 
 
-def lesson_batches(model: Model, lessons: Sequence[TypeLesson], batch_tokens: int) -> Iterator[TypeBatch]:
+def training_batches(model: Model, lessons: Sequence[TypeLesson], batch_tokens: int) -> Iterator[TypeBatch]:
     """Lay lessons out for training. To be run to its end, each batch answered before the next is asked for.
 
     Texts are taken together up to `batch_tokens`; a layer of token vectors sees all docs of the update at once, as

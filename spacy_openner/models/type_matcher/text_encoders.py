@@ -18,7 +18,7 @@ from torch.nn.functional import embedding_bag
 from ...errors import error
 from ...nn import int8 as int8_rows
 from ...nn.backbones import hidden_size, piece_limit
-from ...nn.dropout import quicken
+from ...nn.dropout import use_fast_dropout
 from ..gliner.new_head import pretrained
 
 SETTINGS_FILE = "type_matcher.json"
@@ -169,7 +169,7 @@ class TransformerEncoder(TextEncoder):
         self.before, self.after = sample.ids[:own], sample.ids[own + count :]
         self.backbone: Any = backbone
         self.whole_tokenizer = tokenizer
-        quicken(backbone)
+        use_fast_dropout(backbone)
 
     @property
     def width(self) -> int:

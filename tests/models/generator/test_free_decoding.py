@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from spacy_openner.models.generator.model.free_decoding import hear, log_probs
-from spacy_openner.models.generator.model.model import load, of
 
+from spacy_openner.models.generator.free_decoding import hear, log_probs
+from spacy_openner.models.generator.model import load, of
 from spacy_openner.prompts.gner import GNERPrompt_v1
 from spacy_openner.prompts.lar_lines import LARAnswerPrompt, LARAnswerPrompt_v1
 from spacy_openner.prompts.toner import ToNERPrompt_v1

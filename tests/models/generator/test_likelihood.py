@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from spacy_openner.models.generator.model.likelihood import log_likelihoods
-from spacy_openner.models.generator.model.model import load
 
+from spacy_openner.models.generator.likelihood import log_likelihoods
+from spacy_openner.models.generator.model import load
 from tests.support import tiny_models as tiny
 
 PROMPTS = ["Marie Curie won the Nobel Prize", "Hi", tiny.SENTENCES[3]]

@@ -3,10 +3,10 @@
 import pytest
 import spacy
 import torch
-from spacy_openner.models.generator.model.new_decoder import warm_started
 
 from spacy_openner.errors import CheckpointError
-from spacy_openner.models.generator.model import model as generators
+from spacy_openner.models.generator import model as generators
+from spacy_openner.models.generator.new_decoder import warm_started
 from spacy_openner.nn import hub as sources
 from spacy_openner.nn import int8 as int8_rows
 from tests.components.test_gner_generator import pipeline

@@ -8,10 +8,10 @@ import spacy
 import torch
 from spacy.tokens import Doc, Span
 from spacy.training import Example
-from spacy_openner.models.generator.model.new_decoder import TAGS, warm_started
 
 from spacy_openner.errors import MissingExtra, SettingError
-from spacy_openner.models.generator.model import model as generators
+from spacy_openner.models.generator import model as generators
+from spacy_openner.models.generator.new_decoder import TAGS, warm_started
 from spacy_openner.models.gliner import checkpoint as gliner_checkpoint
 from spacy_openner.prompts.gner import INSTRUCTION, GNERPrompt_v1
 from spacy_openner.prompts.toner import ToNERPrompt_v1

@@ -6,7 +6,7 @@ import spacy
 
 from spacy_openner.errors import OpenNerWarning, SettingError
 from spacy_openner.models.gliner import checkpoint as gliner_checkpoint
-from spacy_openner.models.gliner.tokenization import Pieces, group, pad
+from spacy_openner.models.gliner.tokenization import PromptTokenizer, group, pad
 from spacy_openner.models.words import Words, doc_words
 from tests.support import tiny_models as tiny
 
@@ -16,9 +16,11 @@ def checkpoint(tiny_path):
     return gliner_checkpoint.load(tiny_path)
 
 
-def pieces(checkpoint, **options) -> Pieces:
+def pieces(checkpoint, **options) -> PromptTokenizer:
     options = {"limit": 64, "max_words": 384, "overlap": 8, **options}
-    return Pieces(checkpoint.tokenizer, entity_id=checkpoint.entity_id, separator_id=checkpoint.separator_id, **options)
+    return PromptTokenizer(
+        checkpoint.tokenizer, entity_id=checkpoint.entity_id, separator_id=checkpoint.separator_id, **options
+    )
 
 
 def words_of(text: str, sentences: bool = False) -> Words:

@@ -8,14 +8,14 @@ import pytest
 import spacy
 import torch
 from spacy.tokens import Doc
-from spacy_openner.models.type_matcher.network.interface import TypeQuestion
-from spacy_openner.models.type_matcher.network.network import TypeNetwork
 from torch.nn.functional import cosine_similarity
 
 from spacy_openner.errors import CheckpointError, OpenNerWarning, SettingError
 from spacy_openner.models.architectures import TypeMatcher_v1
-from spacy_openner.models.type_matcher.network import interface as type_matching
-from spacy_openner.models.type_matcher.network import text_encoders
+from spacy_openner.models.type_matcher import interface as type_matching
+from spacy_openner.models.type_matcher import text_encoders
+from spacy_openner.models.type_matcher.interface import TypeQuestion
+from spacy_openner.models.type_matcher.network import TypeNetwork
 from spacy_openner.models.words import Sentences, doc_sentences
 from spacy_openner.nn import hub as sources
 from spacy_openner.nn import int8 as int8_rows
