@@ -46,6 +46,7 @@ def seconds(code: str) -> float:
     return min(float(run.stdout.splitlines()[-1]) for run in runs)
 
 
+@pytest.mark.slow
 def test_import_is_light():
     assert seconds("import spacy_openner") < 0.05
 
@@ -62,6 +63,7 @@ def test_nothing_heavy_is_imported_before_it_is_needed():
     assert run.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_the_component_adds_little_to_spacy_blank():
     assert seconds("import spacy_openner.components.open_ner_span") < 0.1
 
