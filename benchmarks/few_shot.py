@@ -33,7 +33,7 @@ def fresh(encoder: Path | None) -> Language:
     """A pipeline with the default weights, or with a new head on an encoder."""
     nlp = spacy.blank("en")
     scorer = {"@scorers": "spacy-openner.entity_scorer.v1", "spans_key": "openner"}
-    sampler = {"@misc": "spacy-openner.TypeSampler.v1", "ratio": 1.0, "drop": 0.0}
+    sampler = {"@misc": "spacy-openner.TypeSampler.v1", "negative_ratio": 1.0, "positive_dropout": 0.0}
     pipe = nlp.add_pipe("open_ner_span", config={"scorer": scorer, "sampler": sampler})
     head = {"width": 192, "dropout": 0.1}
     pipe.initialize(list, nlp=nlp, labels=[], encoder=str(encoder) if encoder else None, head=head)

@@ -97,7 +97,12 @@ def generalise(nlp: Language, name: str, sources: dict[str, str]) -> Callable[[D
 def source_pipeline(source: Path, described: bool = False, mixed_precision: bool = False) -> Language:
     """A pipeline of the source model's weights alone."""
     nlp = spacy.blank("en")
-    sampler = {"@misc": "spacy-openner.TypeSampler.v1", "ratio": 1.0, "drop": 0.0, "describe": float(described)}
+    sampler = {
+        "@misc": "spacy-openner.TypeSampler.v1",
+        "negative_ratio": 1.0,
+        "positive_dropout": 0.0,
+        "description_ratio": float(described),
+    }
     model = {"name": str(source / "open_ner_span" / "model"), "mixed_precision": mixed_precision}
     config = {"model": model, "sampler": sampler, "use_descriptions": described}
     nlp.add_pipe("open_ner_span", config=config)
@@ -107,7 +112,12 @@ def source_pipeline(source: Path, described: bool = False, mixed_precision: bool
 def generator_pipeline(described: bool = False, **settings: Any) -> Language:
     """A pipeline of a generator that writes LAR's lines."""
     nlp = spacy.blank("en")
-    sampler = {"@misc": "spacy-openner.TypeSampler.v1", "ratio": 1.0, "drop": 0.0, "describe": float(described)}
+    sampler = {
+        "@misc": "spacy-openner.TypeSampler.v1",
+        "negative_ratio": 1.0,
+        "positive_dropout": 0.0,
+        "description_ratio": float(described),
+    }
     config = {"sampler": sampler, "use_descriptions": described, "prompt": LINES, "guidance": 1.0, **settings}
     nlp.add_pipe("gner_generator", config={**config, "loss": "answer", "decoding": "free"})
     return nlp

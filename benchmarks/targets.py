@@ -62,7 +62,7 @@ def pipeline(args: argparse.Namespace, tokenizer: Path, prompt: dict[str, Any], 
     nlp = spacy.blank("en")
     config = {
         "prompt": prompt,
-        "sampler": {"@misc": "spacy-openner.TypeSampler.v1", "ratio": 1.0, "drop": 0.0},
+        "sampler": {"@misc": "spacy-openner.TypeSampler.v1", "negative_ratio": 1.0, "positive_dropout": 0.0},
         "scorer": {"@scorers": "spacy-openner.entity_scorer.v1", "spans_key": "openner"},
         "loss": "answer",
         "decoding": "free",

@@ -43,7 +43,9 @@ def hint(taught: list[Example], dev: list[Example], steps: int, recall: float) -
     """
     fix_random_seed(0)
     nlp = spacy.blank("en")
-    pipe = nlp.add_pipe("type_filter", config={"loss": {"@misc": "spacy-openner.TypeLoss.v1", "level": 1.0}})
+    pipe = nlp.add_pipe(
+        "type_filter", config={"loss": {"@misc": "spacy-openner.TypeLoss.v1", "classification_weight": 1.0}}
+    )
     pipe.initialize(lambda: taught, nlp=nlp)
     train(nlp, Mixed(taught), steps, 64, 1e-3)
     apply_types(nlp, calibrate_types(nlp, taught[:1000], recall=recall))

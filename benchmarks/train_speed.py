@@ -32,7 +32,12 @@ def ours(path: Path, rows: Rows, types: list[str], batch: int, bf16: bool, froze
     """Update open_ner_span in a blank pipeline."""
     nlp = spacy.blank("en")
     model = {"name": str(path), "mixed_precision": bf16}
-    sampler = {"@misc": "spacy-openner.TypeSampler.v1", "ratio": 1.0, "drop": 0.0, "max_types": len(types)}
+    sampler = {
+        "@misc": "spacy-openner.TypeSampler.v1",
+        "negative_ratio": 1.0,
+        "positive_dropout": 0.0,
+        "max_types": len(types),
+    }
     nlp.add_pipe("open_ner_span", config={"labels": types, "model": model, "sampler": sampler})
     nlp.initialize()
     examples = [_example(nlp, row) for row in rows]

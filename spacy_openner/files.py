@@ -2,25 +2,35 @@
 
 import json
 import os
+import platform
 import secrets
 import shutil
+import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from .errors import error
 
+MAX_JSON_BYTES = 1 << 26
+MAX_JSON_DEPTH = 100
+# Ends of names: of what is being written, and of a directory that is being replaced.
+PARTIAL, REPLACED = ".part", ".old"
+# Seconds; what nobody has written to for so long is abandoned, whoever did.
+ABANDONED_AFTER = 24 * 3600.0
+
 
 @contextmanager
-def replaced_file(path: str | Path) -> Iterator[Path]:
+def replaced_file(path: str | Path, *, parents: bool = False) -> Iterator[Path]:
     """Give the block a path beside the file to write to; rename it over the file when the block ends well.
 
     A block that fails, and a process that is killed, leave the old file as it was. The new one has the permissions of
     the old one, or else those that the umask gives. What is no regular file, such as a pipe, is written to directly.
 
     path (str | Path): The file to write. A link is followed.
+    parents (bool): Make the directories above it that are missing.
     YIELDS (Path): Where to write in the meantime.
     RAISES (DataError): When the file cannot be written.
     """
@@ -29,48 +39,49 @@ def replaced_file(path: str | Path) -> Iterator[Path]:
         with _coded_errors(path):
             yield path
         return
-    beside = _beside(path)
+    beside = _beside(path, PARTIAL)
     with _coded_errors(path):
+        _prepare(path, parents)
         try:
             os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             if path.exists():
                 beside.chmod(path.stat().st_mode & 0o777)
             yield beside
+            with beside.open("rb+") as stream:
+                os.fsync(stream.fileno())
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
 
 
 @contextmanager
-def replaced_directory(path: str | Path) -> Iterator[Path]:
+def replaced_directory(path: str | Path, *, parents: bool = False, keep_others: bool = False) -> Iterator[Path]:
     """Give the block an empty directory beside the one to write; swap the two when the block ends well.
 
     A block that fails, and a process that is killed before the swap, leave the old directory as it was.
 
     path (str | Path): The directory to write. What it held is gone afterwards.
+    parents (bool): Make the directories above it that are missing.
+    keep_others (bool): Keep what it holds under other names than those that the block writes, at its top level.
     YIELDS (Path): Where to write in the meantime.
     RAISES (DataError): When it cannot be written.
     """
     path = Path(os.path.realpath(path))
-    new, old = _beside(path), _beside(path)
+    new = _beside(path, PARTIAL)
     with _coded_errors(path):
+        _prepare(path, parents)
         try:
             new.mkdir()
             if path.exists():
                 new.chmod(path.stat().st_mode & 0o777)
             yield new
-            if path.exists():
-                path.replace(old)
-            try:
-                new.replace(path)
-            except OSError:
-                if old.exists():
-                    old.replace(path)
-                raise
+            if keep_others and path.is_dir():
+                for entry in sorted(new.iterdir()):
+                    _move_over(entry, path / entry.name)
+            else:
+                _move_over(new, path)
         finally:
             shutil.rmtree(new, ignore_errors=True)
-            if path.exists():
-                shutil.rmtree(old, ignore_errors=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -90,10 +101,8 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
     RAISES (DataError): When that cannot be done; the old file is whole then.
     """
-    with replaced_file(path) as beside, beside.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
+    with replaced_file(path) as beside:
+        beside.write_bytes(data)
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -108,23 +117,126 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, text + "\n")
 
 
+def refuse_overwriting(inputs: Iterable[Path | None], outputs: Iterable[Path | None]) -> None:
+    """Refuse outputs that are inputs too.
+
+    inputs, outputs (Iterable[Path | None]): Files, there or not; directories stand for all files in them.
+    RAISES (SettingError): Naming the first such output.
+    """
+    read = {os.path.realpath(file) for path in inputs if path is not None for file in _files_at(path)}
+    for output in outputs:
+        if output is not None and os.path.realpath(output) in read:
+            raise error("O409", path=str(output))
+
+
+class NotJSON(ValueError):
+    """A text that is not JSON as it is accepted here.
+
+    reason (str): What is wrong, for people.
+    line, column (int | None): Where, from 1; None where that is not known.
+    """
+
+    def __init__(self, reason: str, line: int | None = None, column: int | None = None) -> None:
+        place = "" if line is None else f" at line {line}, column {column}"
+        super().__init__(reason + place)
+        self.reason, self.line, self.column = reason, line, column
+
+
+def parse_json(data: bytes | str) -> Any:
+    """Read one JSON value and nothing behind it.
+
+    Refused are also bytes that are not UTF-8, repeated keys, NaN and infinities, and values that are nested more than
+    `MAX_JSON_DEPTH` deep.
+
+    data (bytes | str): The whole text; a byte order mark is passed over.
+    RETURNS (Any): What Python makes of it.
+    RAISES (NotJSON): Saying what is wrong, and where.
+    """
+    text = _decode(data) if isinstance(data, bytes) else data
+    try:
+        value = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as problem:
+        reason = "data after the end of the value" if problem.msg == "Extra data" else problem.msg
+        raise NotJSON(reason, problem.lineno, problem.colno) from problem
+    except RecursionError as problem:
+        raise NotJSON(f"nested more than {MAX_JSON_DEPTH} deep") from problem
+    except NotJSON:
+        raise
+    except ValueError as problem:
+        raise NotJSON(str(problem)) from problem
+    _check_depth(value)
+    return value
+
+
+def read_json(path: str | Path, expected: str, kind: type | tuple[type, ...] = object) -> Any:
+    """Read a small JSON file of a known form; see `parse_json` for what is refused.
+
+    expected (str): What it should hold, for messages.
+    kind (type | tuple[type, ...]): What Python type its value must have.
+    RAISES (DataError): For a file that cannot be read, is too large, or holds something else.
+    """
+    try:
+        value = _load(path)
+    except NotJSON as problem:
+        found = f"something that is not JSON ({problem})"
+        raise error("O404", path=str(path), expected=expected, found=found) from problem
+    if not isinstance(value, kind):
+        raise error("O404", path=str(path), expected=expected, found=repr(value)[:200])
+    return value
+
+
 def read_json_strictly(path: str | Path) -> Any:
-    """Read a small JSON file in which no key of an object stands twice.
+    """Read a small JSON file of any form; see `parse_json` for what is refused.
 
     RAISES (DataError): For a file that cannot be read, or holds something else.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8-sig"), object_pairs_hook=_unique_keys)
-    except (OSError, ValueError, RecursionError) as problem:
+        return _load(path)
+    except NotJSON as problem:
         raise error("O403", path=str(path), reason=problem) from problem
+
+
+def _load(path: str | Path) -> Any:
+    try:
+        with Path(path).open("rb") as stream:
+            data = stream.read(MAX_JSON_BYTES + 1)
+    except OSError as problem:
+        raise error("O403", path=str(path), reason=problem) from problem
+    if len(data) > MAX_JSON_BYTES:
+        raise NotJSON(f"more than {MAX_JSON_BYTES >> 20} MB")
+    return parse_json(data)
+
+
+def _decode(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as problem:
+        before = data[: problem.start]
+        line, column = before.count(b"\n") + 1, problem.start - (before.rfind(b"\n") + 1) + 1
+        raise NotJSON(f"bytes that are not UTF-8 ({problem.reason})", line, column) from problem
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Build an object. Of two entries for one key nobody knows which was meant."""
     repeated = [key for key, n in Counter(key for key, _ in pairs).items() if n > 1]
     if repeated:
-        raise ValueError(f"more than one entry for {repeated}")
+        raise NotJSON(f"more than one entry for {repeated}")
     return dict(pairs)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise NotJSON(f"{name}, which is no JSON number")
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_JSON_DEPTH):
+        inner = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))
+        level = [item for items in inner for item in items]
+        if not level:
+            return
+    if any(isinstance(each, dict | list) for each in level):
+        raise NotJSON(f"nested more than {MAX_JSON_DEPTH} deep")
 
 
 @contextmanager
@@ -136,6 +248,67 @@ def _coded_errors(path: Path) -> Iterator[None]:
         raise error("O407", path=str(path), reason=problem) from problem
 
 
-def _beside(path: Path) -> Path:
-    """Return a new hidden name beside a path."""
-    return path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
+def _files_at(path: Path) -> list[Path]:
+    return [path, *path.rglob("*")] if path.is_dir() else [path]
+
+
+def _beside(path: Path, ending: str) -> Path:
+    """Return a new hidden name beside a path, which tells the process, so that others know whether it still runs."""
+    return path.with_name(f".{path.name[:100]}.{os.getpid()}@{platform.node()}.{secrets.token_hex(4)}{ending}")
+
+
+def _move_over(new: Path, path: Path) -> None:
+    """Put a file or directory in the place of another one, if there is one."""
+    if not path.is_dir() and not new.is_dir():
+        new.replace(path)
+        return
+    old = _beside(path, REPLACED)
+    if path.exists():
+        path.replace(old)
+    try:
+        new.replace(path)
+    except OSError:
+        if old.exists():
+            old.replace(path)
+        raise
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _prepare(path: Path, parents: bool) -> None:
+    """Make directories, and remove what killed processes left there; what one had moved away is put back."""
+    if parents:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{path.name[:100]}."
+    for left in sorted(path.parent.iterdir()):
+        if not left.name.startswith(prefix) or not left.name.endswith((PARTIAL, REPLACED)):
+            continue
+        with suppress(OSError):
+            if not _is_abandoned(left, left.name[len(prefix) :]):
+                continue
+            if left.name.endswith(REPLACED) and not path.exists():
+                left.replace(path)
+            else:
+                _remove(left)
+
+
+def _is_abandoned(path: Path, writer: str) -> bool:
+    """Tell whether who writes a path is gone, as far as can be known."""
+    if time.time() - path.stat().st_mtime > ABANDONED_AFTER:
+        return True
+    pid, _, host = writer.partition("@")
+    if not pid.isdecimal() or not host.startswith(f"{platform.node()}.") or os.name != "posix":
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    return False

@@ -1,13 +1,21 @@
+"""Files are written whole or not at all, and JSON is read strictly."""
+
 import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
-from spacy_openner.errors import DataError
+from spacy_openner import files
+from spacy_openner.errors import DataError, SettingError
 from spacy_openner.files import (
+    NotJSON,
+    parse_json,
+    read_json,
     read_json_strictly,
+    refuse_overwriting,
     replaced_directory,
     replaced_file,
     write_bytes,
@@ -145,3 +153,142 @@ def test_strict_json(tmp_path):
             read_json_strictly(path)
     with pytest.raises(DataError, match="O403"):
         read_json_strictly(tmp_path / "none.json")
+
+
+KILLED = """
+import sys, time
+from spacy_openner.files import replaced_{kind}
+with replaced_{kind}(sys.argv[1]) as beside:
+    ({path}).write_text("half")
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(("kind", "path"), [("file", "beside"), ("directory", "beside / 'a'")])
+def test_what_a_killed_writer_left_is_cleared_up_by_the_next_one(tmp_path, kind, path):
+    target = tmp_path / "target"
+
+    def write(text):
+        with getattr(files, f"replaced_{kind}")(target) as beside:
+            (beside if kind == "file" else beside / "a").write_text(text)
+
+    def read():
+        return (target if kind == "file" else target / "a").read_text()
+
+    write("old")
+    code = KILLED.format(kind=kind, path=path)
+    with subprocess.Popen([sys.executable, "-c", code, str(target)], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        write("new")
+        assert len(names(tmp_path)) == 2, "the other one still runs"
+        process.send_signal(signal.SIGKILL)
+        process.wait(30)
+    assert read() == "new"
+    write("newer")
+    assert (read(), names(tmp_path)) == ("newer", ["target"])
+
+
+def test_partial_files_of_other_machines_go_after_a_day(tmp_path):
+    fresh, old = (tmp_path / f".a.12@elsewhere.{i}.part" for i in (1, 2))
+    for path in (fresh, old):
+        path.touch()
+    os.utime(old, (time.time() - 90_000,) * 2)
+    write_text(tmp_path / "a", "x")
+    assert names(tmp_path) == [fresh.name, "a"]
+
+
+def test_a_directory_that_was_moved_away_comes_back(tmp_path):
+    (tmp_path / ".d.999999999@gone.1.old").mkdir()
+    (tmp_path / ".d.999999999@gone.1.old" / "a").write_text("old")
+    os.utime(tmp_path / ".d.999999999@gone.1.old", (1, 1))
+
+    def fail():
+        with replaced_directory(tmp_path / "d"):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert (tmp_path / "d" / "a").read_text() == "old"
+
+
+def test_other_names_in_a_directory_can_be_kept(tmp_path):
+    (tmp_path / "d" / "part").mkdir(parents=True)
+    (tmp_path / "d" / "part" / "stale").write_text("old")
+    (tmp_path / "d" / "own").write_text("mine")
+    with replaced_directory(tmp_path / "d", keep_others=True) as beside:
+        (beside / "part").mkdir()
+        (beside / "part" / "fresh").write_text("new")
+        (beside / "x").write_text("new")
+    assert names(tmp_path / "d") == ["own", "part", "x"]
+    assert names(tmp_path / "d" / "part") == ["fresh"], "nothing of the old part is left"
+    assert names(tmp_path) == ["d"]
+
+
+def test_missing_directories_are_made_where_that_is_asked_for(tmp_path):
+    with replaced_file(tmp_path / "x" / "y" / "a", parents=True) as beside:
+        beside.write_text("a")
+    with replaced_directory(tmp_path / "z" / "d", parents=True) as beside:
+        (beside / "b").write_text("b")
+    assert (tmp_path / "x" / "y" / "a").read_text() + (tmp_path / "z" / "d" / "b").read_text() == "ab"
+
+
+def test_outputs_that_are_inputs_are_refused(tmp_path):
+    (tmp_path / "in.txt").write_text("a")
+    (tmp_path / "link").symlink_to("in.txt")
+    refuse_overwriting([tmp_path / "in.txt", None], [tmp_path / "out.txt", None])
+    for output in (tmp_path / "in.txt", tmp_path / "link", tmp_path / "x" / ".." / "in.txt"):
+        with pytest.raises(SettingError, match="O409"):
+            refuse_overwriting([tmp_path / "in.txt"], [output])
+    with pytest.raises(SettingError, match="O409"):
+        refuse_overwriting([tmp_path], [tmp_path / "in.txt"])
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [(b"[1]", [1]), ("\ufeff{}".encode(), {}), (b' {"a": [1.5, null]}\n', {"a": [1.5, None]}), ('"\\u00e9"', "é")],
+)
+def test_json_is_read(data, value):
+    assert parse_json(data) == value
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "line 1, column 1"),
+        (b"[1,\n 2,]", "line 2, column"),
+        (b'{"a": 1}\n{"b": 2}', "after the end of the value at line 2, column 1"),
+        (b"[1] rubbish", "line 1, column 5"),
+        (b'{"a": 1, "b": 2, "a": 3}', "more than one entry for .*'a'"),
+        (b"[NaN]", "NaN"),
+        (b"[-Infinity]", "Infinity"),
+        (b'{"a":\n "\xff"}', "UTF-8 .* at line 2, column 3"),
+        ('{"a": 1}'.encode("utf-16"), "UTF-8"),
+        (b"[" * 101 + b"]" * 101, "more than 100 deep"),
+        (b"[" * 200_000, "100 deep"),
+        (b'{"a":' * 200_000, "100 deep"),
+        (b"9" * 5000, "digits"),
+    ],
+)
+def test_what_is_no_json_says_where(data, reason):
+    with pytest.raises(NotJSON, match=reason):
+        parse_json(data)
+
+
+def test_values_of_the_largest_depth_are_read():
+    assert parse_json("[" * 100 + "1" + "]" * 100)
+
+
+def test_json_of_a_known_form(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    write_json(path, {"Größe": [1]})
+    assert read_json(path, "a mapping", dict) == {"Größe": [1]}
+    with pytest.raises(DataError, match=r"O404.*a list; found"):
+        read_json(path, "a list", list)
+    path.write_bytes(b"\x1f\x8b")
+    with pytest.raises(DataError, match=r"O404.*UTF-8"):
+        read_json(path, "a list")
+    monkeypatch.setattr(files, "MAX_JSON_BYTES", 1 << 20)
+    path.write_bytes(b" " * (1 << 20) + b"1")
+    with pytest.raises(DataError, match="more than 1 MB"):
+        read_json(path, "a number")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from spacy.tokens import Doc
 
 from ..models.queries import TrainingText
-from ..training.sampling import Sampler
+from ..training.sampling import Sampler, finest_only_ratio
 from ..training.targets import Gold
 
 
@@ -15,7 +15,7 @@ def make_lesson(gold: Gold, universe: Mapping[str, str], sample: Sampler, doc: D
 
     gold (Gold): The annotation, in words.
     universe (Mapping[str, str]): The types that were looked for when the text was annotated, with descriptions.
-    sample (Sampler): Draws types; as often as its `finest` says, a span has only the first of its types
+    sample (Sampler): Draws types; as often as its `finest_only_ratio` says, a span has only the first of its types
         that are drawn.
     doc (Doc): The text itself.
     RETURNS (TrainingText): Without types where the universe is empty; it teaches nothing then.
@@ -23,7 +23,7 @@ def make_lesson(gold: Gold, universe: Mapping[str, str], sample: Sampler, doc: D
     texts = sample(gold.types, universe) if universe else {}
     place = {label: i for i, label in enumerate(texts)}
     spans = [(first, last, place[label]) for first, last, label in gold.spans if label in place]
-    if random.random() < getattr(sample, "finest", 0.0):
+    if random.random() < finest_only_ratio(sample):
         first_types: dict[tuple[int, int], int] = {}
         for first, last, label in spans:
             first_types.setdefault((first, last), label)

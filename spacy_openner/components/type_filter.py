@@ -51,7 +51,7 @@ DEFAULT_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
         "spans_key": "openner",
         "batch_tokens": 2048,
         "loss": {"@misc": "spacy-openner.TypeLoss.v1"},
-        "sampler": {"@misc": "spacy-openner.TypeSampler.v1", "ratio": 0.75, "describe": 0.5},
+        "sampler": {"@misc": "spacy-openner.TypeSampler.v1", "negative_ratio": 0.75, "description_ratio": 0.5},
         "scorer": {"@scorers": "spacy-openner.type_scorer.v1"},
     },
     default_score_weights={

@@ -76,7 +76,7 @@ def LARAnswerPrompt_v1(instruction: str = INSTRUCTION, causal: str = CAUSAL) -> 
     A model is trained on the source domain first, whose lines are `type : span`, then on the target domain, where the
     description of each type names both, `politician, a kind of person`, and lines are `person : span -> politician`.
     Take the descriptions from an alignment table (`AlignmentTable.described`), and set `use_descriptions`, and the
-    sampler's `describe` to 1.
+    sampler's `description_ratio` to 1.
 
     instruction (str): The text around "{sources}", "{targets}" and "{text}".
     causal (str): The text around "{prompt}", for causal models.

@@ -50,7 +50,7 @@ def OpenNERCorpus_v1(
     seed: int = 0,
     shard: int = 0,
     shards: int = 1,
-    ask: bool = True,
+    annotate_labels: bool = True,
 ) -> "OpenNERCorpus":
     """Read and mix corpora. Registered as "spacy-openner.OpenNERCorpus.v1".
 
@@ -68,7 +68,7 @@ def OpenNERCorpus_v1(
     shuffle (bool): Mix the texts of all sources; they follow one another otherwise, weights and all.
     seed (int): Of the mixture.
     shard, shards (int): Read every `shards`-th text, from number `shard` on, so that several readers share a corpus.
-    ask (bool): Let the components look for the source's own types in each text, instead of for their own labels.
+    annotate_labels (bool): Let the components look for the source's own types in each text, not for their own labels.
     RETURNS (Callable): Yields examples; each call is one pass, mixed anew.
     RAISES (SettingError): For a value that is not allowed.
     """
@@ -80,7 +80,7 @@ def OpenNERCorpus_v1(
         _sources(sources),
         _sources(replay or {}) if replay_share else [],
         replay_share,
-        Reading(spans_key, frozenset(exclude_labels or ()), max_words, ask),
+        Reading(spans_key, frozenset(exclude_labels or ()), max_words, annotate_labels),
         shuffle,
         seed,
         range(shard, 1 << 62, shards),
@@ -94,7 +94,7 @@ class Reading:
     spans_key: str
     exclude_labels: frozenset[str]
     max_words: int
-    ask: bool
+    annotate_labels: bool
 
 
 class OpenNERCorpus:
@@ -213,7 +213,7 @@ class OpenNERCorpus:
             predicted = Doc(nlp.vocab, [token.text for token in doc])
         else:
             predicted = nlp.make_doc(doc.text)
-        if self.reading.ask:
+        if self.reading.annotate_labels:
             doc_labels.write(predicted, doc._.get(doc_labels.ATTRIBUTE))
         return Example(predicted, doc)
 

@@ -62,8 +62,8 @@ class TypeLoss(NamedTuple):
     """See `TypeLoss_v1`."""
 
     temperature: float
-    level: float
-    zero: float
+    classification_weight: float
+    margin: float
 
     def __call__(self, scores: torch.Tensor, present: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
         """Sum the loss over texts.
@@ -75,9 +75,10 @@ class TypeLoss(NamedTuple):
         logits = scores / self.temperature
         every = logits.masked_fill(~known, -torch.inf).logsumexp(1, keepdim=True)
         loss = ((every - logits) * (present & known)).sum()
-        if self.level:
-            shifted = (scores - self.zero) / self.temperature
-            loss = loss + self.level * type_classification(shifted, known & present, known & ~present)
+        if self.classification_weight:
+            shifted = (scores - self.margin) / self.temperature
+            term = type_classification(shifted, known & present, known & ~present)
+            loss = loss + self.classification_weight * term
         return loss
 
 
@@ -99,26 +100,27 @@ def _one_beside(logits: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
     return torch.cat([zeros, logits.masked_fill(~chosen, -torch.inf)], dim=1).logsumexp(1)
 
 
-def TypeLoss_v1(temperature: float = 0.05, level: float = 0.0, zero: float = 0.3) -> TypeLoss:
+def TypeLoss_v1(temperature: float = 0.05, classification_weight: float = 0.0, margin: float = 0.3) -> TypeLoss:
     """Contrastive loss over the types of a text (ToNER, section 3.2, equation 4), as "spacy-openner.TypeLoss.v1".
 
     It compares the types of one text with one another only, so that scores of different texts need not be on one level.
 
     temperature (float): What cosines are divided by.
-    level (float): Weight of a second term, which puts scores of present types over `zero`, and those of absent ones
-        under it, so that one threshold fits all texts: equation 5 as the paper's code computes it, on these scores.
-        Texts without any of their types teach by this term alone.
-    zero (float): The cosine between absent and present.
-    RETURNS (Callable): For the component's `loss`.
+    classification_weight (float): Weight of a second term, which puts scores of present types over `margin`, and those
+        of absent ones under it, so that one threshold fits all texts: equation 5 as the paper's code computes it, on
+        these scores. Texts without any of their types teach by this term alone.
+    margin (float): The cosine between absent and present.
+    RETURNS (TypeLoss): For the component's `loss`.
     RAISES (SettingError): For a value out of range.
     """
     if not temperature > 0:
         raise error("O001", name="temperature", value=temperature, allowed="a number above 0")
-    if not level >= 0:
-        raise error("O001", name="level", value=level, allowed="a number from 0")
-    if not -1 <= zero <= 1:
-        raise error("O001", name="zero", value=zero, allowed="a number from -1 to 1")
-    return TypeLoss(temperature, level, zero)
+    if not classification_weight >= 0:
+        value = classification_weight
+        raise error("O001", name="classification_weight", value=value, allowed="a number from 0")
+    if not -1 <= margin <= 1:
+        raise error("O001", name="margin", value=margin, allowed="a number from -1 to 1")
+    return TypeLoss(temperature, classification_weight, margin)
 
 
 def gradient_of(

@@ -93,7 +93,10 @@ def test_overfitting_IO(variant, tmp_path):
     nlp = spacy.blank("en")
     scorer = {"@scorers": "spacy-openner.entity_scorer.v1", "spans_key": "openner"}
     config = {"labels": TYPES, "overlap": "nested", "model": {"name": str(path)}, "scorer": scorer}
-    nlp.add_pipe("open_ner_span", config={**config, "sampler": {"@misc": "spacy-openner.TypeSampler.v1", "drop": 0.0}})
+    nlp.add_pipe(
+        "open_ner_span",
+        config={**config, "sampler": {"@misc": "spacy-openner.TypeSampler.v1", "positive_dropout": 0.0}},
+    )
     data = examples(nlp)
     nlp.initialize(lambda: data)
     without_dropout(nlp)
@@ -162,7 +165,9 @@ def test_gradients_gather_until_an_optimizer_is_given(make_nlp):
     """Two half batches without an optimizer, then one step: as one whole batch."""
     weights = []
     for parts in (1, 2):
-        nlp = make_nlp(sampler={"@misc": "spacy-openner.TypeSampler.v1", "ratio": 1.0, "drop": 0.0})
+        nlp = make_nlp(
+            sampler={"@misc": "spacy-openner.TypeSampler.v1", "negative_ratio": 1.0, "positive_dropout": 0.0}
+        )
         data = examples(nlp)[:4] * 2
         nlp.initialize(lambda data=data: data)
         sgd, losses = LayerwiseAdam_v1(1e-3), {}

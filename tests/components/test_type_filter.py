@@ -24,8 +24,8 @@ TEXTS = [
     ("Nothing is named here", []),
     ("Pfizer cut deaths", [(0, 1, "company")]),
 ]
-LOSS = {"@misc": "spacy-openner.TypeLoss.v1", "level": 1.0}
-EVERY = {"@misc": "spacy-openner.TypeSampler.v1", "ratio": 1.0, "drop": 0.0}
+LOSS = {"@misc": "spacy-openner.TypeLoss.v1", "classification_weight": 1.0}
+EVERY = {"@misc": "spacy-openner.TypeSampler.v1", "negative_ratio": 1.0, "positive_dropout": 0.0}
 TOK2VEC = {
     "@architectures": "spacy.HashEmbedCNN.v2",
     "width": 32,
@@ -371,14 +371,14 @@ def test_equation_4():
         below = sum(np.exp(s / 0.05) for s, k in zip(row, counted, strict=True) if k)
         expected -= sum(np.log(np.exp(s / 0.05) / below) for s, p in zip(row, here, strict=True) if p)
     assert float(TypeLoss_v1()(scores, present, known)) == pytest.approx(expected, rel=1e-4)
-    level = float(TypeLoss_v1(level=1.0, zero=0.3)(scores, present, known)) - expected
+    level = float(TypeLoss_v1(classification_weight=1.0, margin=0.3)(scores, present, known)) - expected
     z = (scores - 0.3).numpy() / 0.05
     terms = np.log(1 + np.exp(z[0, 1])) + np.log(1 + np.exp(-z[0, 0]) + np.exp(-z[0, 2]))
     terms += np.log(1 + np.exp(z[1, 0])) + np.log(1 + np.exp(-z[1, 1]))
     assert level == pytest.approx(terms, rel=1e-4)
 
 
-@pytest.mark.parametrize("values", [{"temperature": 0}, {"level": -1}, {"zero": 2}])
+@pytest.mark.parametrize("values", [{"temperature": 0}, {"classification_weight": -1}, {"margin": 2}])
 def test_settings_of_the_loss(values):
     with pytest.raises(SettingError, match="O001"):
         TypeLoss_v1(**values)

@@ -47,7 +47,7 @@ def trained(path, rows, labels, steps):
     """Teach the tags of real sentences, a little: enough for answers of all kinds."""
     nlp = spacy.blank("en")
     prompt = {"@misc": "spacy-openner.GNERPrompt.v1", "instruction": INSTRUCTION}
-    sampler = {"@misc": "spacy-openner.TypeSampler.v1", "ratio": 1.0, "drop": 0.0}
+    sampler = {"@misc": "spacy-openner.TypeSampler.v1", "negative_ratio": 1.0, "positive_dropout": 0.0}
     config = {"model": {"name": str(path)}, "labels": labels, "prompt": prompt, "sampler": sampler}
     nlp.add_pipe("gner_generator", config=config)
     optimizer = LayerwiseAdam_v1(3e-3)

@@ -118,7 +118,7 @@ def open_recipe(name, corpus, tmp_path, encoder, **more):
     overrides = {
         "paths.corpus": str(folder),
         "paths.dev": str(corpus / "dev"),
-        "paths.names": str(ROOT / "configs" / "type_names.json"),
+        "paths.synonyms": str(ROOT / "configs" / "type_names.json"),
         "paths.encoder": str(encoder),
         "training.max_steps": 3,
         "training.eval_frequency": 2,

@@ -131,7 +131,12 @@ def test_overfitting_IO(tmp_path):
     config = {
         "model": {"name": str(tiny.saved_generator("gpt2", tmp_path / "model"))},
         "prompt": {**CONFIG, "instruction": "{sources}; {targets}; {text}"},
-        "sampler": {"@misc": "spacy-openner.TypeSampler.v1", "ratio": 1.0, "drop": 0.0, "describe": 1.0},
+        "sampler": {
+            "@misc": "spacy-openner.TypeSampler.v1",
+            "negative_ratio": 1.0,
+            "positive_dropout": 0.0,
+            "description_ratio": 1.0,
+        },
         "decoding": "free",
         "loss": "answer",
         "labels": described,

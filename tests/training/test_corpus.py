@@ -45,7 +45,7 @@ def test_each_corpus_keeps_its_own_types(tmp_path):
     }
     asked = [eg.predicted._.openner_labels for eg in corpus(spacy.blank("en"))]
     assert all(len(labels) in (1, 2) for labels in asked)
-    silent = OpenNERCorpus_v1({"all": {"path": tmp_path}}, ask=False)
+    silent = OpenNERCorpus_v1({"all": {"path": tmp_path}}, annotate_labels=False)
     assert {eg.predicted._.openner_labels for eg in silent(spacy.blank("en"))} == {None}
 
 

@@ -62,7 +62,7 @@ def test_gradient_is_zero_where_nothing_is_known():
 
 
 def test_half_of_the_types_are_absent_ones():
-    sample = TypeSampler_v1(drop=0.0)
+    sample = TypeSampler_v1(positive_dropout=0.0)
     present = ["type 3", "type 4", "type 5"]
     draws = [sample(present, UNIVERSE) for _ in range(50)]
     assert all(set(present) < set(draw) and len(draw) == 6 for draw in draws)
@@ -71,18 +71,18 @@ def test_half_of_the_types_are_absent_ones():
 
 
 def test_no_type_from_elsewhere_is_drawn():
-    sample = TypeSampler_v1(ratio=1.0)
+    sample = TypeSampler_v1(negative_ratio=1.0)
     assert all(set(sample(["type 1", "stranger"], UNIVERSE)) <= set(UNIVERSE) for _ in range(50))
 
 
 def test_all_types_at_ratio_one_and_none_at_zero():
-    assert set(TypeSampler_v1(ratio=1.0, drop=0.0, max_types=40)([], UNIVERSE)) == set(UNIVERSE)
-    assert set(TypeSampler_v1(ratio=0.0, drop=0.0)(["type 1"], UNIVERSE)) == {"type 1"}
-    assert len(TypeSampler_v1(ratio=1.0, max_types=25)(["type 1"], UNIVERSE)) == 25
+    assert set(TypeSampler_v1(negative_ratio=1.0, positive_dropout=0.0, max_types=40)([], UNIVERSE)) == set(UNIVERSE)
+    assert set(TypeSampler_v1(negative_ratio=0.0, positive_dropout=0.0)(["type 1"], UNIVERSE)) == {"type 1"}
+    assert len(TypeSampler_v1(negative_ratio=1.0, max_types=25)(["type 1"], UNIVERSE)) == 25
 
 
 def test_present_types_are_dropped_at_times_and_never_taken_for_absent():
-    sample = TypeSampler_v1(ratio=0.9, drop=1.0)
+    sample = TypeSampler_v1(negative_ratio=0.9, positive_dropout=1.0)
     present = [f"type {i}" for i in range(15)]
     sizes = set()
     for _ in range(50):
@@ -95,14 +95,18 @@ def test_other_names_and_descriptions(tmp_path):
     names = {"type 1": ["kind one", "sort one"], "type 2": ["kind one"]}
     file = tmp_path / "names.json"
     file.write_text(json.dumps(names), encoding="utf8")
-    sample = TypeSampler_v1(drop=0.0, ratio=0.0, describe=0.3, rename=0.5, names=file)
+    sample = TypeSampler_v1(
+        positive_dropout=0.0, negative_ratio=0.0, description_ratio=0.3, synonym_ratio=0.5, synonyms=file
+    )
     draws = [sample(["type 1", "type 2", "type 9"], UNIVERSE) for _ in range(300)]
     assert {draw["type 1"] for draw in draws} == {"type 1", "kind one", "sort one", "description 1"}
     assert {draw["type 9"] for draw in draws} == {"type 9", "description 9"}
     assert all(len(set(draw.values())) == 3 for draw in draws), "no two types of a prompt share a text"
 
 
-@pytest.mark.parametrize("settings", [{"ratio": 1.5}, {"drop": -0.1}, {"max_types": 0}, {"rename": 2}])
+@pytest.mark.parametrize(
+    "settings", [{"negative_ratio": 1.5}, {"positive_dropout": -0.1}, {"max_types": 0}, {"synonym_ratio": 2}]
+)
 def test_samplers_out_of_range_are_refused(settings):
     with pytest.raises(SettingError, match=next(iter(settings))):
         TypeSampler_v1(**settings)
@@ -158,7 +162,7 @@ def test_of_several_types_of_a_span_the_first_asked_counts():
     gold, universe = Gold(words, spans), {label: label for label in ("chemist", "scientist", "person", "city")}
 
     def taught(asked, finest):
-        sample = TypeSampler_v1(drop=0.0, ratio=0.0, finest=finest)
+        sample = TypeSampler_v1(positive_dropout=0.0, negative_ratio=0.0, finest_only_ratio=finest)
         lesson = make_lesson(gold, {label: universe[label] for label in asked}, sample, None)
         return {(first, lesson.types[label]) for first, _, label in lesson.spans}
 

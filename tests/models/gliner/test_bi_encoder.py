@@ -42,7 +42,7 @@ TRANSFORMER_LISTENER = {
     "upstream": "*",
 }
 SCORER = {"@scorers": "spacy-openner.entity_scorer.v1", "spans_key": "openner"}
-SAMPLER = {"@misc": "spacy-openner.TypeSampler.v1", "ratio": 1.0, "drop": 0.0}
+SAMPLER = {"@misc": "spacy-openner.TypeSampler.v1", "negative_ratio": 1.0, "positive_dropout": 0.0}
 EXPECTED = [set(spans) for _, spans in TEXTS]
 
 
