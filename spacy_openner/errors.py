@@ -2,7 +2,7 @@
 
 Exception tree::
 
-    OpenNerError(ValueError)
+    OpenNERError(ValueError)
     ├── SettingError      a setting or an argument has a value that is not allowed
     ├── CheckpointError   a checkpoint cannot be found, read, or is of an unsupported kind
     ├── TextError         a text cannot be processed as asked
@@ -14,31 +14,31 @@ import warnings
 from typing import Any
 
 
-class OpenNerError(ValueError):
+class OpenNERError(ValueError):
     """Base of all errors that this package raises on purpose."""
 
 
-class SettingError(OpenNerError):
+class SettingError(OpenNERError):
     """A setting or an argument has a value that is not allowed."""
 
 
-class CheckpointError(OpenNerError):
+class CheckpointError(OpenNERError):
     """A checkpoint cannot be found, read, or is of an unsupported kind."""
 
 
-class TextError(OpenNerError):
+class TextError(OpenNERError):
     """A text cannot be processed as asked."""
 
 
-class DataError(OpenNerError):
+class DataError(OpenNERError):
     """A data file cannot be read or written as asked."""
 
 
-class MissingExtra(OpenNerError):
+class MissingExtra(OpenNERError):
     """An optional dependency is not installed."""
 
 
-class OpenNerWarning(UserWarning):
+class OpenNERWarning(UserWarning):
     """Something works, but perhaps not as meant."""
 
 
@@ -355,4 +355,4 @@ def warn(code: str, **values: Any) -> None:
     code (str): A key of the warning table, such as "W001".
     **values (Any): What the message's fields stand for.
     """
-    warnings.warn(f"[{code}] {_WARNINGS[code].format(**values)}", OpenNerWarning, stacklevel=3)
+    warnings.warn(f"[{code}] {_WARNINGS[code].format(**values)}", OpenNERWarning, stacklevel=3)

@@ -25,7 +25,7 @@ def test_messages_are_complete(code):
     kind, message = errors._MESSAGES[code]
     fields = set(re.findall(r"(?<!{){(\w+)", message))
     built = errors.error(code, **{field: f"<{field}>" for field in fields})
-    assert isinstance(built, errors.OpenNerError)
+    assert isinstance(built, errors.OpenNERError)
     assert type(built) is kind
     assert all(f"<{field}>" in str(built) for field in fields)
     assert str(built).startswith(f"[{code}] ")

@@ -9,7 +9,7 @@ from spacy.language import Language
 from spacy.training import Example
 from spacy.util import minibatch
 
-from ..components.lar_reassigner import LarReassigner
+from ..components.lar_reassigner import LARReassigner
 from ..errors import error
 from ..lar.llm_reassigner import GatedReassigner
 from ..lar.span_reassigner import Case, Choice
@@ -80,8 +80,8 @@ def calibrate_gate(
     RAISES (SettingError): For another component, or without anything to choose by.
     """
     pipe = dict(nlp.components).get(component)
-    if not isinstance(pipe, LarReassigner):
-        fit = [name for name, other in nlp.components if isinstance(other, LarReassigner)]
+    if not isinstance(pipe, LARReassigner):
+        fit = [name for name, other in nlp.components if isinstance(other, LARReassigner)]
         raise error("O423", name=component, present=nlp.component_names, fit=fit)
     gated = pipe.reassigner
     if not isinstance(gated, GatedReassigner):
@@ -129,7 +129,7 @@ def choose_below(rows: Sequence[Judged]) -> float:
 
 
 def _cases(
-    pipe: LarReassigner, gated: GatedReassigner, batch: Sequence[Any], docs: Sequence[Any]
+    pipe: LARReassigner, gated: GatedReassigner, batch: Sequence[Any], docs: Sequence[Any]
 ) -> Iterable[tuple[str, Choice, Choice]]:
     """Every entity that has a choice: its right type, and what both reassigners say."""
     types = pipe.types

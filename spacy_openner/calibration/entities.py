@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from spacy.language import Language
 
-from ..components.entity_pipe import OpenNerPipe
+from ..components.entity_pipe import OpenNERPipe
 from ..errors import error, warn
 from .predictions import Gold, Types, changed, gather, predicting_component
 from .threshold_search import Decoder, Pick, ascend, best_f1, lowest_reaching
@@ -301,7 +301,7 @@ def _status(label: str, free: Collection[str], missed: Collection[str], annotate
 
 
 def _settings(
-    pipe: OpenNerPipe, start: Mapping[str, float], found: Mapping[str, float], one_threshold: bool
+    pipe: OpenNERPipe, start: Mapping[str, float], found: Mapping[str, float], one_threshold: bool
 ) -> tuple[float, dict[str, float]]:
     """The component's settings `threshold` and `label_thresholds` that stand for the thresholds found."""
     moved = {label: value for label, value in found.items() if value != start[label]}

@@ -14,11 +14,11 @@ from spacy.training import Example
 from spacy.util import minibatch
 
 from .. import labels as doc_labels
-from ..components.base import AskingPipe
-from ..components.entity_pipe import OpenNerPipe
-from ..components.open_ner_span import OpenNerSpan
+from ..components.base import OpenLabelPipe
+from ..components.entity_pipe import OpenNERPipe
+from ..components.open_ner_span import OpenNERSpan
 from ..data.naming import read_types
-from ..errors import OpenNerWarning, error
+from ..errors import OpenNERWarning, error
 from ..models.gliner import interface as span_models
 from ..scoring.entities import Entity, _has_annotation, _sides
 from ..scoring.gold import blank, gold_key, pipes_before, reference
@@ -86,11 +86,11 @@ class Evidence:
         ]
 
 
-def gather(nlp: Language, pipe: OpenNerPipe, gold: Gold, types: Types = None) -> Evidence:
+def gather(nlp: Language, pipe: OpenNERPipe, gold: Gold, types: Types = None) -> Evidence:
     """Let a component look for entities in annotated docs, as it is set now.
 
     nlp (Language): Its pipeline. What stands before the component is run too.
-    pipe (OpenNerPipe): The component; `types` are its labels in the meantime if it has none.
+    pipe (OpenNERPipe): The component; `types` are its labels in the meantime if it has none.
     gold (Iterable[Doc | Example]): Annotated docs. They are not changed.
     types (Sequence[str] | Mapping[str, str] | None): All types that are annotated; None for those that occur.
     RETURNS (Evidence): What was found. Types that are not annotated are set aside.
@@ -116,7 +116,7 @@ def gather(nlp: Language, pipe: OpenNerPipe, gold: Gold, types: Types = None) ->
 
 
 @contextmanager
-def changed(pipe: AskingPipe, **settings: Any) -> Iterator[None]:
+def changed(pipe: OpenLabelPipe, **settings: Any) -> Iterator[None]:
     """Change settings of a component for a while."""
     # `labels` alone would give the names without their descriptions.
     before = {name: pipe.descriptions if name == "labels" else getattr(pipe, name) for name in settings}
@@ -127,22 +127,22 @@ def changed(pipe: AskingPipe, **settings: Any) -> Iterator[None]:
     finally:
         with catch_warnings():
             # Whatever is odd about the user's own settings was said when they were set.
-            simplefilter("ignore", OpenNerWarning)
+            simplefilter("ignore", OpenNERWarning)
             for name, value in before.items():
                 setattr(pipe, name, value)
 
 
-def predicting_component(nlp: Language, name: str) -> OpenNerPipe:
+def predicting_component(nlp: Language, name: str) -> OpenNERPipe:
     """The component of a name.
 
     RAISES (SettingError): Where there is none, or one whose spans thresholds alone do not decide on.
     """
     found = dict(nlp.components)
     pipe = found.get(name)
-    if not isinstance(pipe, OpenNerPipe):
-        fit = [other for other, component in found.items() if isinstance(component, OpenNerPipe)]
+    if not isinstance(pipe, OpenNERPipe):
+        fit = [other for other, component in found.items() if isinstance(component, OpenNERPipe)]
         raise error("O423", name=name, present=list(found), fit=fit)
-    if isinstance(pipe, OpenNerSpan) and span_models.max_width(pipe.model) == 1:
+    if isinstance(pipe, OpenNERSpan) and span_models.max_width(pipe.model) == 1:
         raise error("O425", name=name)
     return pipe
 

@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 
 from .. import __version__
 from ..data.files import read_lines
-from ..errors import OpenNerError, OpenNerWarning, error
+from ..errors import OpenNERError, OpenNERWarning, error
 from ..text_tables import one_line
 from .align import align_types
 from .annotate import annotate_texts, explain_texts
@@ -131,7 +131,7 @@ def make_nlp(
     overlap (str): "flat", "nested" or "all".
     **model (str | None): Settings of the model: name, revision, precision, backend; None for the default.
     RETURNS (Language): The pipeline; its weights are loaded with the first text.
-    RAISES (OpenNerError): For a setting that is not allowed.
+    RAISES (OpenNERError): For a setting that is not allowed.
     """
     import spacy
 
@@ -195,7 +195,7 @@ def reported() -> Iterator[None]:
     """Show this package's errors and warnings as plain lines on standard error; errors exit with code 1."""
 
     def show(message: Any, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
-        ours = issubclass(category, OpenNerWarning)
+        ours = issubclass(category, OpenNERWarning)
         text = f"Warning: {message}" if ours else warnings.formatwarning(message, category, filename, lineno)
         typer.echo(text.rstrip(), err=True)
 
@@ -203,7 +203,7 @@ def reported() -> Iterator[None]:
         warnings.showwarning = show  # type: ignore[assignment]
         try:
             yield
-        except OpenNerError as err:
+        except OpenNERError as err:
             typer.echo(f"Error: {err}", err=True)
             raise typer.Exit(1) from err
 

@@ -44,7 +44,7 @@ def load(pipeline: str, gold: Path) -> tuple["Language", list["Doc"], Any]:
     """Load a pipeline and annotated docs.
 
     RETURNS (tuple): The pipeline, the docs, and the types that are annotated (None if nothing says so).
-    RAISES (OpenNerError): For what cannot be read.
+    RAISES (OpenNERError): For what cannot be read.
     """
     import spacy
 

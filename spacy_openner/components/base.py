@@ -17,7 +17,7 @@ from ..errors import error, warn
 from ..nn.permissions import as_new_files
 
 
-class AskingPipe(Pipe):
+class OpenLabelPipe(Pipe):
     """Base of the components that are asked for types named at run time. A subclass says what it answers: `predict` and
     `set_annotations`; its `__init__` ends with `self._given = self._settings()`.
 

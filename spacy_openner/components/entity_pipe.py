@@ -10,7 +10,7 @@ from ..decoding.span_selection import OVERLAPS, Overlap
 from ..errors import error
 from ..types import Candidate
 from .annotate import annotate
-from .base import AskingPipe
+from .base import OpenLabelPipe
 
 # What the scorer finds, and how much of it counts when spaCy picks the best of several models.
 SCORE_WEIGHTS: dict[str, float | None] = {
@@ -25,7 +25,7 @@ SCORE_WEIGHTS: dict[str, float | None] = {
 }
 
 
-class OpenNerPipe(AskingPipe):
+class OpenNERPipe(OpenLabelPipe):
     """Base of the components that find entities of types named at run time. A subclass says how: `predict`.
 
     vocab (Vocab): The pipeline's vocabulary.
@@ -34,8 +34,8 @@ class OpenNerPipe(AskingPipe):
     use_descriptions (bool): Put descriptions into prompts instead of names.
     annotate_ents (bool): Write the best flat set to `doc.ents`.
     overwrite_ents (bool): Replace entities that are touched; they are kept otherwise.
-    **settings (Any): See `AskingPipe`. Scores are probabilities of spans; `doc.spans[spans_key]` gets all candidates,
-        with `attrs["scores"]` in step.
+    **settings (Any): See `OpenLabelPipe`. Scores are probabilities of spans; `doc.spans[spans_key]` gets all
+        candidates, with `attrs["scores"]` in step.
     """
 
     SETTINGS: ClassVar[tuple[str, ...]] = (

@@ -27,8 +27,8 @@ from ..training.losses import type_classification
 from ..training.sampling import Sampler
 from ..training.targets import types_of
 from ..types import Candidate
-from .entity_pipe import SCORE_WEIGHTS, OpenNerPipe
-from .training import TrainablePipe
+from .entity_pipe import SCORE_WEIGHTS, OpenNERPipe
+from .training import TrainableOpenPipe
 
 Decoding = Literal["constrained", "free"]
 DECODINGS: tuple[str, ...] = ("constrained", "free")
@@ -96,15 +96,15 @@ def make_gner_generator(
     overwrite_ents: bool,
     batch_tokens: int,
     scorer: Callable | None,
-) -> "GnerGenerator":
-    """Build the component; see `GnerGenerator` for the settings.
+) -> "GNERGenerator":
+    """Build the component; see `GNERGenerator` for the settings.
 
     RAISES (SettingError): For keys of mappings that a config file would lose or change.
     """
     for setting, value in (("labels", labels), ("label_thresholds", label_thresholds)):
         if isinstance(value, dict):
             check_config_keys(setting, value)
-    return GnerGenerator(
+    return GNERGenerator(
         nlp.vocab,
         model,
         name,
@@ -131,7 +131,7 @@ def make_gner_generator(
     )
 
 
-class GnerGenerator(TrainablePipe, OpenNerPipe):
+class GNERGenerator(TrainableOpenPipe, OpenNERPipe):
     """Find entities of types that are named at run time, by a model that answers with a tag for each word.
 
     vocab (Vocab): The pipeline's vocabulary.
@@ -155,7 +155,7 @@ class GnerGenerator(TrainablePipe, OpenNerPipe):
     draft_from (str | None): "ents" or the key of a span group that an earlier component wrote: guesses that make
         constrained decoding faster where they are right, and never change its result.
     max_types (int | None): The most types in one prompt; more are split over several. None for what fits.
-    **settings (Any): See `OpenNerPipe`. A tagger's spans never overlap within a prompt; of several prompts the better
+    **settings (Any): See `OpenNERPipe`. A tagger's spans never overlap within a prompt; of several prompts the better
         ones are kept.
     """
 

@@ -20,7 +20,7 @@ from ..scoring.gold import explanations_of, gold_key
 from ..settings import check_config_keys
 from ..types import SCORES, Candidate
 from .annotate import annotate
-from .entity_pipe import SCORE_WEIGHTS, OpenNerPipe
+from .entity_pipe import SCORE_WEIGHTS, OpenNERPipe
 
 BY_TABLE, BY_SOURCE = "table", "source"
 UNMAPPED, BELOW, OVERLAPS_BETTER = "unmapped", "below the threshold", "overlaps a better one"
@@ -66,8 +66,8 @@ def make_lar_reassigner(
     annotate_ents: bool,
     overwrite_ents: bool,
     scorer: Callable | None,
-) -> "LarReassigner":
-    """Build the component; see `LarReassigner` for the settings.
+) -> "LARReassigner":
+    """Build the component; see `LARReassigner` for the settings.
 
     RAISES (SettingError): For keys of mappings that a config file would lose or change, or when a model that is to be
         shared is not there.
@@ -76,7 +76,7 @@ def make_lar_reassigner(
         if isinstance(value, dict):
             check_config_keys(setting, value)
     reassigner.bind(name, nlp.components)
-    return LarReassigner(
+    return LARReassigner(
         nlp.vocab,
         name,
         reassigner=reassigner,
@@ -96,7 +96,7 @@ def make_lar_reassigner(
     )
 
 
-class LarReassigner(OpenNerPipe):
+class LARReassigner(OpenNERPipe):
     """Give entities of source types their target types.
 
     vocab (Vocab): The pipeline's vocabulary.
@@ -109,7 +109,7 @@ class LarReassigner(OpenNerPipe):
     none (str): Entities that have none of their options are dropped ("drop") or keep their source types ("keep");
         "never": this is no option.
     unmapped (str): Entities whose source type no target type belongs to keep it ("keep"), or are dropped ("drop").
-    **settings (Any): See `OpenNerPipe`. `labels` are the target types, and may describe them. An entity whose target
+    **settings (Any): See `OpenNERPipe`. `labels` are the target types, and may describe them. An entity whose target
         type does not reach its threshold counts as having none. `overwrite_ents` is about entities that did not come in
         through `source`.
     """
@@ -300,7 +300,7 @@ class LarReassigner(OpenNerPipe):
         nlp (Language | None): The pipeline.
         labels (Sequence[str] | Mapping[str, str] | None): Target types from now on; unchanged if None.
         table (str | Path | Mapping[str, Any] | None): A file of `AlignmentTable.save`, or what one holds.
-        RAISES (OpenNerError): For a table that is none, or has unknown types.
+        RAISES (OpenNERError): For a table that is none, or has unknown types.
         """
         if labels is not None:
             self.labels = labels

@@ -23,8 +23,8 @@ from ..training.losses import Loss, SpanLoss_v1, gradient_of
 from ..training.sampling import Sampler
 from ..training.targets import types_of
 from ..types import Candidate
-from .entity_pipe import SCORE_WEIGHTS, OpenNerPipe
-from .training import TrainablePipe
+from .entity_pipe import SCORE_WEIGHTS, OpenNERPipe
+from .training import TrainableOpenPipe
 
 DEFAULT_CONFIG = """
 [model]
@@ -78,15 +78,15 @@ def make_open_ner_span(
     loss: Callable,
     sampler: Callable,
     scorer: Callable | None,
-) -> "OpenNerSpan":
-    """Build the component; see `OpenNerSpan` for the settings.
+) -> "OpenNERSpan":
+    """Build the component; see `OpenNERSpan` for the settings.
 
     RAISES (SettingError): For keys of mappings that a config file would lose or change.
     """
     for setting, value in (("labels", labels), ("label_thresholds", label_thresholds)):
         if isinstance(value, dict):
             check_config_keys(setting, value)
-    return OpenNerSpan(
+    return OpenNERSpan(
         nlp.vocab,
         model,
         name,
@@ -105,7 +105,7 @@ def make_open_ner_span(
     )
 
 
-class OpenNerSpan(TrainablePipe, OpenNerPipe):
+class OpenNERSpan(TrainableOpenPipe, OpenNERPipe):
     """Find entities of types that are named at run time, by scoring all spans against all types.
 
     vocab (Vocab): The pipeline's vocabulary.
@@ -113,7 +113,7 @@ class OpenNerSpan(TrainablePipe, OpenNerPipe):
     name (str): The component's name.
     loss (Loss): What training minimises.
     sampler (Sampler): Draws the types of training prompts.
-    **settings (Any): See `OpenNerPipe`.
+    **settings (Any): See `OpenNERPipe`.
     """
 
     def __init__(

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from spacy.pipeline import TrainablePipe
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
@@ -16,19 +17,19 @@ from ..models.words import WordMode
 from ..training.optimizer import LayerwiseAdam_v1
 from ..training.sampling import Sampler, TypeSampler_v1
 from ..training.targets import Gold, align
-from .base import AskingPipe
+from .base import OpenLabelPipe
 from .lessons import make_lesson
 
 
-class TrainablePipe(AskingPipe):
+class TrainableOpenPipe(OpenLabelPipe, TrainablePipe):
     """What the components that learn from annotated entities share. A subclass says what batches are and what they
-    cost; where it finds entities too, it names this class before `OpenNerPipe`.
+    cost; where it finds entities too, it names this class before `OpenNERPipe`.
 
     vocab (Vocab): The pipeline's vocabulary.
     model (Model): What learns.
     name (str): The component's name.
     sampler (Sampler | None): Draws the types of training prompts.
-    **settings (Any): Of the next class: `OpenNerPipe`, or `AskingPipe`.
+    **settings (Any): Of the next class: `OpenNERPipe`, or `OpenLabelPipe`.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ from ..settings import check_config_keys
 from ..training.losses import TypeLoss, TypeLoss_v1
 from ..training.sampling import Sampler
 from ..training.targets import types_of
-from .training import TrainablePipe
+from .training import TrainableOpenPipe
 
 DEFAULT_CONFIG = """
 [model]
@@ -117,7 +117,7 @@ class TypeScores(NamedTuple):
     scores: np.ndarray
 
 
-class TypeFilter(TrainablePipe):
+class TypeFilter(TrainableOpenPipe):
     """Choose the types that a doc is likely to hold, and write them to `doc._.openner_labels`, where the next
     components find them. `doc._.openner_type_scores` tells the scores of all types, kept or not.
 
@@ -133,7 +133,7 @@ class TypeFilter(TrainablePipe):
     propose_descriptions (bool): Describe types that have no description by the table of `descriptions.propose`.
     loss (Callable): What training minimises.
     sampler (Sampler | None): Draws the types of training texts.
-    **settings (Any): See `AskingPipe`. Scores are cosines, from -1 to 1; `spans_key` is where gold entities are.
+    **settings (Any): See `OpenLabelPipe`. Scores are cosines, from -1 to 1; `spans_key` is where gold entities are.
     """
 
     SETTINGS: ClassVar[tuple[str, ...]] = (

@@ -37,7 +37,7 @@ def read_brat(
     discontinuous (str): What becomes of entities with gaps: "drop", or "join" them into one over the gaps.
     tally (Tally | None): Where to count the entities that are dropped or widened.
     YIELDS (AnnotatedText): Each file, as one text.
-    RAISES (OpenNerError): For a setting that is not allowed, a .ann file without its text, or lines of another form.
+    RAISES (OpenNERError): For a setting that is not allowed, a .ann file without its text, or lines of another form.
     """
     if discontinuous not in POLICIES:
         raise error("O001", name="discontinuous", value=discontinuous, allowed=", ".join(map(repr, POLICIES)))
@@ -72,7 +72,7 @@ def _blank(lang: str) -> "Language":
 def _read_text(path: Path) -> str:
     """Read a text as it is: offsets count carriage returns and byte order marks too.
 
-    RAISES (OpenNerError): For a file that cannot be read, or is not UTF-8.
+    RAISES (OpenNERError): For a file that cannot be read, or is not UTF-8.
     """
     try:
         return path.read_bytes().decode()

@@ -58,7 +58,7 @@ def convert(
     shard (int | None): How many docs make a file: NAME-00001.spacy and so on. All in one if not given.
     **options (Any): Of the format's reader (see `spacy_openner.data.formats`).
     RETURNS (Report): What was written, and what was not.
-    RAISES (OpenNerError): For settings that are not allowed, data of another form, or data without texts.
+    RAISES (OpenNERError): For settings that are not allowed, data of another form, or data without texts.
     """
     for name, value in (("n_sents", n_sents), ("shard", 1 if shard is None else shard)):
         if value < 1:

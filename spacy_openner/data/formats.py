@@ -33,7 +33,7 @@ def read(path: str | Path, kind: str, tally: Tally | None = None, **options: Any
     tally (Tally | None): Where to count what is not taken over as it stands.
     **options (Any): Of the format's reader.
     YIELDS (AnnotatedText): The texts.
-    RAISES (OpenNerError): For an unknown format, an option of another one, or data of another form.
+    RAISES (OpenNERError): For an unknown format, an option of another one, or data of another form.
     """
     if kind not in READERS:
         raise error("O001", name="format", value=kind, allowed=", ".join(map(repr, READERS)))

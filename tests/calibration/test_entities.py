@@ -9,7 +9,7 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from spacy_openner.calibration.entities import Scores, TypeResult, apply, calibrate, reliability
-from spacy_openner.errors import OpenNerWarning
+from spacy_openner.errors import OpenNERWarning
 from tests.support.known_components import ASKED, GOLD, TABLE, gold_by_thresholds, gold_doc, table_nlp
 
 
@@ -37,7 +37,7 @@ def test_best_f1_by_hand(nlp):
 
 
 def test_wanted_precision_reached_or_not(nlp):
-    with pytest.warns(OpenNerWarning, match=r"W421.*'b' a precision of 0.9: 0.500 is reached, with 2") as caught:
+    with pytest.warns(OpenNERWarning, match=r"W421.*'b' a precision of 0.9: 0.500 is reached, with 2") as caught:
         result = calibrate(nlp, [gold_doc(nlp, GOLD)], precision=0.9, min_gold=1)
     assert len(caught) == 1
     assert result.label_thresholds == {"b": 0.75}
@@ -69,7 +69,7 @@ def test_one_threshold_for_all_types(nlp):
     assert (result.threshold, result.label_thresholds) == (0.15, {})
     assert result.after == Scores(3, 6, 4)
     assert {each.threshold for each in result.per_type.values()} == {0.15}
-    with pytest.warns(OpenNerWarning, match="'all types together' a precision of 0.9: 0.667 is reached"):
+    with pytest.warns(OpenNERWarning, match="'all types together' a precision of 0.9: 0.667 is reached"):
         precise = calibrate(nlp, [gold_doc(nlp, GOLD)], one_threshold=True, min_gold=1, precision=0.9)
     assert (precise.threshold, precise.after) == (0.75, Scores(2, 3, 4))
     assert calibrate(nlp, [gold_doc(nlp, GOLD)], one_threshold=True).after == result.before

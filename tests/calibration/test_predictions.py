@@ -11,7 +11,7 @@ from spacy.training import Example
 
 from spacy_openner.calibration.entities import Scores, calibrate, reliability
 from spacy_openner.calibration.predictions import read_gold
-from spacy_openner.errors import DataError, OpenNerWarning, SettingError
+from spacy_openner.errors import DataError, OpenNERWarning, SettingError
 from tests.support import tiny_models as tiny
 from tests.support.known_components import GOLD, TABLE, WORDS, Table, gold_by_thresholds, gold_doc, table_nlp
 
@@ -129,7 +129,7 @@ def test_a_component_without_labels_is_asked_for_the_listed_types():
     result = calibrate(nlp, [gold_doc(nlp, GOLD)], types={"a": "of a", "b": "of b"}, min_gold=1)
     assert set(result.label_thresholds) == {"a", "b"}
     assert nlp.get_pipe("open_ner_span").labels == ()
-    with pytest.warns(OpenNerWarning, match="W001"), pytest.raises(SettingError, match="O421"):
+    with pytest.warns(OpenNERWarning, match="W001"), pytest.raises(SettingError, match="O421"):
         calibrate(nlp, [gold_doc(nlp, GOLD)])
 
 

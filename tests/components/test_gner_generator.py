@@ -10,7 +10,7 @@ import spacy
 import torch
 from spacy.tokens import Doc, Span
 
-from spacy_openner.errors import OpenNerWarning, SettingError
+from spacy_openner.errors import OpenNERWarning, SettingError
 from spacy_openner.prompts.gner import spans_of
 from tests.support import tiny_models as tiny
 
@@ -59,7 +59,7 @@ def test_nothing_to_read_or_to_ask(path):
     assert not nlp("  \n ").ents
     assert len(nlp("Hi").spans["openner"]) <= 1
     nlp.get_pipe("gner_generator").labels = []
-    with pytest.warns(OpenNerWarning, match="W001"):
+    with pytest.warns(OpenNERWarning, match="W001"):
         assert not nlp("Marie Curie").ents
 
 
@@ -98,14 +98,14 @@ def test_odd_words_keep_their_places(path, word):
     nlp = pipeline(path)
     words = ["Marie", word, "Curie", word, "won"]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", OpenNerWarning)
+        warnings.simplefilter("ignore", OpenNERWarning)
         doc = nlp(Doc(nlp.vocab, words))
     assert [token.text for token in doc] == words
     assert all(0 <= span.start < span.end <= 5 for span in doc.spans["openner"])
 
 
 def test_a_word_that_would_fill_the_window_is_said(t5):
-    with pytest.warns(OpenNerWarning, match="W011"):
+    with pytest.warns(OpenNERWarning, match="W011"):
         pipeline(t5)("a " + "x" * 3000)
 
 

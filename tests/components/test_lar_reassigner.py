@@ -10,7 +10,7 @@ from spacy.tokens import Doc, DocBin, Span, SpanGroup
 from spacy.training import Example
 from spacy.util import fix_random_seed
 
-from spacy_openner.errors import OpenNerWarning, SettingError
+from spacy_openner.errors import OpenNERWarning, SettingError
 from spacy_openner.lar.alignment import AlignmentTable
 from spacy_openner.lar.decisions import Decision, decisions
 from tests.support import tiny_models as tiny
@@ -252,7 +252,7 @@ def test_thresholds(tiny_path):
 
 def test_neither_table_nor_labels(server):
     nlp = lar_nlp(llm(server.url), table=None)
-    with pytest.warns(OpenNerWarning, match="W504"):
+    with pytest.warns(OpenNERWarning, match="W504"):
         doc = nlp("Ada")
     assert ents(doc) == {"Ada": "person"}
 

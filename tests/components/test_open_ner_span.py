@@ -9,7 +9,7 @@ import pytest
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 
-from spacy_openner.errors import OpenNerWarning, SettingError, TextError
+from spacy_openner.errors import OpenNERWarning, SettingError, TextError
 from tests.support import tiny_models as tiny
 from tests.support.tiny_models import found, same
 
@@ -102,7 +102,7 @@ def test_labels_change_without_loading(make_nlp, monkeypatch):
 
 def test_no_labels_finds_nothing_and_says_so_once(make_nlp):
     nlp = make_nlp(labels=[])
-    with pytest.warns(OpenNerWarning, match="W001"):
+    with pytest.warns(OpenNERWarning, match="W001"):
         assert found(nlp("Some text.")) == []
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -132,7 +132,7 @@ def test_label_thresholds(make_nlp):
     assert 1 <= len(kept) <= 3
     assert {label for *_, label, _ in kept} == {"award"}
     assert all(p > limit for *_, p in kept)
-    with pytest.warns(OpenNerWarning, match="W005"):
+    with pytest.warns(OpenNERWarning, match="W005"):
         nlp.get_pipe("open_ner_span").label_thresholds = {"nobody": 0.1}
 
 
@@ -229,7 +229,7 @@ def test_replacing_foreign_spans_is_said(make_nlp):
     nlp = make_nlp()
     doc = nlp.make_doc("Marie Curie")
     doc.spans["openner"] = [Span(doc, 0, 1, label="X")]
-    with pytest.warns(OpenNerWarning, match="W004"):
+    with pytest.warns(OpenNERWarning, match="W004"):
         nlp(doc)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import spacy
 import torch
+from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.util import load_model_from_config
 from thinc.api import Config
 
-from spacy_openner.errors import OpenNerWarning, SettingError
+from spacy_openner.errors import OpenNERWarning, SettingError
 from spacy_openner.models.gliner import interface as span_models
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
 from tests.support import tiny_models as tiny
@@ -214,12 +215,12 @@ def test_wide_and_misaligned_gold_spans_are_counted(make_nlp):
     pipe = nlp.get_pipe("open_ner_span")
     widest = span_models.max_width(pipe.model)
     wide = example(nlp, "x " * (widest + 3), [(0, widest + 1, "person")])
-    with pytest.warns(OpenNerWarning, match=f"W006.*1 gold spans of more than {widest}"):
+    with pytest.warns(OpenNERWarning, match=f"W006.*1 gold spans of more than {widest}"):
         pipe.update([wide])
     reference = Doc(nlp.vocab, ["New", "York", "-", "based"], spaces=[True, False, False, False])
     reference.spans["openner"] = [Span(reference, 0, 2, label="city")]
     crossing = Example(Doc(nlp.vocab, ["New", "York-based"], spaces=[True, False]), reference)
-    with pytest.warns(OpenNerWarning, match="W007.*1 gold spans"):
+    with pytest.warns(OpenNERWarning, match="W007.*1 gold spans"):
         pipe.update([crossing])
     assert pipe.untaught == {"wide": 1, "misaligned": 1}
 
@@ -269,3 +270,13 @@ def test_missing_annotation_is_not_taught(make_nlp):
     (lesson,) = pipe._lessons([unannotated])
     assert list(lesson.unknown) == [(0, 1), (1, 2)]
     assert np.isfinite(pipe.update([unannotated])["open_ner_span"])
+
+
+@pytest.mark.parametrize(
+    ("factory", "trainable"),
+    [("open_ner_span", True), ("gner_generator", True), ("type_filter", True), ("lar_reassigner", False)],
+)
+def test_components_that_learn_are_trainable_pipes_of_spacy(factory, trainable):
+    """spaCy's own commands ask so."""
+    pipe = spacy.blank("en").add_pipe(factory)
+    assert isinstance(pipe, TrainablePipe) == pipe.is_trainable == trainable

@@ -11,7 +11,7 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 
 from spacy_openner.components.type_filter import TypeFilter
-from spacy_openner.errors import CheckpointError, OpenNerWarning, SettingError
+from spacy_openner.errors import CheckpointError, OpenNERWarning, SettingError
 from spacy_openner.training.losses import TypeLoss_v1
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
 from tests.components import test_training
@@ -130,7 +130,7 @@ def test_names_that_a_config_cannot_hold(make):
 
 
 def test_types_that_are_not_asked_for(make):
-    with pytest.warns(OpenNerWarning, match="W005.*always.*award"):
+    with pytest.warns(OpenNERWarning, match="W005.*always.*award"):
         make(always=["award"])
 
 
@@ -172,7 +172,7 @@ def test_docs_without_words(make, text):
 
 def test_without_labels_docs_are_left_alone(make):
     nlp = make(labels=[])
-    with pytest.warns(OpenNerWarning, match="W012"):
+    with pytest.warns(OpenNERWarning, match="W012"):
         doc = nlp(tiny.SENTENCES[0])
     assert kept(doc) is None
     assert doc._.openner_type_scores is None

@@ -28,7 +28,7 @@ from spacy_openner.data.formats import (
 )
 from spacy_openner.data.naming import natural_label, read_label_map, read_types
 from spacy_openner.data.texts import AnnotatedText, Finding, Tally
-from spacy_openner.errors import DataError, OpenNerWarning, SettingError, TextError
+from spacy_openner.errors import DataError, OpenNERWarning, SettingError, TextError
 
 WORDS = ["Kim", "Lee", "met", "Bo", "Ng", "in", "Oslo"]
 SPANS = [(0, 2, "PER"), (3, 4, "PER"), (4, 5, "PER"), (6, 7, "LOC")]
@@ -673,7 +673,7 @@ def test_given_types_are_the_list(tmp_path):
     report = convert(path, tmp_path, types=types, labels={"MISC": "miscellaneous"})
     assert json.loads((tmp_path / "a.labels.json").read_text()) == types
     assert report.types == {"per": 3, "loc": 1, "org": 0}
-    with pytest.warns(OpenNerWarning, match=r"W401.*\['loc'\]"):
+    with pytest.warns(OpenNERWarning, match=r"W401.*\['loc'\]"):
         report = convert(path, tmp_path, types=["per"])
     assert report.types == {"per": 3, "loc": 1}
 

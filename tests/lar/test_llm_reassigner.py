@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from spacy_openner.calibration.cascade import ALWAYS, NEVER, Judged, apply_gate, calibrate_gate, choose_below
 from spacy_openner.cli.app import app as cli
-from spacy_openner.errors import OpenNerWarning, SettingError
+from spacy_openner.errors import OpenNERWarning, SettingError
 from spacy_openner.lar.decisions import decisions
 from spacy_openner.lar.llm_reassigner import GatedReassigner_v1, LLMReassigner_v1
 from tests.support.fake_chat_server import FAULTS, Behaviour, serve
@@ -148,7 +148,7 @@ def test_entities_survive_every_fault(fault, reason, tiny_path):
 def test_a_spent_budget_ends_in_direct_answers(tiny_path):
     with serve(gold=GOLD) as server:
         nlp = lar_nlp(gated(span_matcher(tiny_path), llm(server.url, max_requests=2, entities_per_request=1)))
-        with pytest.warns(OpenNerWarning, match="W502"):
+        with pytest.warns(OpenNERWarning, match="W502"):
             docs = list(nlp.pipe(TEXTS))
         tally = nlp.get_pipe("lar_reassigner").tally
         assert len(server.requests) == 2

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from spacy_openner.errors import OpenNerWarning, SettingError
+from spacy_openner.errors import OpenNERWarning, SettingError
 from spacy_openner.llm.cache import FILE, Cache
 from spacy_openner.llm.factory import LLMClient_v1
 from spacy_openner.llm.responses import Fault, parse, read, retry_after
@@ -137,7 +137,7 @@ def test_what_does_not_pass_is_not_tried_again(client, fault, kind):
 def test_what_all_questions_would_meet_stops_the_batch(client, fault, kind):
     with serve(answer=echo, script=[fault] * 99) as server:
         asked = client(server.url, concurrency=1)
-        with pytest.warns(OpenNerWarning, match="W503"):
+        with pytest.warns(OpenNERWarning, match="W503"):
             found = values(asked.ask(asks(20)))
         assert found == [kind] + ["stopped"] * 19
         assert len(server.requests) == 1
@@ -146,7 +146,7 @@ def test_what_all_questions_would_meet_stops_the_batch(client, fault, kind):
 
 def test_a_server_that_is_not_there_is_given_up(client):
     asked = client("http://127.0.0.1:9/v1", concurrency=4, max_retries=0)
-    with pytest.warns(OpenNerWarning, match="W503"):
+    with pytest.warns(OpenNERWarning, match="W503"):
         found = values(asked.ask(asks(60)))
     assert 10 <= found.count("connection") < 20
     assert found.count("connection") + found.count("stopped") == 60
@@ -276,7 +276,7 @@ def test_what_is_no_object_is_malformed(content):
 def test_budget_of_requests(client):
     with serve(answer=echo, delay=0.02) as server:
         asked = client(server.url, max_requests=5, concurrency=4)
-        with pytest.warns(OpenNerWarning, match="W502"):
+        with pytest.warns(OpenNERWarning, match="W502"):
             found = values(asked.ask(asks(12)))
         assert len(server.requests) == 5
         assert found.count("budget") == 7
@@ -288,7 +288,7 @@ def test_budget_of_requests(client):
 def test_budget_of_tokens_without_a_count(client):
     with serve(answer=echo, with_usage=False) as server:
         asked = client(server.url, max_tokens=10, concurrency=1)
-        with pytest.warns(OpenNerWarning, match="W502"):
+        with pytest.warns(OpenNERWarning, match="W502"):
             found = values(asked.ask(asks(9)))
         assert 0 < found.count("budget") < 9
         assert asked.report.unmetered == len(server.requests) == 9 - found.count("budget")
@@ -298,7 +298,7 @@ def test_budget_of_tokens_without_a_count(client):
 def test_budget_counts_repetitions(client):
     with serve(answer=echo, script=["500"] * 99) as server:
         asked = client(server.url, max_requests=2)
-        with pytest.warns(OpenNerWarning, match="W502"):
+        with pytest.warns(OpenNERWarning, match="W502"):
             found = asked.ask([ask("a")])
         assert values(found) == ["budget"]
         assert len(server.requests) == 2
@@ -320,7 +320,7 @@ def test_the_key_comes_from_the_environment_and_goes_nowhere_else(client, monkey
 def test_a_server_that_repeats_the_key_is_not_quoted(client, monkeypatch):
     with serve(answer=echo, key="another") as server:
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
-        with pytest.warns(OpenNerWarning, match="W503") as warned:
+        with pytest.warns(OpenNERWarning, match="W503") as warned:
             (failure,) = client(server.url).ask([ask("a")])
         assert "Bearer ***" in failure.message
         assert KEY not in failure.message + "".join(str(each.message) for each in warned)
@@ -459,7 +459,7 @@ def test_a_cache_that_cannot_be_used_loses_no_answer(client, tmp_path, kind):
         (directory / FILE).write_bytes(b"no database" * 1000)
     with serve(answer=echo) as server:
         asked = client(server.url, cache_dir=str(directory))
-        with pytest.warns(OpenNerWarning, match="W501"):
+        with pytest.warns(OpenNERWarning, match="W501"):
             assert values(asked.ask(asks(3))) == ["text 0", "text 1", "text 2"]
         assert [each.cached for each in asked.ask(asks(3))] == [True] * 3
 

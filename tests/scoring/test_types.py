@@ -13,7 +13,7 @@ from spacy_openner import labels
 from spacy_openner.calibration.types import apply_types, calibrate_types
 from spacy_openner.cli.app import app as cli
 from spacy_openner.components.type_filter import TypeFilter, TypeScores
-from spacy_openner.errors import OpenNerWarning, SettingError
+from spacy_openner.errors import OpenNERWarning, SettingError
 from spacy_openner.scoring.types import make_type_scorer, score_types
 from tests.support import tiny_models as tiny
 
@@ -106,7 +106,7 @@ def test_a_wanted_recall(nlp, recall, threshold, kept):
 
 
 def test_a_threshold_for_each_type(nlp):
-    with pytest.warns(OpenNerWarning, match="W422"):
+    with pytest.warns(OpenNERWarning, match="W422"):
         result = calibrate_types(nlp, docs(nlp), recall=1.0, per_type=True, min_gold=2)
     assert result.label_thresholds == {"city": pytest.approx(0.6, abs=2e-4)}
     assert set(result.kept_types) == {"person", "company"}
@@ -115,7 +115,7 @@ def test_a_threshold_for_each_type(nlp):
 
 def test_top_k_may_be_in_the_way(nlp):
     nlp.get_pipe("type_filter").top_k = 1
-    with pytest.warns(OpenNerWarning, match="W422"):
+    with pytest.warns(OpenNERWarning, match="W422"):
         assert calibrate_types(nlp, docs(nlp), recall=1.0).after.recall < 1
 
 

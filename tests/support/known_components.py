@@ -6,7 +6,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 
 from spacy_openner.calibration.predictions import changed
-from spacy_openner.components.entity_pipe import OpenNerPipe
+from spacy_openner.components.entity_pipe import OpenNERPipe
 from spacy_openner.decoding.span_selection import choose
 from spacy_openner.types import Candidate
 from tests.support import tiny_models as tiny
@@ -15,7 +15,7 @@ WORDS = ["a0", "a1", "b0", "b1", "c0", "c1", "a2", "b2", "c2", "x"]
 ASKED = tiny.LABELS[:3]
 
 
-class Table(OpenNerPipe):
+class Table(OpenNERPipe):
     """Finds what a table says: word -> (label, score), or several of them."""
 
     def __init__(self, vocab, name, table, **settings):

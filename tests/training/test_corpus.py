@@ -8,7 +8,7 @@ import spacy
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 
-from spacy_openner.errors import OpenNerWarning, SettingError
+from spacy_openner.errors import OpenNERWarning, SettingError
 from spacy_openner.training.corpus import OpenNERCorpus_v1
 from spacy_openner.training.targets import align
 
@@ -119,7 +119,7 @@ def test_long_texts_are_left_out_aloud(tmp_path):
     write(tmp_path / "one.spacy", 2, "a", words=["w"] * 30)
     write(tmp_path / "two.spacy", 2, "a")
     corpus = OpenNERCorpus_v1({"all": {"path": tmp_path}}, max_words=10)
-    with pytest.warns(OpenNerWarning, match=r"W008.*2 texts.*one.spacy.*10 words"):
+    with pytest.warns(OpenNERWarning, match=r"W008.*2 texts.*one.spacy.*10 words"):
         assert {name for name, _ in texts(corpus)} == {"two"}
 
 

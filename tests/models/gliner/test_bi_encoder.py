@@ -14,7 +14,7 @@ from spacy.training import Example
 from spacy.util import registry
 
 from spacy_openner.data.convert import convert
-from spacy_openner.errors import CheckpointError, OpenNerWarning, SettingError
+from spacy_openner.errors import CheckpointError, OpenNERWarning, SettingError
 from spacy_openner.models.gliner import bi_encoder_model as bi_matcher
 from spacy_openner.models.gliner import interface as span_models
 from spacy_openner.models.gliner import label_encoder
@@ -453,7 +453,7 @@ def test_a_listener_without_its_component(add, tmp_path):
     with pytest.raises(CheckpointError, match="O112"):
         pipe.initialize(list)
     nlp = ready(add, shared="tok2vec")
-    with nlp.select_pipes(disable="tok2vec"), pytest.warns(OpenNerWarning, match="W009"):
+    with nlp.select_pipes(disable="tok2vec"), pytest.warns(OpenNERWarning, match="W009"):
         nlp("Hi there")
 
 
@@ -465,7 +465,7 @@ def test_label_encoders(encoder_path, bi_encoder_path, tiny_path, tmp_path):
     assert label_encoder.load(encoder_path)([]).shape == (0, 32)
     with pytest.raises(CheckpointError, match="O110"):
         label_encoder.load(tmp_path)
-    with pytest.raises(CheckpointError, match="O110"), pytest.warns(OpenNerWarning, match="W002"):
+    with pytest.raises(CheckpointError, match="O110"), pytest.warns(OpenNERWarning, match="W002"):
         label_encoder.load("no-such/encoder")
 
 

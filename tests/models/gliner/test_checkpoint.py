@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
-from spacy_openner.errors import CheckpointError, OpenNerWarning
+from spacy_openner.errors import CheckpointError, OpenNERWarning
 from spacy_openner.models.gliner import checkpoint as gliner_checkpoint
 from spacy_openner.models.gliner.checkpoint import SHARED_KEYS, SPAN_KEYS, TOKEN_KEYS, key_table
 from spacy_openner.nn import hub as sources
@@ -246,7 +246,7 @@ def test_a_hub_name_offline(tiny_path, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub._snapshot_download.constants.HF_HUB_CACHE", str(tmp_path))
     assert sources.find("owner/model", commit) == cache / "snapshots" / commit
-    with pytest.warns(OpenNerWarning, match="W002"):
+    with pytest.warns(OpenNERWarning, match="W002"):
         assert sources.find("owner/model", None) == cache / "snapshots" / commit
     with pytest.raises(CheckpointError, match="O101"):
         sources.find("owner/other", commit)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import spacy
 
-from spacy_openner.errors import OpenNerWarning, SettingError
+from spacy_openner.errors import OpenNERWarning, SettingError
 from spacy_openner.models.gliner import checkpoint as gliner_checkpoint
 from spacy_openner.models.gliner.tokenization import PromptTokenizer, group, pad
 from spacy_openner.models.words import Words, doc_words
@@ -79,7 +79,7 @@ def test_a_word_longer_than_the_window_is_said(checkpoint):
     word = "x9" * 45  # BERT's WordPiece splits words of up to 100 characters
     words = words_of(f"a {word} b")
     maker = pieces(checkpoint, limit=24)
-    with pytest.warns(OpenNerWarning, match="W003"):
+    with pytest.warns(OpenNERWarning, match="W003"):
         windows = list(maker.plan([words], [["p"]]))
     assert {i for w in windows for i in range(w.first, w.last)} == {0, 1, 2}
     assert all(len(w.input_ids) <= 24 for w in windows)

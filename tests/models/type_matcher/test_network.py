@@ -10,7 +10,7 @@ import torch
 from spacy.tokens import Doc
 from torch.nn.functional import cosine_similarity
 
-from spacy_openner.errors import CheckpointError, OpenNerWarning, SettingError
+from spacy_openner.errors import CheckpointError, OpenNERWarning, SettingError
 from spacy_openner.models.architectures import TypeMatcher_v1
 from spacy_openner.models.type_matcher import interface as type_matching
 from spacy_openner.models.type_matcher import text_encoders
@@ -271,7 +271,7 @@ def test_no_such_place(tmp_path):
     for name in ("no-such/dir/ectory", str(tmp_path), str(tmp_path / "none")):
         with pytest.raises(CheckpointError, match="O115"):
             type_matching.score(TypeMatcher_v1(name), [question("Hi")], 2048)
-    with pytest.warns(OpenNerWarning, match="W002"), pytest.raises(CheckpointError, match="O115"):
+    with pytest.warns(OpenNERWarning, match="W002"), pytest.raises(CheckpointError, match="O115"):
         type_matching.score(TypeMatcher_v1("no-such/encoder"), [question("Hi")], 2048)
 
 
