@@ -1,0 +1,1 @@
+"""A span matcher whose types are encoded apart from texts, once, and kept: types read once."""
