@@ -69,7 +69,7 @@ def tokenizer(kind: str) -> PreTrainedTokenizerFast:
     """A tokenizer of the backbone's own style, trained on a few sentences."""
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     text = SENTENCES * 2 + LABELS
-    if kind == "bert":
+    if kind in ("bert", "mpnet"):
         pieces = {**dict.fromkeys(specials), **dict.fromkeys(_word_pieces(" ".join(text).lower()))}
         made = Tokenizer(models.WordPiece({p: i for i, p in enumerate(pieces)}, unk_token="[UNK]"))
         made.normalizer = normalizers.BertNormalizer(lowercase=True)
@@ -140,7 +140,7 @@ def backbone(kind: str, path: Path, *, seed: int = 0) -> Path:
             "eos_token_id": 3,
         }
         options |= {"reference_compile": False, "attn_implementation": "eager"}
-    elif kind == "roberta":
+    elif kind in ("roberta", "mpnet"):
         options |= {"max_position_embeddings": 514, "pad_token_id": 1}
         tok.pad_token_id = 0
     config = AutoConfig.for_model(kind, **options)

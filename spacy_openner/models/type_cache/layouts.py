@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from ...errors import error
 
-
 # Where the words of texts begin: behind the positions of all but the longest types.
 TEXT_START = 32
 
@@ -53,7 +52,7 @@ class Layer(Protocol):
 
 
 class Layout(Protocol):
-    """An encoder as its parts. Positions count from 0; what an encoder's own table starts with is the adapter's affair."""
+    """An encoder as its parts. Positions count from 0, wherever the encoder's own table begins."""
 
     layers: Sequence[Layer]
 

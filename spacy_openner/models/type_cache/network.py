@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from ...nn.backbones import hidden_size
 from ..gliner.span_head import MarkerHead, MarkerV0Head
 from .attention import attend
 from .layouts import Layer, layout_of
@@ -102,7 +103,7 @@ class TypeCacheNetwork(nn.Module):
         super().__init__()
         self.encoder: Any = encoder
         self.head = head
-        width = self.encoder.config.hidden_size
+        width = hidden_size(encoder)
         self.projection = nn.Linear(width, head.width) if width != head.width else None
         self.layout = layout_of(encoder)
         self.markers_only = markers_only
