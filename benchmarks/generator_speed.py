@@ -135,7 +135,7 @@ class Task:
         self.generator = generators.load(args.model)
         if args.bfloat16:
             self.generator.network.to(torch.bfloat16)
-        self.prompt = GNERPrompt_v1(args.instruction).fitting(self.generator.instruction)
+        self.prompt = GNERPrompt_v1(args.instruction).with_instruction(self.generator.instruction)
         self.labels = labels_of(read_set(args.set, "dev", args.data))
         self.questions = questions_of(drawn(args.set, args.sentences, args.data), self.labels)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import DATA, interleaved, machine, ratio, read_set, report
-from spacy_openner.decoding.word_matching import match
+from spacy_openner.decoding.word_matching import match_words
 
 Pairs = list[tuple[list[str], list[str]]]
 
@@ -85,10 +85,10 @@ def main() -> None:
         for share in (0.0, 0.02, 0.2):
             pairs = [(words, slipped(words, share, chance)) for words in texts]
             for words, said in pairs:
-                assert common(match(words, said).places, words, said) == common(table(words, said), words, said)
-            seconds = interleaved({"table": each(table, pairs), "match": each(match, pairs)}, args.rounds)
+                assert common(match_words(words, said).indices, words, said) == common(table(words, said), words, said)
+            seconds = interleaved({"table": each(table, pairs), "match": each(match_words, pairs)}, args.rounds)
             milliseconds = {f"{k} ms": 1000 * min(v) / len(pairs) for k, v in seconds.items()}
-            found = {"words": f"{lengths.start}-{lengths.stop - 1}", "slips": share, **milliseconds}
+            found = {"words": f"{lengths.start}-{lengths.stop - 1}", "errors": share, **milliseconds}
             rows.append({**found, "x faster": ratio(seconds["table"], seconds["match"])})
     print(machine())
     report(rows, args.output, texts=args.texts, set=args.set)

@@ -17,10 +17,10 @@ from ..labels import Labels
 from ..models.generator import interface as tagging
 from ..models.generator.attention_supervision import can_be_guided
 from ..models.generator.new_decoder import from_config, warm_started
-from ..models.generator.prompt_windows import Prompt, RecognisingPrompt
 from ..models.generator.training import LOSSES, Exercise, Tasks, exercises, gaze_loss, loss_of
 from ..models.queries import ScoredSpan, TrainingText
 from ..models.words import doc_words
+from ..prompts.base import Prompt, RecognitionPrompt
 from ..prompts.gner import GNERPrompt_v1
 from ..settings import check_config_keys
 from ..training.losses import type_classification
@@ -189,7 +189,7 @@ class GNERGenerator(TrainableOpenPipe, OpenNERPipe):
         ):
             if not 0 <= share <= 1:
                 raise error("O001", name=setting, value=share, allowed="a number from 0 to 1")
-        if recognition and (loss != "answer" or not isinstance(self.prompt, RecognisingPrompt)):
+        if recognition and (loss != "answer" or not isinstance(self.prompt, RecognitionPrompt)):
             raise error("O015", value=recognition)
         if candidates not in CANDIDATES:
             raise error("O001", name="candidates", value=candidates, allowed=", ".join(CANDIDATES))
@@ -234,7 +234,7 @@ class GNERGenerator(TrainableOpenPipe, OpenNERPipe):
             max_types=self.max_types,
         )
         generator = self.model.shims[0].runtime
-        prompt = self.prompt.fitting(generator.instruction)
+        prompt = self.prompt.with_instruction(generator.instruction)
         answers = tagging.tag(generator, prompt, questions, settings, self.tally)
         return [self._candidates(*each) for each in zip(questions, asked, answers, strict=True)]
 
@@ -319,7 +319,7 @@ class GNERGenerator(TrainableOpenPipe, OpenNERPipe):
 
     def _batches(self, lessons: Sequence[TrainingText]) -> Iterator[Exercise]:
         generator = self.model.shims[0].generator
-        prompt = self.prompt.fitting(generator.instruction)
+        prompt = self.prompt.with_instruction(generator.instruction)
         if self.loss == "choices" and prompt.target != "bio":
             raise error("O016", target=prompt.target)
         self._classify()

@@ -13,7 +13,7 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
 from .. import labels as doc_labels
-from ..decoding.type_selection import Choice
+from ..decoding.type_selection import TypeSelector
 from ..descriptions import propose, type_text
 from ..errors import error
 from ..models.type_matcher import interface as type_matching
@@ -218,8 +218,8 @@ class TypeFilter(TrainableOpenPipe):
 
     def choose(self, prediction: TypeScores) -> list[int]:
         """The places of the types that stay."""
-        choice = Choice(self._threshold, self._label_thresholds, self._always, self._top_k, self._min_types)
-        return choice(prediction.labels.names, prediction.scores)
+        selector = TypeSelector(self._threshold, self._label_thresholds, self._always, self._top_k, self._min_types)
+        return selector.select(prediction.labels.names, prediction.scores)
 
     def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[TypeScores]) -> None:
         """Write the types that stay, and the scores of all."""

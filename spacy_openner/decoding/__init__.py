@@ -1,1 +1,1 @@
-"""From scored candidates or generated text to the set that is kept."""
+"""Pure algorithms that turn scores and generated text into entities: integers and numpy, no network and no Doc."""

@@ -1,41 +1,41 @@
-"""All that an answer may say about one word: a trie of pieces, with the model's choices at its branches."""
+"""All that a constrained answer may say about one word: a trie of subwords; the model chooses at its branches."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-Pieces = tuple[int, ...]
-NOTHING = -1
+Subwords = tuple[int, ...]
+NO_LABEL = -1
 O_TAG = 0
 
 
 class Decision(NamedTuple):
-    """A place where the model chooses.
+    """A branch of the trie, where the model chooses.
 
-    offset: Of the piece that is chosen, from the start of the trie's path.
-    pieces: Those allowed.
-    masks: For each of them the tags that it leads to, as bits.
-    chosen: Which of them the path takes.
+    offset (int): Index of the subword that is chosen, from the start of the trie's path.
+    subwords (Subwords): Those allowed.
+    masks (tuple[int, ...]): For each of them the tags that it leads to, as bits.
+    chosen (int): Index of the one that the path takes.
     """
 
     offset: int
-    pieces: Pieces
+    subwords: Subwords
     masks: tuple[int, ...]
     chosen: int
 
 
 class Path(NamedTuple):
-    """The pieces that say one tag, and the decisions on the way."""
+    """The subwords that spell one tag, and the decisions on the way."""
 
-    pieces: Pieces
+    subwords: Subwords
     decisions: tuple[Decision, ...]
 
 
 class Node(NamedTuple):
-    """What may follow some pieces.
+    """The subwords that may follow some others.
 
-    children: The next piece -> what follows it.
-    mask: The tags that can still be reached, as bits.
+    children (dict[int, Node]): The next subword -> what follows it.
+    mask (int): The tags that can still be reached, as bits.
     """
 
     children: dict[int, "Node"]
@@ -43,20 +43,35 @@ class Node(NamedTuple):
 
 
 class TagTrie:
-    """The pieces of every tag, as a trie.
+    """The subwords of every tag, as a trie.
 
-    sequences (Sequence[Pieces]): For each tag its pieces; none may begin with another one.
-    RAISES (ValueError): With the places of two tags that cannot be told apart.
+    sequences (Sequence[Subwords]): The subwords of each tag; none may begin with another's.
+    RAISES (ValueError): With the numbers of two tags that cannot be told apart.
+
+    With the tags "(O)", "(B-a)", "(I-a)" spelt as subwords `9 1 8`, `9 2 5 8` and `9 3 5 8`, the trie branches once,
+    after the bracket 9:
+
+        >>> trie = TagTrie([(9, 1, 8), (9, 2, 5, 8), (9, 3, 5, 8)])
+        >>> trie.path(1, allowed=0b111)
+        Path(subwords=(9, 2, 5, 8), decisions=(Decision(offset=1, subwords=(1, 2, 3), masks=(1, 2, 4), chosen=1),))
+
+    After "O" no I- may follow (`allowed=0b011`), so that the model chooses between two subwords. Where one tag alone is
+    allowed there is nothing to choose:
+
+        >>> trie.path(1, allowed=0b011).decisions
+        (Decision(offset=1, subwords=(1, 2), masks=(1, 2), chosen=1),)
+        >>> trie.path(0, allowed=0b001).decisions
+        ()
     """
 
-    def __init__(self, sequences: Sequence[Pieces]) -> None:
+    def __init__(self, sequences: Sequence[Subwords]) -> None:
         self.sequences = [tuple(sequence) for sequence in sequences]
         self._check()
         self.root = _build(self.sequences, list(range(len(self.sequences))), 0)
         self._paths: dict[tuple[int, int], Path] = {}
 
     def path(self, tag: int, allowed: int) -> Path:
-        """The way to a tag among those allowed (bits, the tag's own included)."""
+        """Return the path to a tag among those allowed (bits, the tag's own included)."""
         key = (tag, allowed)
         if key not in self._paths:
             self._paths[key] = Path(self.sequences[tag], tuple(self._decisions(tag, allowed)))
@@ -64,110 +79,112 @@ class TagTrie:
 
     def _decisions(self, tag: int, allowed: int) -> Iterator[Decision]:
         node = self.root
-        for offset, piece in enumerate(self.sequences[tag]):
-            ways = [(next_piece, child.mask & allowed) for next_piece, child in node.children.items()]
-            ways = [way for way in ways if way[1]]
-            if len(ways) > 1:
-                pieces, masks = zip(*ways, strict=True)
-                yield Decision(offset, pieces, masks, pieces.index(piece))
-            node = node.children[piece]
+        for offset, subword in enumerate(self.sequences[tag]):
+            branches = [(following, child.mask & allowed) for following, child in node.children.items()]
+            branches = [branch for branch in branches if branch[1]]
+            if len(branches) > 1:
+                subwords, masks = zip(*branches, strict=True)
+                yield Decision(offset, subwords, masks, subwords.index(subword))
+            node = node.children[subword]
 
     def _check(self) -> None:
-        """No tag's pieces may begin another's: the end of one would be a choice that the text cannot show."""
+        """Refuse tags of which one begins another: the end of one would be a choice that the text cannot show."""
         order = sorted(range(len(self.sequences)), key=lambda tag: self.sequences[tag])
         for a, b in pairwise(order):
             if self.sequences[b][: len(self.sequences[a])] == self.sequences[a]:
                 raise ValueError(a, b)
 
 
-def _build(sequences: Sequence[Pieces], tags: Sequence[int], depth: int) -> Node:
+def _build(sequences: Sequence[Subwords], tags: Sequence[int], depth: int) -> Node:
     below: dict[int, list[int]] = {}
     for tag in tags:
         if len(sequences[tag]) > depth:
             below.setdefault(sequences[tag][depth], []).append(tag)
-    children = {piece: _build(sequences, found, depth + 1) for piece, found in below.items()}
-    return Node(children, bits(tags))
+    children = {subword: _build(sequences, some, depth + 1) for subword, some in below.items()}
+    return Node(children, tag_mask(tags))
 
 
-def bits(tags: Sequence[int]) -> int:
-    """A set of tags as bits."""
+def tag_mask(tags: Sequence[int]) -> int:
+    """Return a set of tags as bits."""
     mask = 0
     for tag in tags:
         mask |= 1 << tag
     return mask
 
 
-def single(mask: int) -> int:
-    """The only tag of a set; NOTHING if there are several."""
-    return mask.bit_length() - 1 if mask and not mask & (mask - 1) else NOTHING
+def only_tag(mask: int) -> int | None:
+    """Return the only tag of a set; None if there are several, or none."""
+    return mask.bit_length() - 1 if mask and not mask & (mask - 1) else None
 
 
 class Tagset(NamedTuple):
-    """The tags of BIO, numbered: 0 is O, then each label's B- and I-.
+    """The BIO tags of some labels by number: 0 is O, then each label's B- and I-.
 
-    n_labels: How many labels.
+    n_labels (int): How many labels.
     """
 
     n_labels: int
 
     def label(self, tag: int) -> int:
-        """The label of a tag; NOTHING for O."""
-        return (tag - 1) // 2 if tag else NOTHING
+        """Return the label of a tag; `NO_LABEL` for O."""
+        return (tag - 1) // 2 if tag else NO_LABEL
 
     def entity(self, label: int, length: int) -> list[int]:
-        """The tags of an entity of so many words."""
+        """Return the tags of an entity of `length` words."""
         begin = 1 + 2 * label
         return [begin, *[begin + 1] * (length - 1)]
 
     def spans(self, tags: Sequence[int]) -> list[tuple[int, int, int]]:
-        """The entities of legal tags: first word, last word (exclusive), label."""
-        found: list[tuple[int, int, int]] = []
+        """Return the entities of legal tags: first word, last word (exclusive), label."""
+        spans: list[tuple[int, int, int]] = []
         for i, tag in enumerate(tags):
             if self.is_inside(tag):
-                found[-1] = (found[-1][0], i + 1, found[-1][2])
+                spans[-1] = (spans[-1][0], i + 1, spans[-1][2])
             elif tag != O_TAG:
-                found.append((i, i + 1, self.label(tag)))
-        return found
+                spans.append((i, i + 1, self.label(tag)))
+        return spans
 
     def is_inside(self, tag: int) -> bool:
-        """Whether a tag continues an entity."""
+        """Return whether a tag continues an entity."""
         return tag > 0 and tag % 2 == 0
 
     def allowed(self, previous: int) -> int:
-        """The tags, as bits, that may follow a tag (0 at the start): I-x only after B-x and I-x."""
+        """Return the tags, as bits, that may follow a tag (0 at the start): I-x only after B-x and I-x."""
         starts = 1 | sum(1 << (1 + 2 * label) for label in range(self.n_labels))
         return starts | (1 << (2 + 2 * self.label(previous)) if previous else 0)
 
     def legal(self, tag: int, previous: int) -> int:
-        """A tag that may follow another one: an I- without its entity becomes a B-."""
+        """Return the tag, or B- for an I- whose entity does not precede it."""
         return tag - 1 if self.is_inside(tag) and self.label(previous) != self.label(tag) else tag
 
 
-class Word(NamedTuple):
-    """One word of an answer: its forced pieces, and the trie of what follows them."""
+class AnswerWord(NamedTuple):
+    """One word of a constrained answer: the subwords that are forced, and the trie of the tags that follow them."""
 
-    forced: Pieces
+    forced: Subwords
     trie: TagTrie
 
 
-def allowed_next(words: Sequence[Word], tagset: Tagset, end: int, said: Sequence[int]) -> list[int]:
-    """The pieces that may follow what was said, by walking from the start: what `generate` is constrained by.
+def allowed_subwords(words: Sequence[AnswerWord], tagset: Tagset, end: int, answer: Sequence[int]) -> list[int]:
+    """Return the subwords that may follow an answer so far, by reading it from the start.
 
-    words (Sequence[Word]): The text.
-    end (int): The piece that ends the answer.
-    said (Sequence[int]): The pieces so far, without the one that starts the answer.
-    RETURNS (list[int]): Allowed pieces; `end` after the last word.
+    `generate` of Hugging Face is constrained by it.
+
+    words (Sequence[AnswerWord]): The text.
+    end (int): The subword that ends the answer.
+    answer (Sequence[int]): The subwords so far, without the one that starts the answer.
+    RETURNS (list[int]): Allowed subwords; `end` after the last word.
     """
     i, previous = 0, 0
     for word in words:
-        rest = said[i:]
+        rest = answer[i:]
         if len(rest) < len(word.forced):
             return [word.forced[len(rest)]]
         node, depth, allowed = word.trie.root, len(word.forced), tagset.allowed(previous)
         while node.children:
             if depth == len(rest):
-                return [piece for piece, child in node.children.items() if child.mask & allowed]
+                return [subword for subword, child in node.children.items() if child.mask & allowed]
             node, depth = node.children[rest[depth]], depth + 1
-        previous = single(node.mask)
+        previous = node.mask.bit_length() - 1
         i += depth
     return [end]

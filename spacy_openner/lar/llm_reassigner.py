@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from ..errors import error
 from ..llm.client import LLMClient
 from ..llm.types import Failure, Question, Report
-from ..prompts.context import AROUND, words_around
-from ..prompts.lar import Mention, choice_messages, choice_schema, read_choices
+from ..prompts.context import surrounding_text, visible_range
+from ..prompts.multiple_choice import MentionQuestion, choices_schema, parse_choices, render_choices
 from ..settings import check_config_keys
 from .span_reassigner import Case, Choice, Reassigner, Types, by_doc
 
@@ -47,7 +47,7 @@ class LLMReassigner:
             if isinstance(answer, Failure):
                 found += [Choice(None, 0.0, LLM, answer.kind)] * len(asked)
             else:
-                found += map(_choice, read_choices(answer.value, asked))
+                found += map(_choice, parse_choices(answer.value, asked))
         return found
 
     def _groups(self, cases: Sequence[Case]) -> Iterator[Group]:
@@ -69,15 +69,12 @@ class LLMReassigner:
 
     def _shown(self, cases: list[Case]) -> Group:
         """Choose what to show: the whole doc, or `context` tokens, as many on both sides as there are."""
-        n = len(cases[0].doc)
         start, end = min(case.start for case in cases), max(case.end for case in cases)
-        spare = max(0, self.context - (end - start))
-        first = max(0, min(start - spare // 2, n - self.context))
-        return Group(cases, min(first, start), min(n, max(first + self.context, end)))
+        return Group(cases, *visible_range(start, end, len(cases[0].doc), self.context))
 
-    def _question(self, group: Group, mentions: Sequence[Mention], types: Types) -> Question:
+    def _question(self, group: Group, mentions: Sequence[MentionQuestion], types: Types) -> Question:
         text = str(group.cases[0].doc[group.first : group.last].text)
-        return Question(choice_messages(text, mentions, types.targets), choice_schema(mentions))
+        return Question(render_choices(text, mentions, types.targets), choices_schema(mentions))
 
     def bind(self, name: str, pipes: Iterable[tuple[str, Any]]) -> None:
         """Nothing to share."""
@@ -203,11 +200,9 @@ def GatedReassigner_v1(
     return GatedReassigner(first, second, below, types, gate)
 
 
-def _mention(case: Case, none: bool) -> Mention:
-    first = max(0, case.start - AROUND)
-    words = [token.text_with_ws for token in case.doc[first : case.end + AROUND]]
-    before, after = words_around(words, case.start - first, case.end - first)
-    return Mention(before, case.text, after, case.source, case.options, none)
+def _mention(case: Case, none: bool) -> MentionQuestion:
+    before, after = surrounding_text(case.doc, case.start, case.end)
+    return MentionQuestion(before, case.text, after, case.source, case.options, none)
 
 
 def _choice(label: str | None) -> Choice:

@@ -12,19 +12,19 @@ from spacy.tokens import Doc, Span
 from spacy.util import minibatch
 
 from .. import labels as doc_labels
-from ..decoding.mention_search import locate
+from ..decoding.mention_search import locate_mentions
 from ..labels import Labels
-from ..prompts.context import words_around
-from ..prompts.gner import key
+from ..prompts.base import normalize_name
+from ..prompts.context import surrounding_text
 from ..prompts.llm_annotation import (
-    Said,
-    Typed,
-    annotate_messages,
-    annotate_schema,
-    explain_messages,
-    explain_schema,
-    read_entities,
-    read_explanations,
+    EntityContext,
+    ListedEntity,
+    annotation_schema,
+    explanation_schema,
+    parse_entities,
+    parse_explanations,
+    render_annotation,
+    render_explanation,
 )
 from ..scoring.gold import explanations_of, gold_spans
 from ..types import DEFAULT_SPANS_KEY, EXPLANATIONS
@@ -88,19 +88,23 @@ def annotate_docs(
     """
     doc_labels.register()
     described = dict(zip(types.names, types.descriptions, strict=True))
-    names = {key(name): name for name in types.names}
-    schema = annotate_schema(types.names)
+    names = {normalize_name(name): name for name in types.names}
+    schema = annotation_schema(types.names)
 
     def question(doc: Doc) -> Question:
-        return Question(annotate_messages(doc.text, described), schema)
+        return Question(render_annotation(doc.text, described), schema)
 
     for doc, answer in _asked(client, docs, question):
         outcome.texts += 1
-        said = read_entities(answer.value) if isinstance(answer, Answer) else None
+        said = parse_entities(answer.value) if isinstance(answer, Answer) else None
         if said is None:
             outcome.failures[answer.kind if isinstance(answer, Failure) else MALFORMED] += 1
             continue
-        known = [each._replace(label=names[key(each.label)]) for each in said if key(each.label) in names]
+        known = [
+            each._replace(label=names[normalize_name(each.label)])
+            for each in said
+            if normalize_name(each.label) in names
+        ]
         outcome.dropped["of another type"] += len(said) - len(known)
         spans = _located(nlp, doc, known)
         outcome.dropped["not in the text"] += len(known) - len(spans)
@@ -131,7 +135,7 @@ def explain_docs(
             if isinstance(answer, Failure):
                 outcome.failures[answer.kind] += 1
                 continue
-            texts = read_explanations(answer.value, _typed(doc, spans))
+            texts = parse_explanations(answer.value, _typed(doc, spans))
             outcome.dropped["without an explanation"] += texts.count("")
             found[id(doc)] |= {span: text for span, text in zip(spans, texts, strict=True) if text}
         for doc in some:
@@ -156,13 +160,13 @@ def _asked(
             yield item, answer
 
 
-def _located(nlp: Language, doc: Doc, said: Sequence[Said]) -> list[Span]:
+def _located(nlp: Language, doc: Doc, said: Sequence[ListedEntity]) -> list[Span]:
     """The spans of a doc that have the letters of what was said."""
     pieces = [[token.text for token in nlp.make_doc(each.text) if not token.is_space] for each in said]
     words = [word for each in pieces for word in each]
     ends = [sum(map(len, pieces[: i + 1])) for i in range(len(pieces))]
     runs = [(end - len(each), end) for each, end in zip(pieces, ends, strict=True)]
-    places = locate(["" if token.is_space else token.text for token in doc], words, runs).places
+    places = locate_mentions(["" if token.is_space else token.text for token in doc], words, runs).indices
     owner = {place: i for i, run in enumerate(runs) for place in range(*run)}
     tokens: dict[int, list[int]] = {}
     for token, place in enumerate(places):
@@ -182,15 +186,14 @@ def _unexplained(doc: Doc, spans_key: str) -> Iterator[tuple[Doc, list[Span]]]:
 
 def _why(part: tuple[Doc, Sequence[Span]]) -> Question:
     doc, spans = part
-    return Question(explain_messages(doc.text, _typed(doc, spans)), explain_schema(len(spans)))
+    return Question(render_explanation(doc.text, _typed(doc, spans)), explanation_schema(len(spans)))
 
 
-def _typed(doc: Doc, spans: Sequence[Span]) -> list[Typed]:
+def _typed(doc: Doc, spans: Sequence[Span]) -> list[EntityContext]:
     found = []
-    words = [token.text_with_ws for token in doc]
     for span in spans:
-        before, after = words_around(words, span.start, span.end)
-        found.append(Typed(before, span.text, after, span.label_))
+        before, after = surrounding_text(doc, span.start, span.end)
+        found.append(EntityContext(before, span.text, after, span.label_))
     return found
 
 

@@ -1,1 +1,1 @@
-"""Formats of generative models: each module renders one format and reads it back."""
+"""Formats of prompts and answers: text in, text out. Each module renders one format and parses it."""

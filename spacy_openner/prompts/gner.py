@@ -1,13 +1,25 @@
 """GNER's format: the answer repeats every word with its tag in brackets (GNER, section 4.1)."""
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple, cast
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, cast
 
 from ..errors import error
+from .base import (
+    BEGIN,
+    CAUSAL,
+    INSIDE,
+    OUTSIDE,
+    TaggedWord,
+    bio_tags,
+    check_causal,
+    names_pattern,
+    spans_from_tags,
+    tag_mention,
+    wrap_causal,
+)
 
-OUTSIDE = "O"
-BEGIN, INSIDE = "B-", "I-"
 INSTRUCTION = """\
 Please analyze the sentence provided, identifying the type of entity for each word on a token-by-token basis.
 Output format is: word_1(label_1), word_2(label_2), ...
@@ -18,63 +30,38 @@ We'll use the BIO-format to label the entities, where:
 
 Use the specific entity tags: {labels} and O.
 Sentence: {sentence}"""
-CAUSAL = "[INST] {prompt} [/INST]"
 # "{labels}", "{labels: | }" with what stands between the labels, "{sentence}".
 PLACEHOLDER = re.compile(r"\{(?P<name>labels|sentence)(?::(?P<separator>[^{}]*))?\}")
 Target = Literal["bio", "bioes", "entities", "context"]
 TARGETS: tuple[str, ...] = ("bio", "bioes", "entities", "context")
-AS_BIO = {"B": "B", "S": "B", "I": "I", "E": "I"}
+BIOES_AS_BIO = {"B": "B", "S": "B", "I": "I", "E": "I"}
 
 
-class TaggedWord(NamedTuple):
-    """A word of an answer, its tag, and where in the answer both were said (characters)."""
-
-    word: str
-    tag: str
-    first: int = 0
-    last: int = 0
-
-
-class GNERPrompt(NamedTuple):
-    """See `GNERPrompt_v1`."""
+@dataclass(frozen=True)
+class GNERPrompt:
+    """GNER's format; see `GNERPrompt_v1`."""
 
     instruction: str | None = None
     causal: str = CAUSAL
     target: Target = "bio"
     context: int | None = None
 
-    def fitting(self, own: str | None) -> "GNERPrompt":
-        """The format for a model whose files name the instruction that it was trained on; one set here comes first."""
-        return self._replace(instruction=self.instruction or own)
+    explain = False
+    max_types: int | None = None
 
     @property
-    def in_order(self) -> bool:
-        """Whether answers say more of the text than its entities, in its order."""
+    def repeats_text(self) -> bool:
+        """Whether answers repeat more of the text than its entities, in its order."""
         return self.target != "entities"
 
-    @property
-    def explain(self) -> bool:
-        """Whether answers say why their entities are what they are."""
-        return False
-
-    @property
-    def most_types(self) -> int | None:
-        """The most types in one question: any number."""
-        return None
+    def with_instruction(self, own: str | None) -> "GNERPrompt":
+        """Return the format for a model whose files name its instruction; one that is set here comes first."""
+        return replace(self, instruction=self.instruction or own)
 
     def render(
-        self,
-        words: Sequence[str],
-        labels: Sequence[str],
-        *,
-        causal: bool = False,
-        likely: Sequence[str] | None = None,
+        self, words: Sequence[str], labels: Sequence[str], *, causal: bool = False, hints: Sequence[str] | None = None
     ) -> str:
-        """Ask for the entities of a text.
-
-        causal (bool): For a model that goes on with the prompt, instead of answering it.
-        likely (Sequence[str] | None): Types that the text probably holds; this format has no place for them.
-        """
+        """Render the prompt about a text; see `Prompt.render`. This format has no place for hints."""
         values = {"labels": (labels, ", "), "sentence": (words, " ")}
 
         def value(match: re.Match[str]) -> str:
@@ -82,81 +69,57 @@ class GNERPrompt(NamedTuple):
             return (separator if match["separator"] is None else match["separator"]).join(parts)
 
         # One pass: a label or a text that spells a placeholder stays as it is.
-        question = PLACEHOLDER.sub(value, self.instruction or INSTRUCTION)
-        return self.causal.replace("{prompt}", question, 1) if causal else question
+        return wrap_causal(self.causal, PLACEHOLDER.sub(value, self.instruction or INSTRUCTION), causal)
 
     def chunk(self, word: str, tag: str) -> str:
-        """One word of an answer that tags all words."""
+        """Render one word of an answer that tags every word: "Oslo(B-city)"."""
         return f"{word}({tag})"
 
     def tags(self, labels: Sequence[str]) -> list[str]:
-        """All tags of BIO, "O" first, then each label's two."""
+        """Return all BIO tags: "O" first, then two per label."""
         return bio_tags(labels)
 
     def answer(self, words: Sequence[str], tags: Sequence[str], explanations: Sequence[str] = ()) -> str:
-        """What a model is trained to say (GNER, figure 3).
-
-        tags (Sequence[str]): The tag of each word, in BIO whatever the target.
-        explanations (Sequence[str]): Of the entities; this format has no place for them.
-        """
-        if self.target == "bio":
-            return " ".join(self.chunk(word, tag) for word, tag in zip(words, tags, strict=True))
-        if self.target == "bioes":
-            return " ".join(self.chunk(word, tag) for word, tag in zip(words, _bioes(tags), strict=True))
+        """Render the answer that a model is trained to give (GNER, figure 3); explanations have no place in it."""
+        if self.target in ("bio", "bioes"):
+            written = tags if self.target == "bio" else _bioes(tags)
+            return " ".join(self.chunk(word, tag) for word, tag in zip(words, written, strict=True))
         return _bracketed(words, tags, self.context if self.target == "context" else 0)
 
-    def explanations(self, text: str, entities: Sequence[str]) -> list[str]:
-        """What an answer says about why its entities are what they are: nothing, in this format."""
+    def parse_explanations(self, text: str, entities: Sequence[str]) -> list[str]:
+        """Return "" for each entity: this format explains nothing."""
         return [""] * len(entities)
 
     def parse(self, text: str, labels: Sequence[str]) -> list[TaggedWord]:
-        """Read an answer, however it went wrong.
+        """Parse an answer, however malformed.
 
         Labels may hold brackets, spaces between words may be missing, and words may look like tags: of two tags in a
         row the first belongs to the word. A tag of no known label is read as long as it has no bracket inside.
 
-        text (str): What a model said.
-        labels (Sequence[str]): The types that it was asked for.
-        RETURNS (list[TaggedWord]): In order, with tags of BIO. Text after the last tag is no word of any tag, and left
+        text (str): The answer.
+        labels (Sequence[str]): The types of its prompt.
+        RETURNS (list[TaggedWord]): In order, with BIO tags. Text after the last tag is no word of any tag, and left
             out where every word has one.
         """
-        if self.target in ("entities", "context"):
-            return _parse_bracketed(text, labels)
+        return (
+            _parse_bracketed(text, labels) if self.target in ("entities", "context") else self._parse_tags(text, labels)
+        )
+
+    def _parse_tags(self, text: str, labels: Sequence[str]) -> list[TaggedWord]:
         marks = "BIES" if self.target == "bioes" else "BI"
         # Tokenizers move spaces, and lose case: BERT's writes "ann ( b - person )".
-        tag = rf"(?P<mark>[{marks}])\s*-\s*(?P<label>{any_of(labels)}|[^()]*)|{OUTSIDE}"
-        found = list(re.finditer(rf"\(\s*(?:{tag})\s*\)", text, re.IGNORECASE))
+        tag = rf"(?P<mark>[{marks}])\s*-\s*(?P<label>{names_pattern(labels)}|[^()]*)|{OUTSIDE}"
+        matches = list(re.finditer(rf"\(\s*(?:{tag})\s*\)", text, re.IGNORECASE))
         words, start = [], 0
-        for i, match in enumerate(found):
+        for i, match in enumerate(matches):
             # "(O)(O)" is the word "(O)" with its tag, and so is the end of "f(O)(O)".
-            if i + 1 < len(found) and found[i + 1].start() == match.end():
+            if i + 1 < len(matches) and matches[i + 1].start() == match.end():
                 continue
             mark = match["mark"]
-            tag = f"{AS_BIO[mark.upper()]}-{match['label'].strip()}" if mark else OUTSIDE
+            tag = f"{BIOES_AS_BIO[mark.upper()]}-{match['label'].strip()}" if mark else OUTSIDE
             words.append(TaggedWord(text[start : match.start()].strip(), tag, start, match.end()))
             start = match.end()
         return [word for word in words if word.word]
-
-
-def bio_tags(labels: Sequence[str]) -> list[str]:
-    """All tags of BIO, "O" first, then each label's two."""
-    return [OUTSIDE, *(mark + label for label in labels for mark in (BEGIN, INSIDE))]
-
-
-def key(text: str) -> str:
-    """A tag or type as it is compared: uncased tokenizers lose its case, and some move its spaces."""
-    return "".join(text.split()).casefold()
-
-
-def any_of(labels: Sequence[str]) -> str:
-    """A pattern of some names, however they are spaced. The longest first: a name may begin with another one."""
-    letters = ["".join(label.split()) for label in sorted(labels, key=len, reverse=True)]
-    return "|".join(r"\s*".join(map(re.escape, each)) for each in letters)
-
-
-def mention(text: str, label: str, first: int, last: int) -> list[TaggedWord]:
-    """An entity that was said at a place of an answer, as words."""
-    return [TaggedWord(word, (INSIDE if i else BEGIN) + label, first, last) for i, word in enumerate(text.split())]
 
 
 def _bioes(tags: Sequence[str]) -> list[str]:
@@ -170,8 +133,8 @@ def _bioes(tags: Sequence[str]) -> list[str]:
 
 
 def _bracketed(words: Sequence[str], tags: Sequence[str], context: int | None) -> str:
-    """Entities as [mention](label), with so many words around each; None for all words."""
-    spans = spans_of(tags)
+    """Render entities as [mention](label), with so many words around each; None for all words."""
+    spans = spans_from_tags(tags)
     near = [context is None or any(s - context <= i < e + context for s, e, _ in spans) for i in range(len(words))]
     parts = [word if kept else "" for word, kept in zip(words, near, strict=True)]
     for start, end, label in spans:
@@ -181,12 +144,12 @@ def _bracketed(words: Sequence[str], tags: Sequence[str], context: int | None) -
 
 def _parse_bracketed(text: str, labels: Sequence[str]) -> list[TaggedWord]:
     # Tokenizers move spaces: BERT's writes "[ Paris ] ( city )".
-    pattern = rf"\[(?P<mention>.+?)\](?:\s*\(\s*(?P<label>(?i:{any_of(labels)}))\s*\)|\((?P<unknown>[^()]*)\))"
+    pattern = rf"\[(?P<mention>.+?)\](?:\s*\(\s*(?P<label>(?i:{names_pattern(labels)}))\s*\)|\((?P<unknown>[^()]*)\))"
     words, start = [], 0
     for match in re.finditer(pattern, text):
         words += [TaggedWord(word, OUTSIDE) for word in text[start : match.start()].split()]
         label = match["unknown"] if match["label"] is None else match["label"]
-        words += mention(match["mention"], label, match.start(), match.end())
+        words += tag_mention(match["mention"], label, match.start(), match.end())
         start = match.end()
     return words + [TaggedWord(word, OUTSIDE) for word in text[start:].split()]
 
@@ -194,21 +157,21 @@ def _parse_bracketed(text: str, labels: Sequence[str]) -> list[TaggedWord]:
 def GNERPrompt_v1(
     instruction: str | None = None, causal: str = CAUSAL, target: str = "bio", context: int | None = None
 ) -> GNERPrompt:
-    """The prompt of published GNER checkpoints, registered as "spacy-openner.GNERPrompt.v1".
+    """Build the prompt of published GNER checkpoints, registered as "spacy-openner.GNERPrompt.v1".
 
     instruction (str | None): The text around "{labels}" and "{sentence}"; "{labels: | }" names what stands between
-        labels, a comma and a space otherwise. If None, what the model was trained on, as far as its files say so, and
-        the published instruction else.
+        labels, a comma and a space otherwise. If None, the instruction that the model's files name, or else the
+        published one.
     causal (str): The text around "{prompt}", for causal models.
-    target (str): What answers look like (GNER, section 3): "bio" tags every word, and "bioes" with more tags;
-        "entities" names the entities alone, "context" with words around them. Only "bio" can be decoded under
+    target (str): The form of answers (GNER, section 3): "bio" tags every word, "bioes" does so with more tags;
+        "entities" lists the entities alone, "context" with words around them. Only "bio" can be decoded under
         constraints.
     context (int | None): For "context": how many words on each side; None for the whole text.
-    RETURNS (GNERPrompt): Renders questions and answers, and reads answers.
-    RAISES (SettingError): When a placeholder is missing, or for an unknown target.
+    RETURNS (GNERPrompt): Renders prompts and answers, and parses answers.
+    RAISES (SettingError): O001, when a placeholder is missing, or for an unknown target.
     """
-    asked = [match["name"] for match in PLACEHOLDER.finditer(INSTRUCTION if instruction is None else instruction)]
-    if not {"labels", "sentence"}.issubset(asked):
+    named = [match["name"] for match in PLACEHOLDER.finditer(INSTRUCTION if instruction is None else instruction)]
+    if not {"labels", "sentence"}.issubset(named):
         raise error("O001", name="instruction", value=instruction, allowed="a text with {labels} and {sentence}")
     check_causal(causal)
     if target not in TARGETS:
@@ -216,21 +179,3 @@ def GNERPrompt_v1(
     if context is not None and (isinstance(context, bool) or not isinstance(context, int) or context < 1):
         raise error("O001", name="context", value=context, allowed="a whole number from 1, or null for the whole text")
     return GNERPrompt(instruction, causal, cast(Target, target), context)
-
-
-def check_causal(text: str) -> None:
-    """Refuse a frame for causal models that has no place for the prompt."""
-    if "{prompt}" not in text:
-        raise error("O001", name="causal", value=text, allowed="a text with {prompt}")
-
-
-def spans_of(tags: Iterable[str]) -> list[tuple[int, int, str]]:
-    """Entities of a sequence of tags: first word, end, label. An I- that continues nothing starts an entity."""
-    spans: list[tuple[int, int, str]] = []
-    for i, tag in enumerate(tags):
-        label = tag[len(BEGIN) :]
-        if tag.startswith(INSIDE) and spans and spans[-1][1] == i and spans[-1][2] == label:
-            spans[-1] = (spans[-1][0], i + 1, label)
-        elif tag != OUTSIDE:
-            spans.append((i, i + 1, label))
-    return spans

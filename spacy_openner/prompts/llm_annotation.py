@@ -1,15 +1,14 @@
-"""What a large language model is asked about a whole text: its entities (LAR, section 3.3), or why those that it has
-are what they are (ToNER, section 3.5).
+"""Ask a large language model for the entities of a text (LAR, section 3.3), or to explain them (ToNER, section 3.5).
 
-All that comes from texts and users is in one JSON object, as in multiple choice (`prompts.lar`).
+All that comes from texts and users is in one JSON object, as in `multiple_choice`.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .gner import key
-from .lar import closed
+from .base import normalize_name
+from .json_schema import STRING, closed_object, one_of
 
 Messages = tuple[tuple[str, str], ...]
 
@@ -32,15 +31,15 @@ Answer with a JSON object that maps each number to a sentence, such as {"explana
 else."""
 
 
-class Said(NamedTuple):
-    """An entity that a model named, in its own words."""
+class ListedEntity(NamedTuple):
+    """An entity that a model listed, as the model spells it."""
 
     text: str
     label: str
 
 
-class Typed(NamedTuple):
-    """An entity to be explained, with the words around it."""
+class EntityContext(NamedTuple):
+    """An entity to be explained, with the text around it."""
 
     before: str
     text: str
@@ -48,58 +47,59 @@ class Typed(NamedTuple):
     label: str
 
 
-def annotate_messages(text: str, types: Mapping[str, str]) -> Messages:
-    """Ask for the entities of a text.
+def render_annotation(text: str, types: Mapping[str, str]) -> Messages:
+    """Render the messages that ask for the entities of a text.
 
-    types (Mapping[str, str]): Names, and what they mean; a name alone stands for itself.
+    types (Mapping[str, str]): Names with their descriptions; a name that describes itself has no description.
     """
-    asked = {"text": text, "types": {name: about if about != name else "" for name, about in types.items()}}
-    return (("system", ANNOTATE_RULES), ("user", json.dumps(asked, ensure_ascii=False)))
+    payload = {"text": text, "types": {name: about if about != name else "" for name, about in types.items()}}
+    return (("system", ANNOTATE_RULES), ("user", json.dumps(payload, ensure_ascii=False)))
 
 
-def annotate_schema(types: Sequence[str]) -> dict[str, Any]:
-    """The JSON schema of the answer to `annotate_messages`."""
-    entity = closed({"entity": {"type": "string"}, "type": {"type": "string", "enum": list(types)}})
-    return closed({"entities": {"type": "array", "items": entity}})
+def annotation_schema(types: Sequence[str]) -> dict[str, Any]:
+    """Return the JSON schema of the answer to `render_annotation`."""
+    entity = closed_object({"entity": STRING, "type": one_of(types)})
+    return closed_object({"entities": {"type": "array", "items": entity}})
 
 
-def read_entities(value: Mapping[str, Any]) -> list[Said] | None:
-    """Read an answer to `annotate_messages`: what it lists, in order; None where it is no such list."""
-    listed = value.get("entities")
-    if not isinstance(listed, list):
+def parse_entities(value: Mapping[str, Any]) -> list[ListedEntity] | None:
+    """Return the entities that an answer to `render_annotation` lists, in order; None if it is no such list."""
+    items = value.get("entities")
+    if not isinstance(items, list):
         return None
-    found = [(each.get("entity"), each.get("type")) for each in listed if isinstance(each, Mapping)]
-    if len(found) != len(listed) or not all(isinstance(part, str) for pair in found for part in pair):
+    pairs = [(item.get("entity"), item.get("type")) for item in items if isinstance(item, Mapping)]
+    if len(pairs) != len(items) or not all(isinstance(part, str) for pair in pairs for part in pair):
         return None
-    return [Said(str(text), str(label)) for text, label in found]
+    return [ListedEntity(str(text), str(label)) for text, label in pairs]
 
 
-def explain_messages(text: str, entities: Sequence[Typed]) -> Messages:
-    """Ask why the entities of a text are what they are."""
-    listed = {
+def render_explanation(text: str, entities: Sequence[EntityContext]) -> Messages:
+    """Render the messages that ask why entities have their types."""
+    numbered = {
         str(i): {"entity": each.text, "before": each.before, "after": each.after, "type": each.label}
         for i, each in enumerate(entities, 1)
     }
-    asked = {"text": text, "entities": listed}
-    return (("system", EXPLAIN_RULES), ("user", json.dumps(asked, ensure_ascii=False)))
+    payload = {"text": text, "entities": numbered}
+    return (("system", EXPLAIN_RULES), ("user", json.dumps(payload, ensure_ascii=False)))
 
 
-def explain_schema(n: int) -> dict[str, Any]:
-    """The JSON schema of the answer to `explain_messages` about so many entities."""
-    return closed({"explanations": closed({str(i): {"type": "string"} for i in range(1, n + 1)})})
+def explanation_schema(n: int) -> dict[str, Any]:
+    """Return the JSON schema of the answer to `render_explanation` about `n` entities."""
+    return closed_object({"explanations": closed_object({str(i): STRING for i in range(1, n + 1)})})
 
 
-def read_explanations(value: Mapping[str, Any], entities: Sequence[Typed]) -> list[str]:
-    """Read an answer to `explain_messages`.
+def parse_explanations(value: Mapping[str, Any], entities: Sequence[EntityContext]) -> list[str]:
+    """Parse an answer to `render_explanation`.
 
-    RETURNS (list[str]): One line for each entity, which names it, so that what is about whom can be told from the
-        words alone; "" without one.
+    RETURNS (list[str]): One line for each entity, which names it, so that the words alone tell what is about whom; ""
+        for an entity without one.
     """
     given = value.get("explanations")
     texts = [given.get(str(i)) if isinstance(given, Mapping) else None for i in range(1, len(entities) + 1)]
-    return [_naming(each, text) for each, text in zip(entities, texts, strict=True)]
+    return [_naming(entity, text) for entity, text in zip(entities, texts, strict=True)]
 
 
-def _naming(entity: Typed, text: Any) -> str:
-    said = " ".join(text.split()) if isinstance(text, str) else ""
-    return said if not said or key(entity.text) in key(said) else f"{entity.text} ({entity.label}): {said}"
+def _naming(entity: EntityContext, text: Any) -> str:
+    line = " ".join(text.split()) if isinstance(text, str) else ""
+    named = not line or normalize_name(entity.text) in normalize_name(line)
+    return line if named else f"{entity.text} ({entity.label}): {line}"

@@ -1,4 +1,4 @@
-"""UniversalNER's format: a conversation about a text, one type a question, answered by a JSON list (Zhou et al. 2023,
+"""UniversalNER's format: a conversation about a text, one type per prompt, answered by a JSON list (Zhou et al. 2023,
 "UniversalNER: Targeted Distillation from Large Language Models for Open Named Entity Recognition", section 3.2)."""
 
 import json
@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import error
-from .entity_list import ListingPrompt
-from .gner import TaggedWord, mention, spans_of
+from .base import EntityListPrompt, TaggedWord, spans_from_tags, tag_mention
 
 # As the published checkpoints were trained: a curly apostrophe, and the mark that ends a turn of the assistant.
 CONVERSATION = (
@@ -22,59 +21,57 @@ ESCAPED = re.compile(r"\\(.)")
 
 
 @dataclass(frozen=True)
-class UniNERPrompt(ListingPrompt):
-    """See `UniNERPrompt_v1`."""
+class UniNERPrompt(EntityListPrompt):
+    """UniversalNER's format; see `UniNERPrompt_v1`."""
 
     conversation: str = CONVERSATION
-    most_types = 1
+
+    max_types = 1
 
     def render(
-        self,
-        words: Sequence[str],
-        labels: Sequence[str],
-        *,
-        causal: bool = False,
-        likely: Sequence[str] | None = None,
+        self, words: Sequence[str], labels: Sequence[str], *, causal: bool = False, hints: Sequence[str] | None = None
     ) -> str:
-        """Ask for the entities of one type.
+        """Render the prompt about a text and one type; see `Prompt.render`.
 
-        labels (Sequence[str]): The type.
-        causal (bool): For a model that goes on with the prompt; it is a conversation that goes on either way.
-        likely (Sequence[str] | None): Types that the text probably holds; this format has no place for them.
+        The conversation goes on either way, so that `causal` changes nothing, and has no place for hints.
         """
         values = {"{label}": ", ".join(labels), "{sentence}": " ".join(words)}
         return re.sub(r"\{(?:label|sentence)\}", lambda match: values[match[0]], self.conversation)
 
     def answer(self, words: Sequence[str], tags: Sequence[str], explanations: Sequence[str] = ()) -> str:
-        """What a model is trained to say.
-
-        tags (Sequence[str]): The tag of each word, in BIO.
-        explanations (Sequence[str]): Of the entities; this format has no place for them.
-        """
-        return json.dumps([" ".join(words[first:last]) for first, last, _ in spans_of(tags)], ensure_ascii=False)
+        """Render the answer that a model is trained to give; explanations have no place in it."""
+        return json.dumps([" ".join(words[first:last]) for first, last, _ in spans_from_tags(tags)], ensure_ascii=False)
 
     def parse(self, text: str, labels: Sequence[str]) -> list[TaggedWord]:
-        """Read an answer, however it went wrong: what stands in quotes is an entity.
+        """Parse an answer, however malformed: each quoted text is an entity.
 
-        text (str): What a model said.
-        labels (Sequence[str]): The type that it was asked for.
-        RETURNS (list[TaggedWord]): The words of the entities, in the order of the answer, with tags of BIO.
+        text (str): The answer.
+        labels (Sequence[str]): The type of its prompt.
+        RETURNS (list[TaggedWord]): The words of the entities, in the order of the answer, with BIO tags.
         """
         words: list[TaggedWord] = []
         for match in QUOTED.finditer(text):
-            words += mention(ESCAPED.sub(r"\1", match["entity"]), labels[0], match.start(), match.end())
+            words += tag_mention(_unescape(match["entity"]), labels[0], match.start(), match.end())
         return words
 
 
-def UniNERPrompt_v1(conversation: str = CONVERSATION) -> UniNERPrompt:
-    """The prompt of published UniversalNER checkpoints, registered as "spacy-openner.UniNERPrompt.v1".
+def _unescape(text: str) -> str:
+    """Resolve the escapes of a JSON string; in one that is not valid, a backslash stands for the letter after it."""
+    try:
+        return str(json.loads(f'"{text}"'))
+    except ValueError:
+        return ESCAPED.sub(r"\1", text)
 
-    Each type has a prompt of its own, and answers are written freely. A word may be in entities of several types, whose
-    scores then decide.
+
+def UniNERPrompt_v1(conversation: str = CONVERSATION) -> UniNERPrompt:
+    """Build the prompt of published UniversalNER checkpoints, registered as "spacy-openner.UniNERPrompt.v1".
+
+    Each type has a prompt of its own, and answers are generated freely. A word may be in entities of several types,
+    whose scores then decide.
 
     conversation (str): The text around "{sentence}" and "{label}".
-    RETURNS (UniNERPrompt): Renders questions and answers, and reads answers.
-    RAISES (SettingError): When a placeholder is missing.
+    RETURNS (UniNERPrompt): Renders prompts and answers, and parses answers.
+    RAISES (SettingError): O001, when a placeholder is missing.
     """
     if "{sentence}" not in conversation or "{label}" not in conversation:
         allowed = "a text with {sentence} and {label}"

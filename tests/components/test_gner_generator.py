@@ -11,7 +11,7 @@ import torch
 from spacy.tokens import Doc, Span
 
 from spacy_openner.errors import OpenNERWarning, SettingError
-from spacy_openner.prompts.gner import spans_of
+from spacy_openner.prompts.base import spans_from_tags
 from tests.support import tiny_models as tiny
 
 LABELS = ["person", "award", "city, town (populated place)"]
@@ -188,7 +188,7 @@ def test_beams_are_those_of_generate_among_all_answers_written_out(t5):
             ),
         )
         said = said[1:].tolist()
-        expected = spans_of(legal[tuple(said[: said.index(generator.end) + 1])])
+        expected = spans_from_tags(legal[tuple(said[: said.index(generator.end) + 1])])
         doc = nlp(Doc(nlp.vocab, words))
         assert [x[:3] for x in tiny.found(doc)] == expected
 

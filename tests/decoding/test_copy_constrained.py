@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_openner.decoding.copy_constrained import decode, rate
-from spacy_openner.decoding.tag_trie import Tagset, TagTrie, Word, allowed_next, bits, single
+from spacy_openner.decoding.copy_constrained import decode, score_tags
+from spacy_openner.decoding.tag_trie import AnswerWord, Tagset, TagTrie, allowed_subwords, only_tag, tag_mask
 from spacy_openner.errors import SettingError
 from spacy_openner.models.generator import model as generators
 from spacy_openner.models.generator.decoder_cache import alike
@@ -33,9 +33,9 @@ class Dice:
             assert len(self.fed[row]) >= n
             self.fed[row] = [*self.fed[row][:n], *new]
 
-    def choices(self, places, allowed):
+    def choice_log_probs(self, positions, allowed):
         found = []
-        for (index, place), pieces in zip(places, allowed, strict=True):
+        for (index, place), pieces in zip(positions, allowed, strict=True):
             before = self.fed[self.rows[index]][: self.base[index] + place + 1]
             assert len(before) == self.base[index] + place + 1
             values = np.array([throw(before, piece) for piece in pieces])
@@ -49,7 +49,7 @@ def throw(before, piece):
 
 def one_by_one(words, tagset, first):
     said = []
-    while (allowed := allowed_next(words, tagset, 0, said)) != [0]:
+    while (allowed := allowed_subwords(words, tagset, 0, said)) != [0]:
         said.append(max(allowed, key=lambda piece: throw([first, *said], piece)))
     return said
 
@@ -69,7 +69,7 @@ def test_equals_one_piece_at_a_time(window, drafted):
         trie = TagTrie(tags)
         texts = [
             [
-                Word(tuple(rng.randint(200, 220) for _ in range(rng.randint(0, 3))), trie)
+                AnswerWord(tuple(rng.randint(200, 220) for _ in range(rng.randint(0, 3))), trie)
                 for _ in range(rng.randint(0, 25))
             ]
             for _ in range(rng.randint(1, 5))
@@ -81,18 +81,18 @@ def test_equals_one_piece_at_a_time(window, drafted):
             assert pieces_of(words, answer.tags) == one_by_one(words, Tagset(n_labels), 7)
             for before, tag in pairwise([0, *answer.tags]):
                 assert Tagset(n_labels).allowed(before) >> tag & 1
-        rated = rate(Dice(len(texts)), texts, n, first, [answer.tags for answer in answers])
+        rated = score_tags(Dice(len(texts)), texts, n, first, [answer.tags for answer in answers])
         assert rated == [pytest.approx(answer.log_probs) for answer in answers]
 
 
 def test_a_right_draft_takes_one_pass():
     trie = TagTrie([(1, 2), (1, 3, 4), (1, 5, 4)])
-    words = [Word((10 + i,), trie) for i in range(30)]
+    words = [AnswerWord((10 + i,), trie) for i in range(30)]
     first = decode(Dice(1), [words], [1], [7])[0]
     again = decode(Dice(1), [words], [1], [7], [first.tags])[0]
     assert again.tags == first.tags
-    assert (again.passes, first.passes > 1) == (1, True)
-    assert again.fed < first.fed
+    assert (again.n_passes, first.n_passes > 1) == (1, True)
+    assert again.n_fed < first.n_fed
 
 
 class Sure(Dice):
@@ -102,9 +102,9 @@ class Sure(Dice):
         super().__init__(1)
         self.tags, self.trie = tags, trie
 
-    def choices(self, places, allowed):
+    def choice_log_probs(self, positions, allowed):
         found = []
-        for (_, place), pieces in zip(places, allowed, strict=True):
+        for (_, place), pieces in zip(positions, allowed, strict=True):
             before = self.fed[0][: self.base[0] + place + 1]
             start = max(i for i, piece in enumerate(before) if piece >= 100)
             tag, said = self.tags[before[start] - 100], before[start + 1 :]
@@ -119,18 +119,36 @@ class Sure(Dice):
 def test_an_entity_of_many_words_takes_few_passes():
     """Its words are found to begin entities all in one pass; drafted as one, they are settled in the next ones."""
     trie = TagTrie([(1, 2), (1, 3, 5), (1, 4, 5), (1, 3, 6), (1, 4, 6)])
-    words = [Word((100 + i,), trie) for i in range(30)]
+    words = [AnswerWord((100 + i,), trie) for i in range(30)]
     tags = [0, 0, 1, 2, 2, 2, 2, 0, 0, *Tagset(2).entity(1, 7), 0, 3, *[0] * 12]
     (answer,) = decode(Sure(tags, trie), [words], [2], [7])
     assert answer.tags == tags
-    assert answer.passes <= 4
+    assert answer.n_passes <= 4
+
+
+def test_the_worked_example():
+    """As the module tells it: two passes for "Ann saw Oslo Fjord"."""
+    trie = TagTrie([(1, 9), (2, 5, 9), (3, 5, 9)])
+    words = [AnswerWord((100 + i,), trie) for i in range(4)]
+    decoder = Sure([0, 0, 1, 2], trie)
+    feeds = []
+    feed = decoder.feed
+    decoder.feed = lambda rows, subwords, keep: (
+        feeds.append((*map(tuple, subwords), *keep)),
+        feed(rows, subwords, keep),
+    )
+    (answer,) = decode(decoder, [words], [1], [7])
+    assert answer.tags == [0, 0, 1, 2]
+    # All of the draft up to the last choice; then what differs from it, behind what the first pass settled.
+    assert feeds == [((7, 100, 1, 9, 101, 1, 9, 102, 1, 9, 103), 0), ((2, 5, 9, 103), 8)]
+    assert (answer.n_passes, answer.n_fed) == (2, 15)
 
 
 def test_tags_that_cannot_be_told_apart():
     with pytest.raises(ValueError, match="0, 1"):
         TagTrie([(1, 2), (1, 2, 3)])
-    assert single(bits([3])) == 3
-    assert single(bits([3, 4])) == -1
+    assert only_tag(tag_mask([3])) == 3
+    assert only_tag(tag_mask([3, 4])) is None
 
 
 @pytest.fixture(scope="module", params=tiny.GENERATORS)
@@ -176,7 +194,7 @@ def test_whoever_shares_a_pass_answers_are_the_same(generator, cost, monkeypatch
     monkeypatch.setattr("spacy_openner.models.generator.decoder_cache.PASS", cost)
     together = decoded(generator, texts)[1]
     assert [answer.tags for answer in together] == [answer.tags for answer in alone]
-    assert [answer.fed for answer in together] == [answer.fed for answer in alone]
+    assert [answer.n_fed for answer in together] == [answer.n_fed for answer in alone]
     for one, other in zip(together, alone, strict=True):
         assert one.log_probs == pytest.approx(other.log_probs, abs=1e-4)
 
@@ -215,10 +233,10 @@ def test_scores_are_the_probabilities_of_the_choices(generator):
     for word, tag in zip(words[0], answer.tags, strict=True):
         path, total = word.trie.path(tag, Tagset(len(LABELS)).allowed(previous)), 0.0
         for decision in path.decisions:
-            among = logits[place + len(word.forced) + decision.offset][list(decision.pieces)].log_softmax(0)
+            among = logits[place + len(word.forced) + decision.offset][list(decision.subwords)].log_softmax(0)
             total += float(among[decision.chosen])
         expected.append(total)
-        place, previous = place + len(word.forced) + len(path.pieces), tag
+        place, previous = place + len(word.forced) + len(path.subwords), tag
     assert answer.log_probs == pytest.approx(expected, abs=1e-3)
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from spacy_openner.decoding.mention_search import locate
-from spacy_openner.decoding.word_matching import Slips
+from spacy_openner.decoding.mention_search import locate_mentions
+from spacy_openner.decoding.word_matching import WordErrors
 
 
 @pytest.mark.parametrize(
@@ -29,17 +29,17 @@ def test_locate(text, mentions, expected, added):
     for mention in mentions:
         runs.append((len(said), len(said) + len(mention.split())))
         said += mention.split()
-    found = locate(words, said, runs)
-    assert found.slips == Slips(added=added)
-    assert len(found.places) == len(words)
+    found = locate_mentions(words, said, runs)
+    assert found.errors == WordErrors(added=added)
+    assert len(found.indices) == len(words)
     wanted = {i for first, last in expected for i in range(first, last)}
-    assert {i for i, place in enumerate(found.places) if place is not None} == wanted
+    assert {i for i, place in enumerate(found.indices) if place is not None} == wanted
 
 
 def test_what_the_tokenizer_cannot_write_is_found_by_what_it_writes():
-    found = locate(
+    found = locate_mentions(
         ["Charlotte", "Brontë"], ["Charlotte", "Bront"], [(0, 2)], lambda words: [w.rstrip("ë") for w in words]
     )
-    assert found.places == [0, 1]
+    assert found.indices == [0, 1]
     # A word of nothing else is no beginning of a mention.
-    assert locate(["ë", "Ann"], ["Ann"], [(0, 1)], lambda words: ["", "Ann"]).places == [None, 0]
+    assert locate_mentions(["ë", "Ann"], ["Ann"], [(0, 1)], lambda words: ["", "Ann"]).indices == [None, 0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spacy_openner import labels
-from spacy_openner.decoding.type_selection import Choice
+from spacy_openner.decoding.type_selection import TypeSelector
 from spacy_openner.descriptions import TABLE, propose, type_text
 
 TYPES = ["a", "b", "c", "d"]
@@ -23,25 +23,25 @@ SCORES = np.array([0.1, 0.9, 0.5, 0.7], dtype=np.float32)
         ({"threshold": 0.4, "label_thresholds": {"b": 0.95, "a": 0.0}}, "acd"),
         ({"threshold": 0.4, "top_k": 2}, "bd"),
         ({"threshold": 0.4, "top_k": 0}, ""),
-        ({"threshold": 0.8, "always": ["a"]}, "ab"),
-        ({"threshold": 0.0, "always": ["a"], "top_k": 1}, "ab"),  # what always stays does not count
+        ({"threshold": 0.8, "keep_labels": ["a"]}, "ab"),
+        ({"threshold": 0.0, "keep_labels": ["a"], "top_k": 1}, "ab"),  # what always stays does not count
         ({"threshold": 0.8, "min_types": 3}, "bcd"),
         ({"threshold": 1.0, "min_types": 9}, "abcd"),
         ({"threshold": 0.0, "top_k": 1, "min_types": 2}, "bd"),
-        ({"threshold": 1.0, "always": ["a"], "min_types": 1}, "a"),
-        ({"threshold": 1.0, "always": ["elsewhere"]}, ""),
+        ({"threshold": 1.0, "keep_labels": ["a"], "min_types": 1}, "a"),
+        ({"threshold": 1.0, "keep_labels": ["elsewhere"]}, ""),
     ],
 )
-def test_choice(settings, kept):
-    assert "".join(TYPES[i] for i in Choice(**settings)(TYPES, SCORES)) == kept
+def test_select(settings, kept):
+    assert "".join(TYPES[i] for i in TypeSelector(**settings).select(TYPES, SCORES)) == kept
 
 
 def test_no_types():
-    assert Choice(0.5, min_types=2, top_k=1)([], np.zeros(0, dtype=np.float32)) == []
+    assert TypeSelector(0.5, min_types=2, top_k=1).select([], np.zeros(0, dtype=np.float32)) == []
 
 
 def test_of_equal_scores_the_first_is_the_better():
-    assert Choice(0.0, top_k=2)(TYPES, np.full(4, 0.5, dtype=np.float32)) == [0, 1]
+    assert TypeSelector(0.0, top_k=2).select(TYPES, np.full(4, 0.5, dtype=np.float32)) == [0, 1]
 
 
 def test_the_table_describes_common_types():

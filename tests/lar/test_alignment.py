@@ -10,7 +10,7 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from typer.testing import CliRunner
 
-from spacy_openner.cli.app import app as cli
+from spacy_openner.cli import app as cli
 from spacy_openner.errors import DataError, MissingExtra, SettingError
 from spacy_openner.labels import parse, register
 from spacy_openner.lar.alignment import Aligned, AlignmentTable, PseudoLabelAlignment_v1, align

@@ -8,7 +8,7 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from typer.testing import CliRunner
 
-from spacy_openner.cli.app import app as cli
+from spacy_openner.cli import app as cli
 from spacy_openner.labels import register
 from spacy_openner.prompts.toner import ToNERPrompt_v1
 from spacy_openner.training.corpus import OpenNERCorpus_v1
@@ -162,7 +162,7 @@ def test_what_is_explained_can_be_learnt(gold, tmp_path, t5):
     doc = docs_of(tmp_path / "e.spacy")[0]
     (lesson,) = pipe._lessons([Example(nlp.make_doc(doc.text), doc)])
     assert sorted(lesson.explanations.values()) == ["Ada is a politician.", "Lee is a musician.", "Oslo is a city."]
-    said = ToNERPrompt_v1(explain=True).explanations(
+    said = ToNERPrompt_v1(explain=True).parse_explanations(
         "Entity: []\nExplanation: Ada is a politician. Oslo is a city.", ["Ada", "Oslo"]
     )
     assert said == ["Ada is a politician.", "Oslo is a city."]

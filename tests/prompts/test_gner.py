@@ -3,7 +3,8 @@
 import pytest
 
 from spacy_openner.errors import SettingError
-from spacy_openner.prompts.gner import GNERPrompt_v1, spans_of
+from spacy_openner.prompts.base import spans_from_tags
+from spacy_openner.prompts.gner import GNERPrompt_v1
 
 PROMPT = """\
 Please analyze the sentence provided, identifying the type of entity for each word on a token-by-token basis.
@@ -71,7 +72,7 @@ def test_parse(answer, labels, expected):
     words = GNERPrompt_v1().parse(answer, labels)
     assert [word[:2] for word in words] == expected
     # What was said of a word begins and ends with it.
-    assert all(answer[w.first : w.last].strip().startswith(w.word) and answer[w.last - 1] == ")" for w in words)
+    assert all(answer[w.start : w.end].strip().startswith(w.word) and answer[w.end - 1] == ")" for w in words)
 
 
 def test_a_label_that_closes_a_bracket():
@@ -122,6 +123,6 @@ def tags_of(n_words, spans):
 def test_tags_and_spans_are_each_others_inverse():
     spans = [(0, 2, "a"), (2, 3, "a"), (5, 6, "b")]
     assert tags_of(6, spans) == ["B-a", "I-a", "B-a", "O", "O", "B-b"]
-    assert spans_of(tags_of(6, spans)) == spans
+    assert spans_from_tags(tags_of(6, spans)) == spans
     # An I- that continues nothing is not lost.
-    assert spans_of(["I-a", "I-a", "O", "I-b", "I-a"]) == [(0, 2, "a"), (3, 4, "b"), (4, 5, "a")]
+    assert spans_from_tags(["I-a", "I-a", "O", "I-b", "I-a"]) == [(0, 2, "a"), (3, 4, "b"), (4, 5, "a")]

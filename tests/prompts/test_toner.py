@@ -13,13 +13,13 @@ def test_questions_and_answers():
     prompt = ToNERPrompt_v1()
     asked = "List all named entities of type [person, city]\nText: Ann Bell lives in Oslo"
     assert prompt.render(WORDS, ["person", "city"]) == asked
-    hinted = prompt.render(WORDS, ["person", "city"], likely=["city"])
+    hinted = prompt.render(WORDS, ["person", "city"], hints=["city"])
     assert hinted == asked + "\nEntities of type [city] may exist in text."
     # A filter that found nothing says so.
-    assert prompt.render(WORDS, ["person"], likely=[]).endswith("\nEntities of type [] may exist in text.")
+    assert prompt.render(WORDS, ["person"], hints=[]).endswith("\nEntities of type [] may exist in text.")
     assert prompt.render(WORDS, ["person"], causal=True).startswith("[INST] List all")
     recognition = "List all entity types in the text from type [person, city]\nText: Ann Bell lives in Oslo"
-    assert prompt.recognition(WORDS, ["person", "city"]) == recognition
+    assert prompt.render_recognition(WORDS, ["person", "city"]) == recognition
     assert prompt.recognition_answer(["person", "city"]) == "[person, city]"
     assert prompt.answer(WORDS, TAGS) == "[(person, Ann Bell), (city, Oslo)]"
     assert prompt.answer(["so"], ["O"]) == "[]"
@@ -57,7 +57,7 @@ def test_parse(answer, expected):
     words = ToNERPrompt_v1().parse(answer, ["person", "city", "city, town", "film (2000)"])
     found: list[list] = []
     for word in words:
-        assert answer[word.first] == "("
+        assert answer[word.start] == "("
         if word.tag.startswith("B-"):
             found.append([word.tag[2:], word.word])
         else:
@@ -80,7 +80,7 @@ def test_explanations_are_asked_taught_and_read():
         ("Bell", "I-person"),
         ("Oslo", "B-city"),
     ]
-    assert prompt.explanations(answer, ["Ann Bell", "Oslo"]) == why
+    assert prompt.parse_explanations(answer, ["Ann Bell", "Oslo"]) == why
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_explanations_are_asked_taught_and_read():
     ],
 )
 def test_explanations_however_they_went_wrong(answer, expected):
-    found = ToNERPrompt_v1(explain=True).explanations(answer, ["Ann", "Ann Bell"])
+    found = ToNERPrompt_v1(explain=True).parse_explanations(answer, ["Ann", "Ann Bell"])
     assert [text.casefold() for text in found] == [text.casefold() for text in expected]
 
 

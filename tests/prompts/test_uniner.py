@@ -59,7 +59,7 @@ def test_a_conversation_without_its_places_is_refused(conversation):
 def test_parse(answer, expected):
     found: list[str] = []
     for word in UniNERPrompt_v1().parse(answer, ["place"]):
-        assert answer[word.first] in "\"'"
+        assert answer[word.start] in "\"'"
         if word.tag == "B-place":
             found.append(word.word)
         else:

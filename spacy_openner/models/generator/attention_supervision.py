@@ -13,7 +13,7 @@ import torch
 from rapidfuzz.distance import LCSseq
 from torch import Tensor, nn
 
-from ...decoding.tag_trie import Pieces
+from ...decoding.tag_trie import Subwords
 
 HEAD = 0
 # Ends of the names of modules that attend to the encoder, with those of what makes their queries and keys.
@@ -37,11 +37,11 @@ class Gaze(NamedTuple):
     last: int
 
 
-def gazes_of(row: int, ids: Sequence[int], words: Sequence[Pieces], places: Sequence[int]) -> list[Gaze]:
+def gazes_of(row: int, ids: Sequence[int], words: Sequence[Subwords], places: Sequence[int]) -> list[Gaze]:
     """Where to look as tags are chosen: at their words.
 
     ids (Sequence[int]): The prompt.
-    words (Sequence[Pieces]): The pieces of each word of the text.
+    words (Sequence[Subwords]): The pieces of each word of the text.
     places (Sequence[int]): Where the tag of each is chosen.
     RETURNS (list[Gaze]): None, if the prompt spells the text otherwise than the answer does.
     """
@@ -52,7 +52,7 @@ def gazes_of(row: int, ids: Sequence[int], words: Sequence[Pieces], places: Sequ
     return [Gaze(row, place, *run) for place, run in zip(places, pairwise(ends), strict=True)]
 
 
-def copies_of(row: int, ids: Sequence[int], words: Sequence[Pieces], answer: Sequence[int]) -> list[Gaze]:
+def copies_of(row: int, ids: Sequence[int], words: Sequence[Subwords], answer: Sequence[int]) -> list[Gaze]:
     """Where to look as a free answer is written: at the piece that is copied next, else at the one copied last.
 
     ids, words: See `gazes_of`.
@@ -77,7 +77,7 @@ def copies_of(row: int, ids: Sequence[int], words: Sequence[Pieces], answer: Seq
     return found
 
 
-def _begin(ids: Sequence[int], words: Sequence[Pieces]) -> int | None:
+def _begin(ids: Sequence[int], words: Sequence[Subwords]) -> int | None:
     """Where a prompt's text begins; of several places that look like it, the last."""
     text = [piece for word in words for piece in word]
     if not all(words):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ...decoding.copy_constrained import FedPosition
 from ...nn.backbones import T5_FAMILY
 
 Layers = tuple[tuple[Tensor, ...], ...]
@@ -78,23 +79,26 @@ class HFDecoder:
             size += len(found[-1])
         self.states = torch.cat(found)
 
-    def choices(self, places: Sequence[tuple[int, int]], allowed: Sequence[Sequence[int]]) -> list[np.ndarray]:
-        """See `Decoder.choices`. Only the places and pieces asked for meet the output layer."""
-        if not places:
-            return []
-        columns = sorted({piece for pieces in allowed for piece in pieces})
-        number = {piece: i for i, piece in enumerate(columns)}
-        scores = self.logits(places, columns).float().cpu().numpy()
-        found = []
-        for row, pieces in zip(scores, allowed, strict=True):
-            values = row[[number[piece] for piece in pieces]]
-            found.append(values - np.logaddexp.reduce(values))
-        return found
+    def choice_log_probs(self, positions: Sequence[FedPosition], allowed: Sequence[Sequence[int]]) -> list[np.ndarray]:
+        """Score the subwords that may follow; see `DecoderState.choice_log_probs`.
 
-    def logits(self, places: Sequence[tuple[int, int]], columns: Sequence[int]) -> Tensor:
+        Only these positions and subwords meet the output layer.
+        """
+        if not positions:
+            return []
+        columns = sorted({subword for subwords in allowed for subword in subwords})
+        number = {subword: i for i, subword in enumerate(columns)}
+        scores = self.logits(positions, columns).float().cpu().numpy()
+        log_probs = []
+        for row, subwords in zip(scores, allowed, strict=True):
+            values = row[[number[subword] for subword in subwords]]
+            log_probs.append(values - np.logaddexp.reduce(values))
+        return log_probs
+
+    def logits(self, positions: Sequence[FedPosition], columns: Sequence[int]) -> Tensor:
         """Score pieces at places of the pass just made. *Shape:* (places, columns)."""
         assert self.states is not None
-        index = torch.tensor([self.starts[row] + place for row, place in places], device=self.device)
+        index = torch.tensor([self.starts[row] + place for row, place in positions], device=self.device)
         return self._scores(self.states[index], torch.tensor(columns, device=self.device))
 
     def _keep(self, lengths: dict[int, int]) -> None:

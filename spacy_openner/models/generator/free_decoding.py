@@ -6,13 +6,12 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ...decoding.mention_search import locate
-from ...decoding.tag_trie import O_TAG, Tagset, Word, allowed_next
-from ...decoding.word_matching import Slips, match
-from ...prompts.gner import key
+from ...decoding.mention_search import locate_mentions
+from ...decoding.tag_trie import O_TAG, AnswerWord, Tagset, allowed_subwords
+from ...decoding.word_matching import WordErrors, match_words
+from ...prompts.base import Prompt, normalize_name
 from .likelihood import piece_log_probs
 from .model import Generator
-from .prompt_windows import Prompt
 
 
 class Heard(NamedTuple):
@@ -26,7 +25,7 @@ class Heard(NamedTuple):
 
     tags: list[int]
     parts: list[tuple[int, int]]
-    slips: Slips
+    slips: WordErrors
     explanations: list[str]
 
 
@@ -34,15 +33,15 @@ def say(
     generator: Generator,
     ids: torch.Tensor,
     mask: torch.Tensor,
-    words: Sequence[Sequence[Word]],
+    words: Sequence[Sequence[AnswerWord]],
     num_beams: int,
     tagsets: Sequence[Tagset] | None,
     explained: bool = False,
 ) -> list[list[int]]:
-    """Let `generate` answer: freely, or with `allowed_next` as its constraint.
+    """Let `generate` answer: freely, or with `allowed_subwords` as its constraint.
 
     ids, mask (torch.Tensor): The prompts. *Shape:* (texts, pieces).
-    words (Sequence[Sequence[Word]]): The texts.
+    words (Sequence[Sequence[AnswerWord]]): The texts.
     tagsets (Sequence[Tagset] | None): What each text's tags are, for constrained answers.
     explained (bool): Whether answers give explanations, which may take all the room that there is.
     RETURNS (list[list[int]]): The pieces of each answer, without what starts and ends it.
@@ -55,7 +54,7 @@ def say(
         room = max(room, generator.limit - (start if generator.causal else 0))
     options: dict[str, Any] = {}
     if tagsets is not None:
-        options["prefix_allowed_tokens_fn"] = lambda row, said: allowed_next(
+        options["prefix_allowed_tokens_fn"] = lambda row, said: allowed_subwords(
             words[row], tagsets[row], generator.end, said[start:].tolist()
         )
     network = generator.network
@@ -76,7 +75,7 @@ def _until(pieces: list[int], end: int) -> list[int]:
     return pieces[: pieces.index(end)] if end in pieces else pieces
 
 
-def walk(said: Sequence[int], words: Sequence[Word], tagset: Tagset) -> list[int]:
+def walk(said: Sequence[int], words: Sequence[AnswerWord], tagset: Tagset) -> list[int]:
     """The tags that a constrained answer says."""
     tags, i = [], 0
     for word in words:
@@ -97,25 +96,25 @@ def hear(generator: Generator, prompt: Prompt, said: Sequence[int], words: list[
     def forms(texts: Sequence[str]) -> list[str]:
         return _retokenise(tokenizer, texts)
 
-    if prompt.in_order:
-        matching = match(words, spoken, forms)
+    if prompt.repeats_text:
+        matching = match_words(words, spoken, forms)
     else:
-        matching = locate(words, spoken, _mentions([word.tag for word in answer]), forms)
+        matching = locate_mentions(words, spoken, _mentions([word.tag for word in answer]), forms)
     exact = {tag: i for i, tag in enumerate(prompt.tags(labels))}
-    folded = {key(tag): i for tag, i in reversed(exact.items())}
+    folded = {normalize_name(tag): i for tag, i in reversed(exact.items())}
     tagset, tags = Tagset(len(labels)), list[int]()
-    for i, place in enumerate(matching.places):
+    for i, place in enumerate(matching.indices):
         said_tag = "" if place is None else answer[place].tag
-        tag = exact.get(said_tag, folded.get(key(said_tag), O_TAG))
-        if tag and place is not None and i and matching.places[i - 1] == place:
+        tag = exact.get(said_tag, folded.get(normalize_name(said_tag), O_TAG))
+        if tag and place is not None and i and matching.indices[i - 1] == place:
             # Two words of the text that the answer wrote as one.
             tag = tagset.entity(tagset.label(tag), 2)[-1]
         tags.append(tagset.legal(tag, tags[-1] if tags else O_TAG))
-    parts = [(0, 0) if place is None else (answer[place].first, answer[place].last) for place in matching.places]
+    parts = [(0, 0) if place is None else (answer[place].start, answer[place].end) for place in matching.indices]
     # As the answer spells them: the model's tokenizer may not have all letters.
-    places = [dict.fromkeys(matching.places[first:last]) for first, last, _ in tagset.spans(tags)]
+    places = [dict.fromkeys(matching.indices[first:last]) for first, last, _ in tagset.spans(tags)]
     entities = [" ".join(spoken[place] for place in each if place is not None) for each in places]
-    return Heard(tags, parts, matching.slips, prompt.explanations(text, entities))
+    return Heard(tags, parts, matching.errors, prompt.parse_explanations(text, entities))
 
 
 def _mentions(tags: Sequence[str]) -> list[tuple[int, int]]:

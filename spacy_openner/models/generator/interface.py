@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ...decoding.copy_constrained import decode, rate
-from ...decoding.tag_trie import O_TAG, Tagset, Word
-from ...decoding.word_matching import Slips
+from ...decoding.copy_constrained import decode, score_tags
+from ...decoding.tag_trie import O_TAG, AnswerWord, Tagset
+from ...decoding.word_matching import WordErrors
+from ...prompts.base import Prompt
 from ..queries import ScoredSpan
 from .free_decoding import Heard, hear, log_probs, say, walk
 from .model import Generator
-from .prompt_windows import Job, Prompt, Question, Settings, in_batches, jobs_of, shown
+from .prompt_windows import Job, Question, Settings, in_batches, jobs_of, shown
 
 
 @dataclass
@@ -27,12 +28,12 @@ class Tally:
     texts: int = 0
     passes: int = 0
     fed: int = 0
-    slips: Slips = field(default_factory=Slips)
+    slips: WordErrors = field(default_factory=WordErrors)
 
     def add_slips(self, answers: Iterable[Heard]) -> None:
         """Add what answers did."""
         for answer in answers:
-            self.slips = Slips(*(a + b for a, b in zip(self.slips, answer.slips, strict=True)))
+            self.slips = WordErrors(*(a + b for a, b in zip(self.slips, answer.slips, strict=True)))
 
 
 def tag(
@@ -99,7 +100,7 @@ def _answer(
         return _decode(generator, questions, batch, ids, mask, words, n_labels, settings, tally)
     if settings.constrained or prompt.target == "bio":
         # A tag's probability among those allowed, as constrained decoding has it.
-        scores = rate(generator.start(ids, mask), words, n_labels, generator.first(ids), tags)
+        scores = score_tags(generator.start(ids, mask), words, n_labels, generator.first(ids), tags)
     else:
         scores = log_probs(generator, ids, mask, said, heard)
     explained = [()] * len(batch) if settings.constrained else [each.explanations for each in heard]
@@ -112,7 +113,7 @@ def _decode(
     batch: Sequence[Job],
     ids: torch.Tensor,
     mask: torch.Tensor,
-    words: Sequence[Sequence[Word]],
+    words: Sequence[Sequence[AnswerWord]],
     n_labels: Sequence[int],
     settings: Settings,
     tally: Tally,
@@ -120,8 +121,8 @@ def _decode(
     """Tag windows by constrained decoding, many pieces a pass."""
     drafts = [_draft(questions[job.text], job) for job in batch]
     answers = decode(generator.start(ids, mask), words, n_labels, generator.first(ids), drafts, settings.window)
-    tally.passes += sum(answer.passes for answer in answers)
-    tally.fed += sum(answer.fed for answer in answers)
+    tally.passes += sum(answer.n_passes for answer in answers)
+    tally.fed += sum(answer.n_fed for answer in answers)
     return [
         _spans(job, answer.tags, answer.log_probs, n) for job, answer, n in zip(batch, answers, n_labels, strict=True)
     ]

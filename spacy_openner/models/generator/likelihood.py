@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from ...decoding.copy_constrained import FedPosition
 from .decoder_cache import HFDecoder
 from .model import Generator
 
@@ -42,7 +43,7 @@ def log_likelihoods(
 
 def piece_log_probs(generator: Generator, decoder: HFDecoder, pieces: Sequence[Sequence[int]]) -> list[list[float]]:
     """Log probabilities of the pieces of each row, among the whole vocabulary, after the pass that was fed them."""
-    places = [(row, place) for row, each in enumerate(pieces) for place in range(len(each))]
+    places = [FedPosition(row, place) for row, each in enumerate(pieces) for place in range(len(each))]
     wanted = torch.tensor([piece for each in pieces for piece in each])
     logits = decoder.logits(places, generator.vocabulary).float().cpu()
     log_probs = logits.log_softmax(-1).gather(1, wanted[:, None])[:, 0]

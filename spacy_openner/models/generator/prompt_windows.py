@@ -1,65 +1,17 @@
 """What a generative model is asked, window by window: nothing is cut, however long the text or many the types."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import numpy as np
 
 from ...errors import error, warn
+from ...prompts.base import Prompt
 from ..words import Words
 from .model import Generator
 
 # A word may take this share of the room at most; of a longer one only the beginning is shown.
 WORD_SHARE = 8
-
-
-class Prompt(Protocol):
-    """A format of questions and answers; see `prompts.gner.GNERPrompt` and `prompts.toner.ToNERPrompt`."""
-
-    def render(
-        self,
-        words: Sequence[str],
-        labels: Sequence[str],
-        *,
-        causal: bool = False,
-        likely: Sequence[str] | None = None,
-    ) -> str: ...
-
-    def chunk(self, word: str, tag: str) -> str: ...
-
-    def tags(self, labels: Sequence[str]) -> list[str]: ...
-
-    def parse(self, text: str, labels: Sequence[str]) -> list[Any]: ...
-
-    def answer(self, words: Sequence[str], tags: Sequence[str], explanations: Sequence[str] = ()) -> str: ...
-
-    def explanations(self, text: str, entities: Sequence[str]) -> list[str]: ...
-
-    def fitting(self, own: str | None) -> "Prompt": ...
-
-    @property
-    def instruction(self) -> str | None: ...
-
-    @property
-    def target(self) -> str: ...
-
-    @property
-    def in_order(self) -> bool: ...
-
-    @property
-    def explain(self) -> bool: ...
-
-    @property
-    def most_types(self) -> int | None: ...
-
-
-@runtime_checkable
-class RecognisingPrompt(Prompt, Protocol):
-    """A format that can also ask which types a text holds."""
-
-    def recognition(self, words: Sequence[str], labels: Sequence[str], *, causal: bool = False) -> str: ...
-
-    def recognition_answer(self, labels: Sequence[str]) -> str: ...
 
 
 class Question(NamedTuple):
@@ -114,9 +66,9 @@ class Job(NamedTuple):
 
         words (Sequence[str]): Those of the window, as `shown` has them.
         """
-        likely = None if question.likely is None else [question.types[i] for i in question.likely if i in self.types]
+        hints = None if question.likely is None else [question.types[i] for i in question.likely if i in self.types]
         types = question.types[self.types.start : self.types.stop]
-        return prompt.render(words, types, causal=causal, likely=likely)
+        return prompt.render(words, types, causal=causal, hints=hints)
 
 
 def jobs_of(generator: Generator, prompt: Prompt, question: Question, text: int, settings: Settings) -> Iterator[Job]:
@@ -130,10 +82,10 @@ def jobs_of(generator: Generator, prompt: Prompt, question: Question, text: int,
     if question.likely is not None:
         # Some are named twice.
         in_labels = in_labels * 2
-    likely = None if question.likely is None else list[str]()
+    hints = None if question.likely is None else list[str]()
     # What a tokenizer adds at the ends is four pieces at most.
-    frame = int(_sizes(generator, [prompt.render([], [], causal=generator.causal, likely=likely)])[0]) + 4
-    most = min((n for n in (settings.max_types, prompt.most_types) if n is not None), default=None)
+    frame = int(_sizes(generator, [prompt.render([], [], causal=generator.causal, hints=hints)])[0]) + 4
+    most = min((n for n in (settings.max_types, prompt.max_types) if n is not None), default=None)
     for types in _split_types(in_labels, generator.limit - frame, question.types, most):
         asked = frame + int(in_labels[types.start : types.stop].sum())
         longest_tag = int(in_tags[1 + 2 * types.start : 1 + 2 * types.stop].max()) + 1

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ...decoding.tag_trie import Pieces, TagTrie, Word
+from ...decoding.tag_trie import AnswerWord, Subwords, TagTrie
 from ...errors import error
 
 # Chunks that a tokenizer which joins words, or bends what stands beside a space, gets wrong.
@@ -28,15 +28,15 @@ class Chunks:
         self.independent = self.spaced or _joined(plain) == whole
         self.leads = leads
         self._tries: dict[tuple[str, ...], TagTrie | None] = {}
-        self._forced: dict[tuple[str, bool], Pieces | None] = {}
+        self._forced: dict[tuple[str, bool], Subwords | None] = {}
 
-    def words(self, texts: Sequence[str], tags: Sequence[str], chunk: Callable[[str, str], str]) -> list[Word]:
+    def words(self, texts: Sequence[str], tags: Sequence[str], chunk: Callable[[str, str], str]) -> list[AnswerWord]:
         """Lay out what an answer may say.
 
         texts (Sequence[str]): The words.
         tags (Sequence[str]): The tags that each may have, "O" first.
         chunk (Callable[[str, str], str]): Writes a word with its tag.
-        RETURNS (list[Word]): For each word its forced pieces and the trie of its tags.
+        RETURNS (list[AnswerWord]): For each word its forced pieces and the trie of its tags.
         RAISES (SettingError): When two tags look the same to the tokenizer.
         """
         trie = self._trie(tuple(tags), chunk)
@@ -51,10 +51,10 @@ class Chunks:
         for text, spaced in keys:
             forced = known[text, spaced] if trie is not None else None
             if trie is not None and forced is not None:
-                found.append(Word(forced, trie))
+                found.append(AnswerWord(forced, trie))
             else:
                 sequences = self._encode([" " * spaced + chunk(text, tag) for tag in tags])
-                found.append(Word((), _checked(sequences, tags)))
+                found.append(AnswerWord((), _checked(sequences, tags)))
         return found
 
     def _trie(self, tags: tuple[str, ...], chunk: Callable[[str, str], str]) -> TagTrie | None:
@@ -76,7 +76,7 @@ class Chunks:
 
     def _learn(
         self,
-        known: dict[tuple[str, bool], Pieces | None],
+        known: dict[tuple[str, bool], Subwords | None],
         keys: Iterable[tuple[str, bool]],
         trie: TagTrie,
         tags: Sequence[str],
@@ -92,19 +92,19 @@ class Chunks:
             found = {_without_end(next(encoded), trie.sequences[i]) for i in probes}
             known[key] = found.pop() if len(found) == 1 else None
 
-    def _encode(self, texts: Sequence[str]) -> list[Pieces]:
+    def _encode(self, texts: Sequence[str]) -> list[Subwords]:
         return [tuple(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
 
 
-def _joined(parts: Sequence[Pieces]) -> Pieces:
+def _joined(parts: Sequence[Subwords]) -> Subwords:
     return tuple(piece for part in parts for piece in part)
 
 
-def _without_end(pieces: Pieces, end: Pieces) -> Pieces | None:
+def _without_end(pieces: Subwords, end: Subwords) -> Subwords | None:
     return pieces[: len(pieces) - len(end)] if pieces[len(pieces) - len(end) :] == end else None
 
 
-def _checked(sequences: Sequence[Pieces], tags: Sequence[str]) -> TagTrie:
+def _checked(sequences: Sequence[Subwords], tags: Sequence[str]) -> TagTrie:
     try:
         return TagTrie(sequences)
     except ValueError as problem:

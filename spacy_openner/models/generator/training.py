@@ -14,11 +14,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ...decoding.tag_trie import O_TAG, Pieces, Tagset, Word
+from ...decoding.copy_constrained import FedPosition
+from ...decoding.tag_trie import O_TAG, AnswerWord, Subwords, Tagset
+from ...prompts.base import Prompt, RecognitionPrompt
 from ..queries import TrainingText
 from .attention_supervision import Gaze, copies_of, gazes_of, watched
 from .model import Generator
-from .prompt_windows import Job, Prompt, Question, RecognisingPrompt, Settings, in_batches, jobs_of, shown
+from .prompt_windows import Job, Question, Settings, in_batches, jobs_of, shown
 
 LOSSES: tuple[str, ...] = ("choices", "answer")
 
@@ -32,7 +34,7 @@ class Choice(NamedTuple):
     """
 
     place: int
-    allowed: Pieces
+    allowed: Subwords
     wanted: int
 
 
@@ -62,9 +64,9 @@ class Exercise(NamedTuple):
         return self
 
     @property
-    def places(self) -> list[tuple[int, int]]:
+    def places(self) -> list[FedPosition]:
         """Row and place of each choice."""
-        return [(row, choice.place) for row, each in enumerate(self.choices) for choice in each]
+        return [FedPosition(row, choice.place) for row, each in enumerate(self.choices) for choice in each]
 
     def scores(self, generator: Generator, classifier: nn.Module | None = None) -> list[Tensor]:
         """Let a network make the choices, right answers fed.
@@ -114,7 +116,7 @@ class Row(NamedTuple):
     pieces: list[int]
     choices: list[Choice]
     marks: list[int]
-    words: Sequence[Pieces] = ()
+    words: Sequence[Subwords] = ()
     places: Sequence[int] = ()
 
 
@@ -182,10 +184,10 @@ def _row(generator: Generator, prompt: Prompt, question: Question, lesson: Train
     types = list(lesson.types[job.types.start : job.types.stop])
     tags, unknown = _tags(lesson, job)
     marks = _marks(lesson, job, tags, unknown, tasks.classes)
-    if isinstance(prompt, RecognisingPrompt) and random.random() < tasks.recognition:
+    if isinstance(prompt, RecognitionPrompt) and random.random() < tasks.recognition:
         here = {Tagset(len(types)).label(tag) for tag in tags}
         answer = prompt.recognition_answer([text for i, text in enumerate(types) if i in here])
-        asked = prompt.recognition(words, types, causal=generator.causal)
+        asked = prompt.render_recognition(words, types, causal=generator.causal)
         return Row(asked, *_spelt(generator, answer, unknown), marks)
     asked = job.prompt(prompt, question, words, generator.causal)
     # Tags that look the same to the tokenizer are an error here; free answers alone may have them.
@@ -225,9 +227,9 @@ def _marks(lesson: TrainingText, job: Job, tags: Sequence[int], unknown: set[int
 
 
 def _choices(
-    words: Sequence[Word], tagset: Tagset, tags: Sequence[int], unknown: set[int]
+    words: Sequence[AnswerWord], tagset: Tagset, tags: Sequence[int], unknown: set[int]
 ) -> tuple[list[int], list[Choice], list[int]]:
-    """Pieces of an answer, what is chosen there, and where the choice of each word's tag begins."""
+    """Subwords of an answer, what is chosen there, and where the choice of each word's tag begins."""
     pieces: list[int] = []
     choices: list[Choice] = []
     places: list[int] = []
@@ -236,8 +238,8 @@ def _choices(
         start = len(pieces) + len(word.forced)
         places.append(start)
         if i not in unknown:
-            choices += [Choice(start + d.offset, d.pieces, d.pieces[d.chosen]) for d in path.decisions]
-        pieces += [*word.forced, *path.pieces]
+            choices += [Choice(start + d.offset, d.subwords, d.subwords[d.chosen]) for d in path.decisions]
+        pieces += [*word.forced, *path.subwords]
     return pieces, choices, places
 
 

@@ -6,7 +6,7 @@ import torch
 from spacy_openner.models.generator.free_decoding import hear, log_probs
 from spacy_openner.models.generator.model import load, of
 from spacy_openner.prompts.gner import GNERPrompt_v1
-from spacy_openner.prompts.lar_lines import LARAnswerPrompt, LARAnswerPrompt_v1
+from spacy_openner.prompts.lar import LARAnswerPrompt, LARAnswerPrompt_v1
 from spacy_openner.prompts.toner import ToNERPrompt_v1
 from spacy_openner.prompts.uniner import UniNERPrompt_v1
 from tests.support import tiny_models as tiny
@@ -41,7 +41,7 @@ ENTITIES = [(0, 2, "person"), (4, 6, "award (prize)"), (7, 8, "city")]
 
 @pytest.mark.parametrize(
     "prompt",
-    [prompt for prompt in PROMPTS if prompt.most_types is None],
+    [prompt for prompt in PROMPTS if prompt.max_types is None],
     ids=lambda prompt: f"{type(prompt).__name__} {prompt.target}",
 )
 @pytest.mark.parametrize("kind", ["t5", "bert"])

@@ -163,7 +163,7 @@ def test_what_rows_of_further_tasks_ask_and_answer(t5):
     answers = ["[person, city]", "[person, city]", "[city]", "[]"]
     said = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in answers]
     assert sorted([c.wanted for c in each][:-1] for each in batch.choices) == sorted(said)
-    asked = ToNERPrompt_v1().recognition(TRAIN[3][0].split(), ["person", "city"])
+    asked = ToNERPrompt_v1().render_recognition(TRAIN[3][0].split(), ["person", "city"])
     ids = tokenizer(asked)["input_ids"]
     assert ids in [each[: len(ids)].tolist() for each in batch.ids]
 
@@ -230,7 +230,7 @@ def test_likely_types_are_hints(t5):
     example.predicted._.openner_labels = ["city", "river"]
     pipe.sampler = lambda present, universe: {label: label for label in universe}
     (batch,) = pipe._batches(pipe._lessons([example]))
-    asked = ToNERPrompt_v1().render(TRAIN[0][0].split(), ["person", "city"], likely=["city"])
+    asked = ToNERPrompt_v1().render(TRAIN[0][0].split(), ["person", "city"], hints=["city"])
     assert batch.ids[0].tolist() == pipe.model.shims[0].generator.tokenizer(asked)["input_ids"]
 
 
@@ -323,7 +323,7 @@ def test_a_model_keeps_the_instruction_it_is_trained_on(t5, tmp_path):
         ({"instruction": "{labels}/{sentence}"}, "{labels}/{sentence}"),
     ):
         pipe = pipeline(tmp_path, prompt={"@misc": PROMPT["@misc"], **prompt}).get_pipe("gner_generator")
-        fitting = pipe.prompt.fitting(pipe.model.shims[0].generator.instruction)
+        fitting = pipe.prompt.with_instruction(pipe.model.shims[0].generator.instruction)
         assert fitting.render(["Hi"], ["a"]) == expected.format(labels="a", sentence="Hi")
     plain = pipeline(t5, prompt={"@misc": PROMPT["@misc"]}).get_pipe("gner_generator")
     assert plain.model.shims[0].generator.instruction is None

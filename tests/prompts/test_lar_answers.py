@@ -10,11 +10,11 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from typer.testing import CliRunner
 
-from spacy_openner.cli.app import app as cli
+from spacy_openner.cli import app as cli
 from spacy_openner.errors import SettingError
 from spacy_openner.lar.alignment import AlignmentTable
-from spacy_openner.prompts.gner import bio_tags, spans_of
-from spacy_openner.prompts.lar_lines import LARAnswerPrompt_v1
+from spacy_openner.prompts.base import bio_tags, spans_from_tags
+from spacy_openner.prompts.lar import LARAnswerPrompt_v1
 from spacy_openner.training.corpus import OpenNERCorpus_v1
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
 from tests.support import tiny_models as tiny
@@ -44,7 +44,7 @@ def test_answers():
     answer = PROMPT.answer(WORDS, tags)
     assert answer == "person : Ada Lee -> politician\nplace : New Rome -> city"
     assert spans_said(answer, LABELS) == [(w, t) for w, t in zip(WORDS, tags, strict=True) if t != "O"]
-    places = [(word.first, word.last) for word in PROMPT.parse(answer, LABELS)]
+    places = [(word.start, word.end) for word in PROMPT.parse(answer, LABELS)]
     assert places[0] == places[1] == (0, answer.index("\n"))
     assert PROMPT.answer(WORDS, ["O"] * 6) == ""
     assert PROMPT.parse("", LABELS) == []
@@ -100,7 +100,7 @@ def test_what_is_written_is_read(entities):
         at += n + 1
     read = PROMPT.parse(PROMPT.answer(words, tags), LABELS)
     assert [tag for tag in tags if tag != "O"] == [word.tag for word in read]
-    assert len(spans_of(tags)) == sum(word.tag.startswith("B") for word in read)
+    assert len(spans_from_tags(tags)) == sum(word.tag.startswith("B") for word in read)
 
 
 def test_align_lists_types_for_training(tmp_path):
