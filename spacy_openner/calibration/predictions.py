@@ -13,12 +13,12 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from spacy.util import minibatch
 
-from .. import labels as doc_labels
 from ..components.base import OpenLabelPipe
 from ..components.entity_pipe import OpenNERPipe
 from ..components.open_ner_span import OpenNERSpan
 from ..data.naming import read_types
 from ..errors import OpenNERWarning, error
+from ..labels import LabelSet, get_labels
 from ..models.gliner import interface as span_models
 from ..scoring.entities import Entity, _has_annotation, _sides
 from ..scoring.gold import blank, gold_key, pipes_before, reference
@@ -66,7 +66,7 @@ class Evidence:
         places = [(extents[c.start][0], extents[c.end - 1][1], c.label) for c in candidates]
         judged = list(zip(candidates, places, strict=True))
         right = frozenset(candidate for candidate, place in judged if place in gold)
-        listed = doc_labels.read(example.reference, doc_labels.NONE).names
+        listed = get_labels(example.reference, LabelSet()).names
         known = {*(listed or asked), *(label for _, _, label in gold)}
         unknown = frozenset(c for c, place in judged if c.label not in known or _touches(place, gaps))
         # Equal scores are settled by the model's order: by place, then by the prompt's order of types.
@@ -100,17 +100,17 @@ def gather(nlp: Language, pipe: OpenNERPipe, gold: Gold, types: Types = None) ->
     evidence = Evidence()
     n_docs = 0
     with nlp.select_pipes(enable=pipes_before(nlp, pipe.name)), changed(pipe, labels=labels):
-        default = doc_labels.parse(labels)
+        default = LabelSet(labels)
         for batch in minibatch(gold, BATCH):
             docs = list(nlp.pipe(blank(nlp, each) for each in batch))
             for each, doc, candidates in zip(batch, docs, pipe.predict(docs), strict=True):
                 n_docs += 1
-                evidence.add(Example(doc, reference(each)), candidates, doc_labels.read(doc, default).names)
+                evidence.add(Example(doc, reference(each)), candidates, get_labels(doc, default).names)
     if not n_docs:
         raise error("O422")
     if not evidence.gold:
         raise error("O421", name=pipe.name, asked=sorted(evidence.asked), gold=sorted(evidence.not_asked))
-    evidence.annotated.update(doc_labels.parse(types).names if types else ())
+    evidence.annotated.update(LabelSet(types).names if types else ())
     evidence.set_aside()
     return evidence
 

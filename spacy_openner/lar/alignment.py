@@ -10,10 +10,9 @@ from spacy.language import Language
 from spacy.training import Example
 from spacy.util import minibatch
 
-from .. import labels as doc_labels
 from ..errors import error
 from ..files import read_json_strictly, write_json
-from ..labels import Labels
+from ..labels import LabelSet
 from ..prompts.lar import KIND, NONE
 from ..scoring.entities import Entity, _has_annotation, _sides
 from ..scoring.gold import blank, gold_key, pipes_before, reference
@@ -144,11 +143,11 @@ class Strategy(Protocol):
 
     needs_predictions: bool
 
-    def __call__(self, votes: Votes, sources: Labels, targets: Labels) -> AlignmentTable:
+    def __call__(self, votes: Votes, sources: LabelSet, targets: LabelSet) -> AlignmentTable:
         """Align.
 
         votes (Votes): What the source model predicted for gold entities.
-        sources, targets (Labels): The types of both sides.
+        sources, targets (LabelSet): The types of both sides.
         """
         ...
 
@@ -161,7 +160,7 @@ class PseudoLabelAlignment:
     def __init__(self, miscellaneous: str, min_share: float) -> None:
         self.miscellaneous, self.min_share = miscellaneous, min_share
 
-    def __call__(self, votes: Votes, sources: Labels, targets: Labels) -> AlignmentTable:
+    def __call__(self, votes: Votes, sources: LabelSet, targets: LabelSet) -> AlignmentTable:
         """Align each target type with the source type that most of its entities were predicted as."""
         rows = {target: self._aligned(votes.get(target, {})) for target in targets.names}
         seen = [source for counts in votes.values() for source in counts if source != UNRECOGNISED]
@@ -203,8 +202,8 @@ def align(
     *,
     source: str = ENTS,
     before: str | None = None,
-    targets: Labels | None = None,
-    sources: Labels | None = None,
+    targets: LabelSet | None = None,
+    sources: LabelSet | None = None,
 ) -> AlignmentTable:
     """Align the types of annotated docs with those that a pipeline finds.
 
@@ -213,8 +212,8 @@ def align(
     strategy (Strategy): The way to align.
     source (str): Where the pipeline puts its entities: "ents", or the key of a span group.
     before (str | None): Run only the components before this one.
-    targets (Labels | None): Target types, also those that the docs lack; those of the docs if None.
-    sources (Labels | None): Source types; those that the pipeline's components name if None.
+    targets (LabelSet | None): Target types, also those that the docs lack; those of the docs if None.
+    sources (LabelSet | None): Source types; those that the pipeline's components name if None.
     RETURNS (AlignmentTable): With every target type.
     RAISES (SettingError): When there is nothing to align.
     """
@@ -227,7 +226,7 @@ def align(
             docs = nlp.pipe(blanks) if strategy.needs_predictions else map(reference, batch)
             for each, doc in zip(batch, docs, strict=True):
                 count_votes(Example(doc, reference(each)), source, votes)
-    found = doc_labels.parse(sorted(votes))
+    found = LabelSet(sorted(votes))
     known_targets = targets if targets is not None and len(targets) else found
     if not len(known_targets) or (strategy.needs_predictions and not votes):
         raise error("O508", reason="no doc has a gold entity")
@@ -250,14 +249,14 @@ def count_votes(example: Example, source: str, votes: dict[str, Counter[str]]) -
         votes.setdefault(entity[2], Counter())[seen] += 1
 
 
-def source_types(nlp: Language, names: Sequence[str]) -> Labels:
+def source_types(nlp: Language, names: Sequence[str]) -> LabelSet:
     """The types that the entity-setting ones of some components name."""
     found: dict[str, None] = {}
     for name in names:
         assigns = nlp.get_pipe_meta(name).assigns
         if {"doc.ents", "doc.spans"}.intersection(assigns):
             found.update(dict.fromkeys(getattr(nlp.get_pipe(name), "labels", ())))
-    return doc_labels.parse(list(found))
+    return LabelSet(list(found))
 
 
 def _shared(entity: Entity, other: Entity) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..data.naming import natural_label
 from ..errors import error
-from ..labels import Labels
+from ..labels import LabelSet
 from .alignment import MISCELLANEOUS, Aligned, AlignmentTable, Votes, check_name
 
 MODES: tuple[str, ...] = ("nearest", "one-to-one")
@@ -23,7 +23,7 @@ class EmbeddingAlignment:
         self.encoder, self.revision, self.mode = encoder, revision, mode
         self.miscellaneous, self.min_similarity = miscellaneous, min_similarity
 
-    def __call__(self, votes: Votes, sources: Labels, targets: Labels) -> AlignmentTable:
+    def __call__(self, votes: Votes, sources: LabelSet, targets: LabelSet) -> AlignmentTable:
         """Align each target type with a source type of a like name or description.
 
         RAISES (SettingError): When no source types are known, or the extra "align" is missing where it is needed.
@@ -42,7 +42,7 @@ class EmbeddingAlignment:
                 rows[target] = Aligned(sources.names[column], value, _counts(votes, target))
         return AlignmentTable(rows, sources.names, self.miscellaneous, "spacy-openner.EmbeddingAlignment.v1")
 
-    def _similarities(self, sources: Labels, targets: Labels) -> np.ndarray:
+    def _similarities(self, sources: LabelSet, targets: LabelSet) -> np.ndarray:
         """Cosines. *Shape:* (targets, sources), float64."""
         from ..models.gliner.label_encoder import load
 
@@ -91,7 +91,7 @@ def EmbeddingAlignment_v1(
     return EmbeddingAlignment(encoder, revision, mode, miscellaneous, min_similarity)
 
 
-def _texts(labels: Labels) -> list[str]:
+def _texts(labels: LabelSet) -> list[str]:
     """Descriptions; names, as words, where none was given."""
     pairs = zip(labels.names, labels.descriptions, strict=True)
     return [natural_label(name) if text == name else text for name, text in pairs]

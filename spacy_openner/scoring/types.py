@@ -8,7 +8,7 @@ from typing import Any
 from spacy.scorer import PRFScore, ROCAUCScore
 from spacy.training import Example
 
-from .. import labels as doc_labels
+from ..labels import LabelSet, get_label_scores, get_labels
 from .gold import judge_types
 
 
@@ -42,9 +42,9 @@ def score_types(
     decisions: defaultdict[str, int] = defaultdict(int)
     ranking, skipped = ROCAUCScore(), 0
     for example in examples:
-        scores = doc_labels.read_scores(example.predicted)
+        scores = get_label_scores(example.predicted)
         skipped += not scores
-        kept = set(doc_labels.read(example.predicted, doc_labels.NONE).names)
+        kept = set(get_labels(example.predicted, LabelSet()).names)
         for label, present in judge_types(example.reference, spans_key, scores).items():
             per_type[label].score_set({label} & kept, {label} if present else set())
             decisions[label] += 1
