@@ -15,9 +15,10 @@ from typing import Any
 import spacy
 
 from benchmarks.common import CROSSNER, DATA, gold_doc, machine, read_set, report
-from spacy_openner.labels import LabelSet
-from spacy_openner.lar.alignment import AlignmentTable, PseudoLabelAlignment_v1, Strategy, align
+from spacy_openner import labels as doc_labels
+from spacy_openner.lar.alignment import AlignmentStrategy, PseudoLabelAlignment_v1, align_labels
 from spacy_openner.lar.embedding_alignment import EmbeddingAlignment_v1
+from spacy_openner.lar.table import AlignmentTable
 
 SOURCES = ("person", "organization", "location", "miscellaneous")
 PEOPLE = ("person", "politician", "scientist", "musical artist", "writer", "researcher")
@@ -39,7 +40,7 @@ EXPECTED: Mapping[str, tuple[str, ...]] = {
 ELSE = ("miscellaneous",)
 
 
-def strategies(encoder: str) -> dict[str, Strategy]:
+def strategies(encoder: str) -> dict[str, AlignmentStrategy]:
     """The ways to align."""
     return {
         "predictions": PseudoLabelAlignment_v1(),
@@ -52,7 +53,7 @@ def strategies(encoder: str) -> dict[str, Strategy]:
 
 def judged(domain: str, name: str, table: AlignmentTable) -> dict[str, Any]:
     """How many types are aligned as expected, and which are not. How often types occur is how much that matters."""
-    wrong = {t: each.source for t, each in table.targets.items() if each.source not in EXPECTED.get(t, ELSE)}
+    wrong = {t: each.sources[0] for t, each in table.targets.items() if each.sources[0] not in EXPECTED.get(t, ELSE)}
     entities = {target: sum(each.counts.values()) for target, each in table.targets.items()}
     right = sum(n for target, n in entities.items() if target not in wrong)
     return {
@@ -79,9 +80,9 @@ def main() -> None:
         lines = read_set(f"crossner_{domain}", "train", args.data)
         names = sorted({label for line in lines for *_, label in line["spans"]})
         docs = [gold_doc(nlp, line, names) for line in lines]
-        targets = LabelSet(names)
+        targets = doc_labels.parse(names)
         for name, strategy in strategies(args.encoder).items():
-            table = align(nlp, docs, strategy, sources=LabelSet(SOURCES), targets=targets)
+            table = align_labels(nlp, docs, strategy, sources=doc_labels.parse(SOURCES), targets=targets)
             rows.append(judged(domain, name, table))
             tables[f"{domain}, {name}"] = table.as_dict()["targets"]
     print(machine())

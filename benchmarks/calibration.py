@@ -17,7 +17,7 @@ from spacy.language import Language
 
 from benchmarks.common import CROSSNER, DATA, labels_of, read_set, report
 from benchmarks.zero_shot import examples_of
-from spacy_openner.calibration.entities import apply, calibrate
+from spacy_openner.calibration.entities import calibrate_entities
 from spacy_openner.nn import hub as sources
 
 
@@ -33,11 +33,11 @@ def measure(nlp: Language, rows: list[dict[str, Any]], n: int) -> dict[str, floa
     pipe.threshold, pipe.label_thresholds = 0.5, {}
     score("0.5")
     one, each = (
-        calibrate(nlp, examples_of(nlp, rows[:n]), one_threshold=one_threshold, types=pipe.labels)
+        calibrate_entities(nlp, examples_of(nlp, rows[:n]), one_threshold=one_threshold, types=pipe.labels)
         for one_threshold in (True, False)
     )
     for name, found in (("one", one), ("one a type", each)):
-        apply(nlp, found)
+        found.apply(nlp)
         score(name)
     return {**scores, "chosen by": 100 * each.after.f1}
 

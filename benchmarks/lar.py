@@ -37,8 +37,9 @@ from spacy.util import fix_random_seed
 from benchmarks.alignment import SOURCES
 from benchmarks.common import DATA, Mixed, gold_doc, machine, read_set, report, spread, train
 from benchmarks.llm_reassigner import answers_of
-from spacy_openner.labels import LabelSet
-from spacy_openner.lar.alignment import AlignmentTable, PseudoLabelAlignment_v1, align
+from spacy_openner import labels as doc_labels
+from spacy_openner.lar.alignment import PseudoLabelAlignment_v1, align_labels
+from spacy_openner.lar.table import AlignmentTable
 from tests.support.fake_chat_server import Server, serve
 from tests.support.reassignment_case import llm
 
@@ -170,8 +171,8 @@ def aligned_types(source: Path, target: Target, rows: Rows) -> AlignmentTable:
     nlp = source_pipeline(source)
     nlp.get_pipe("open_ner_span").labels = list(SOURCES)
     gold = [example.reference for example in target.examples(nlp, rows)]
-    targets = LabelSet(target.labels)
-    return align(nlp, gold, PseudoLabelAlignment_v1(), sources=LabelSet(SOURCES), targets=targets)
+    targets = doc_labels.parse(target.labels)
+    return align_labels(nlp, gold, PseudoLabelAlignment_v1(), sources=doc_labels.parse(SOURCES), targets=targets)
 
 
 def score(nlp: Language, examples: list[Example]) -> float:
@@ -210,7 +211,7 @@ def with_reassignment(
         nlp.get_pipe("open_ner_span").labels = list(SOURCES)
         scores[name] = reassigned(nlp, target, table, reassigner)
     aligned.get_pipe("open_ner_span").labels = table.described()
-    sources = {name: each.source for name, each in table.targets.items()}
+    sources = {name: each.sources[0] for name, each in table.targets.items()}
     aligned.add_pipe("benchmark_generalise", config={"sources": sources})
     scores["aligned, then oracle"] = reassigned(aligned, target, table, asked)
     return scores

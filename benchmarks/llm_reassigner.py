@@ -22,9 +22,9 @@ from spacy.training import Example
 
 from benchmarks.common import CROSSNER, DATA, labels_of, read_set, report
 from benchmarks.zero_shot import examples_of
-from spacy_openner.calibration.cascade import calibrate_gate
-from spacy_openner.lar.alignment import PseudoLabelAlignment_v1, align
-from spacy_openner.lar.decisions import decisions
+from spacy_openner.calibration.cascade import calibrate_cascade
+from spacy_openner.lar.alignment import PseudoLabelAlignment_v1, align_labels
+from spacy_openner.lar.decisions import read_decisions
 from tests.support.fake_chat_server import serve
 from tests.support.reassignment_case import gated, llm
 
@@ -49,14 +49,14 @@ def answers_of(examples: list[Example]) -> dict[str, str]:
 def measure(nlp: Language, dev: list[Example], test: list[Example]) -> dict[str, float]:
     """F1 of the span matcher alone, of the model alone, and of both behind the gate that the dev half chooses."""
     pipe = nlp.get_pipe("lar_reassigner")
-    gate = calibrate_gate(nlp, dev, min_cases=5).gate
+    gate = calibrate_cascade(nlp, dev, min_cases=5).gate
     scores: dict[str, float] = {}
     for name, below, chosen in (("direct", 0.0, {}), ("always", 1.01, {}), ("below 0.5", 0.5, {}), ("gate", 0.0, gate)):
         pipe.reassigner.below, pipe.gate = below, chosen
         docs = list(nlp.pipe(example.predicted.copy() for example in test))
         pairs = [Example(doc, example.reference) for doc, example in zip(docs, test, strict=True)]
         scores[name] = 100 * (pipe.score(pairs)["openner_f"] or 0.0)
-        by = [each.by for doc in docs for each in decisions(doc)]
+        by = [each.by for doc in docs for each in read_decisions(doc)]
         scores[f"{name} asked"] = by.count("llm") / max(1, len(by))
     return scores
 
@@ -98,9 +98,9 @@ def main() -> None:
         examples = examples_of(nlp, lines)
         dev, test = examples[: len(examples) // 2], examples[len(examples) // 2 :]
         pipe = nlp.get_pipe("lar_reassigner")
-        pipe.table = align(nlp, dev, PseudoLabelAlignment_v1(), before="lar_reassigner")
+        pipe.table = align_labels(nlp, dev, PseudoLabelAlignment_v1(), before="lar_reassigner")
         for target, each in pipe.table.targets.items():
-            print(f"{target} -> {each.source}  {each.counts}")
+            print(f"{target} -> {each.sources[0]}  {each.counts}")
         server.behaviour.gold = answers_of(examples)
         for accuracy in args.accuracies:
             server.behaviour.accuracy = accuracy

@@ -22,7 +22,7 @@ from spacy.util import fix_random_seed
 from benchmarks.common import Mixed, machine, report, spread, train
 from benchmarks.shaped import tokenizer_of
 from benchmarks.targets import VOCABULARY, options, pipeline, read, scales, score
-from spacy_openner.calibration.types import apply_types, calibrate_types
+from spacy_openner.calibration.types import calibrate_types
 
 MATCHING = {"candidates": "hint"}
 CLASSIFICATION = {**MATCHING, "classification": 0.1}
@@ -48,7 +48,7 @@ def hint(taught: list[Example], dev: list[Example], steps: int, recall: float) -
     )
     pipe.initialize(lambda: taught, nlp=nlp)
     train(nlp, Mixed(taught), steps, 64, 1e-3)
-    apply_types(nlp, calibrate_types(nlp, taught[:1000], recall=recall))
+    calibrate_types(nlp, taught[:1000], recall=recall).apply(nlp)
     scores = nlp.evaluate(dev)
     for example in [*taught, *dev]:
         example.predicted._.openner_labels = None

@@ -15,7 +15,7 @@ import spacy
 import typer
 from wasabi import msg
 
-from spacy_openner.lar.alignment import AlignmentTable
+from spacy_openner.lar.table import AlignmentTable
 
 
 def main(

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from .labels import LabelSet
+from . import labels as doc_labels
 
 TABLE = Path(__file__).with_name("descriptions.json")
 
@@ -17,7 +17,8 @@ def propose(labels: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
     RETURNS (dict[str, str]): A description of each type: the given one, unless it only repeats the name; that of the
         table in `descriptions.json`, where capitals and underscores do not matter; or the name itself.
     """
-    given = LabelSet(labels).items()
+    parsed = doc_labels.parse(labels)
+    given = zip(parsed.names, parsed.descriptions, strict=True)
     return {name: text if text != name else _table().get(_key(name), name) for name, text in given}
 
 

@@ -223,6 +223,11 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "choose types: {fit}. Name one of them.",
     ),
     "O428": (SettingError, "The wanted recall is {value!r}; allowed: a number over 0, up to 1."),
+    "O429": (
+        SettingError,
+        "The pipeline has no component {name!r} that reassigns types (factory lar_reassigner). It has: {present}; "
+        "of these, reassign types: {fit}. Name one of them.",
+    ),
     # Label alignment and reassignment
     "O501": (
         DataError,
@@ -241,8 +246,8 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
     ),
     "O505": (
         SettingError,
-        "{name!r} should share the model of the component {component!r}, but before it the pipeline has no such "
-        "component with {what} (it has: {present}). Add it before {name!r}, or give the reassigner a `model` of its "
+        "{name!r} should share the model of the component {component!r}, but the pipeline has no such component "
+        "with {what} (it has: {present}). Add it, or give the reassigner a `model` of its "
         "own.",
     ),
     "O506": (
@@ -263,6 +268,16 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         SettingError,
         "doc.spans[{key!r}] holds no decisions of a lar_reassigner (the doc has: {keys}). Give its `spans_key`, and a "
         "doc that it has processed.",
+    ),
+    "O512": (
+        SettingError,
+        "{name!r} cannot save {what} whose component has left the pipeline: it reads the vectors of a shared layer. "
+        "Save it together with that component, or give the reassigner a `model` of its own.",
+    ),
+    "O513": (
+        SettingError,
+        "{name!r} was saved with the model of the component {component!r} ({what}), which this pipeline lacks. Load "
+        "that component, too (`disable` it instead of `exclude`), or give the reassigner a `model` of its own.",
     ),
     # Language models over the network
     "O511": (
@@ -328,6 +343,8 @@ _WARNINGS: dict[str, str] = {
     "W503": "The language model {model!r} is not asked any further in this batch: {reason}",
     "W504": "{name!r} has neither an alignment table nor labels: all entities keep their types. Set `table` or "
     "`labels`, or let initialize() align them with annotated docs.",
+    "W505": "The alignment of these target types hangs on fewer than {enough} entities that the source model found: "
+    "{few}. Look at the table, or give more annotated docs.",
     "W401": "The list of types lacks {labels}, which the data has; they are added. If they are misspelt, map them "
     "with --labels (`labels=`).",
     "W421": "No threshold gives {name!r} a precision of {wanted}: {reached:.3f} is reached, with {n} spans predicted. "
@@ -335,6 +352,8 @@ _WARNINGS: dict[str, str] = {
     "the type, may help.",
     "W422": "{name!r} keeps {reached:.3f} of the present types, not {wanted}: `top_k` is in the way, or types in too "
     "few docs, which keep their thresholds.",
+    "W431": "{name} finds no entities in {where}, but there are spans in other groups: {groups}. Set `spans_key`, or "
+    "copy them.",
 }
 
 

@@ -1,4 +1,4 @@
-"""What a component finds in annotated docs, and whether it is right."""
+"""Judge what a component finds in annotated docs by their annotation."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,18 +13,27 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from spacy.util import minibatch
 
+from .. import labels as doc_labels
 from ..components.base import OpenLabelPipe
 from ..components.entity_pipe import OpenNERPipe
 from ..components.open_ner_span import OpenNERSpan
 from ..data.naming import read_types
+from ..decoding.span_index import SpanIndex
 from ..errors import OpenNERWarning, error
-from ..labels import LabelSet, get_labels
 from ..models.gliner import interface as span_models
-from ..scoring.entities import Entity, _has_annotation, _sides
-from ..scoring.gold import blank, gold_key, pipes_before, reference
+from ..scoring.gold import (
+    GoldSurvey,
+    gold_spans,
+    is_annotated,
+    pipes_before,
+    reference_of,
+    unannotated_copy,
+    unannotated_tokens,
+)
+from ..scoring.positions import shared_positions
 from ..training.corpus import LABELS_SUFFIX, SHARD_NUMBER
 from ..types import Candidate
-from .threshold_search import Judged
+from .threshold_search import JudgedText
 
 BATCH = 256
 
@@ -33,47 +42,51 @@ Types = Sequence[str] | Mapping[str, str] | None
 
 
 @dataclass
-class Evidence:
+class JudgedPredictions:
     """Candidates with what is known about them.
 
-    texts (list[Judged]): The candidates of each doc that is annotated.
-    asked (dict[str, None]): The types that were looked for, in order.
+    texts (list[JudgedText]): The candidates of each doc that is annotated.
+    labels (dict[str, None]): The types that were looked for, in order.
     gold (Counter[str]): Gold spans of these types.
     not_asked (Counter[str]): Gold spans of other types.
     annotated (set[str]): Types that are annotated: those that occur, and those listed.
     skipped (int): Docs without any annotation of entities.
     """
 
-    texts: list[Judged] = field(default_factory=list)
-    asked: dict[str, None] = field(default_factory=dict)
+    texts: list[JudgedText] = field(default_factory=list)
+    labels: dict[str, None] = field(default_factory=dict)
     gold: Counter[str] = field(default_factory=Counter)
     not_asked: Counter[str] = field(default_factory=Counter)
     annotated: set[str] = field(default_factory=set)
     skipped: int = 0
 
-    def add(self, example: Example, candidates: Sequence[Candidate], asked: Sequence[str]) -> None:
-        """Judge the candidates of one doc by its reference."""
-        key = gold_key(example.reference)
-        if not _has_annotation(example.reference, key):
+    def add(self, example: Example, candidates: Sequence[Candidate], labels: Sequence[str], spans_key: str) -> None:
+        """Judge the candidates of one doc by its reference.
+
+        labels (Sequence[str]): The types that were looked for, in the prompt's order.
+        spans_key (str): Where gold is; see `scoring.gold`.
+        """
+        reference = example.reference
+        if not is_annotated(reference, spans_key):
             self.skipped += 1
             return
-        predicted, annotated = _sides(example)
-        gold = annotated.entities(key)
+        predicted, annotated = shared_positions(example)
+        gold = {annotated.entity(span) for span in gold_spans(reference, spans_key)}
         # Where the reference says nothing, a prediction is neither right nor wrong: on tokens whose annotation is
         # missing, and about types that are not on the reference's own list, if it has one.
-        gaps = [annotated.extent(token) for token in example.reference if key is None and token.ent_iob == 0]
+        gaps = SpanIndex(map(annotated.extent, unannotated_tokens(reference, spans_key)))
         extents = [predicted.extent(token) for token in example.predicted]
         places = [(extents[c.start][0], extents[c.end - 1][1], c.label) for c in candidates]
         judged = list(zip(candidates, places, strict=True))
         right = frozenset(candidate for candidate, place in judged if place in gold)
-        listed = get_labels(example.reference, LabelSet()).names
-        known = {*(listed or asked), *(label for _, _, label in gold)}
-        unknown = frozenset(c for c, place in judged if c.label not in known or _touches(place, gaps))
+        listed = doc_labels.read(reference, doc_labels.NONE).names
+        known = {*(listed or labels), *(label for _, _, label in gold)}
+        unknown = frozenset(c for c, place in judged if c.label not in known or gaps.touches(*place[:2]))
         # Equal scores are settled by the model's order: by place, then by the prompt's order of types.
-        ranks = {label: rank for rank, label in enumerate(asked)}
+        ranks = {label: rank for rank, label in enumerate(labels)}
         in_order = sorted(candidates, key=lambda c: (c.start, c.end, ranks[c.label]))
-        self.texts.append(Judged(in_order, right, unknown))
-        self.asked.update(dict.fromkeys(asked))
+        self.texts.append(JudgedText(in_order, right, unknown))
+        self.labels.update(dict.fromkeys(labels))
         self.annotated.update(listed, (label for _, _, label in gold))
         for _, _, label in gold:
             (self.gold if label in ranks else self.not_asked)[label] += 1
@@ -86,33 +99,36 @@ class Evidence:
         ]
 
 
-def gather(nlp: Language, pipe: OpenNERPipe, gold: Gold, types: Types = None) -> Evidence:
+def judge_predictions(nlp: Language, pipe: OpenNERPipe, gold: Gold, types: Types = None) -> JudgedPredictions:
     """Let a component look for entities in annotated docs, as it is set now.
 
     nlp (Language): Its pipeline. What stands before the component is run too.
     pipe (OpenNERPipe): The component; `types` are its labels in the meantime if it has none.
     gold (Iterable[Doc | Example]): Annotated docs. They are not changed.
     types (Sequence[str] | Mapping[str, str] | None): All types that are annotated; None for those that occur.
-    RETURNS (Evidence): What was found. Types that are not annotated are set aside.
+    RETURNS (JudgedPredictions): What was found. Types that are not annotated are set aside.
     RAISES (SettingError): For no docs, or none with a gold span of a type that is asked for.
     """
     labels = pipe.descriptions or types or {}
-    evidence = Evidence()
+    judged, survey = JudgedPredictions(), GoldSurvey(pipe.spans_key)
     n_docs = 0
     with nlp.select_pipes(enable=pipes_before(nlp, pipe.name)), changed(pipe, labels=labels):
-        default = LabelSet(labels)
+        default = doc_labels.parse(labels)
         for batch in minibatch(gold, BATCH):
-            docs = list(nlp.pipe(blank(nlp, each) for each in batch))
-            for each, doc, candidates in zip(batch, docs, pipe.predict(docs), strict=True):
+            docs = list(nlp.pipe(unannotated_copy(nlp, item) for item in batch))
+            for item, doc, candidates in zip(batch, docs, pipe.predict(docs), strict=True):
                 n_docs += 1
-                evidence.add(Example(doc, reference(each)), candidates, get_labels(doc, default).names)
+                survey.add(reference_of(item))
+                asked = doc_labels.read(doc, default).names
+                judged.add(Example(doc, reference_of(item)), candidates, asked, pipe.spans_key)
     if not n_docs:
         raise error("O422")
-    if not evidence.gold:
-        raise error("O421", name=pipe.name, asked=sorted(evidence.asked), gold=sorted(evidence.not_asked))
-    evidence.annotated.update(LabelSet(types).names if types else ())
-    evidence.set_aside()
-    return evidence
+    survey.warn("The calibration")
+    if not judged.gold:
+        raise error("O421", name=pipe.name, asked=sorted(judged.labels), gold=sorted(judged.not_asked))
+    judged.annotated.update(doc_labels.parse(types).names if types else ())
+    judged.set_aside()
+    return judged
 
 
 @contextmanager
@@ -133,15 +149,15 @@ def changed(pipe: OpenLabelPipe, **settings: Any) -> Iterator[None]:
 
 
 def predicting_component(nlp: Language, name: str) -> OpenNERPipe:
-    """The component of a name.
+    """Return the component of a name.
 
     RAISES (SettingError): Where there is none, or one whose spans thresholds alone do not decide on.
     """
-    found = dict(nlp.components)
-    pipe = found.get(name)
+    components = dict(nlp.components)
+    pipe = components.get(name)
     if not isinstance(pipe, OpenNERPipe):
-        fit = [other for other, component in found.items() if isinstance(component, OpenNERPipe)]
-        raise error("O423", name=name, present=list(found), fit=fit)
+        fit = [other for other, component in components.items() if isinstance(component, OpenNERPipe)]
+        raise error("O423", name=name, present=list(components), fit=fit)
     if isinstance(pipe, OpenNERSpan) and span_models.max_width(pipe.model) == 1:
         raise error("O425", name=name)
     return pipe
@@ -162,7 +178,3 @@ def read_gold(path: Path, nlp: Language) -> tuple[list[Doc], Types]:
         raise error("O403", path=str(path), reason=f"{type(problem).__name__}: {problem}") from problem
     beside = path.with_name(SHARD_NUMBER.sub("", path.stem) + LABELS_SUFFIX)
     return docs, read_types(beside) if beside.is_file() else None
-
-
-def _touches(entity: Entity, gaps: Iterable[tuple[int, int]]) -> bool:
-    return any(start < entity[1] and entity[0] < end for start, end in gaps)

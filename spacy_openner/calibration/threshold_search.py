@@ -3,6 +3,24 @@
 Spans compete: what passes its threshold keeps others out. So one type's threshold is judged by what all types then
 yield together, and types are set in turn (coordinate ascent). For one type, everything that its threshold can lead
 to is tried: the outcome changes only at the scores of that type's candidates.
+
+An example. Of four words, 0 and 1 are a person and 3 is a place; that is the gold. The model has three candidates, and
+no two spans may share a word:
+
+    words 0-1  person  0.8  right
+    words 1-2  place   0.9  wrong
+    word  3    place   0.6  right
+
+With both thresholds at 0.5 the wrong place keeps the person out: 1 of 2 predictions is right, and so is 1 of 2 gold
+spans: F1 is 0.5. The curve of "place", while "person" stays at 0.5:
+
+    cut  passes          kept                       right  predicted   F1
+    0    nothing         person                     1      1           0.67
+    1    0.9 and more    wrong place                0      1           0
+    2    0.6 and more    wrong place, right place   1      2           0.5
+
+Cut 0 is the best: the threshold becomes 0.95, between 0.9 and 1. The curve of "person" then shows nothing better than
+0.5, no threshold moves in the next pass, and the search ends with F1 0.67.
 """
 
 from collections import Counter, defaultdict
@@ -20,8 +38,8 @@ PASSES = 10
 RIGHT, PREDICTED = 0, 1
 
 
-class Judged(NamedTuple):
-    """The candidates of a text, or of a part of it, over some low threshold.
+class JudgedText(NamedTuple):
+    """The candidates of a text, or of a part of it, over some low threshold, with what is known about them.
 
     candidates: In the order in which the model tells them, which settles equal scores.
     right: Those that are gold.
@@ -51,11 +69,11 @@ class Curve:
     floor: float
 
     def cut(self, threshold: float) -> int:
-        """The cut that a threshold makes. Thresholds are compared as the models do, in float32."""
+        """Return the cut that a threshold makes. Thresholds are compared as the models do, in float32."""
         return int((self.scores > np.float32(threshold)).sum())
 
     def threshold(self, cut: int) -> float:
-        """A threshold that makes a cut: amid the scores beside it, with as few decimals as that allows."""
+        """Return a threshold that makes a cut: amid the scores beside it, with as few decimals as that allows."""
         low = float(self.scores[cut]) if cut < len(self.scores) else self.floor
         high = float(self.scores[cut - 1]) if cut else 1.0
         middle = (low + high) / 2
@@ -65,23 +83,23 @@ class Curve:
         return low
 
 
-Pick = Callable[[Curve, np.ndarray, int], int]
+CutChooser = Callable[[Curve, np.ndarray, int], int]
 """Chooses a cut: from the curve, the counts over all types at every cut, and the cut made now."""
 
 
-class Decoder:
+class ThresholdEvaluator:
     """Decodes judged candidates under any thresholds, and counts what is right.
 
-    texts (Iterable[Judged]): Each text's candidates.
-    overlap (str): Which may stand together; see `spans.choose`.
+    texts (Iterable[JudgedText]): Each text's candidates.
+    overlap (str): Which may stand together; see `span_selection.choose`.
     floor (float): What all of the candidates passed; lower thresholds cannot be told from it.
     """
 
-    def __init__(self, texts: Iterable[Judged], overlap: Overlap, floor: float = 0.0) -> None:
+    def __init__(self, texts: Iterable[JudgedText], overlap: Overlap, floor: float = 0.0) -> None:
         self.overlap = overlap
         self.floor = floor
         self.clusters = [cluster for text in texts for cluster in split(text, overlap)]
-        self._by_label: defaultdict[str, list[Judged]] = defaultdict(list)
+        self._by_label: defaultdict[str, list[JudgedText]] = defaultdict(list)
         for cluster in self.clusters:
             for label in {candidate.label for candidate in cluster.candidates}:
                 self._by_label[label].append(cluster)
@@ -128,12 +146,12 @@ class Decoder:
         changes = np.array([_tally(cluster, [c], c.label) for cluster, c in kept], dtype=np.int64)
         return _curve(np.zeros(4, dtype=np.int64), [c.score for _, c in kept], changes, self.floor)
 
-    def rivals(self, label: str) -> set[str]:
-        """The types whose outcome may depend on this one's threshold."""
+    def competing_labels(self, label: str) -> set[str]:
+        """Return the types whose outcome may depend on this one's threshold."""
         return {c.label for cluster in self._by_label[label] for c in cluster.candidates} - {label}
 
     def _steps(
-        self, cluster: Judged, label: str, limits: Mapping[str, float]
+        self, cluster: JudgedText, label: str, limits: Mapping[str, float]
     ) -> Iterator[tuple[float, list[Candidate]]]:
         """Lower a type's threshold over one cluster: each score that changes what is kept, and what is kept then.
 
@@ -149,10 +167,10 @@ class Decoder:
             yield score, kept
 
 
-def split(text: Judged, overlap: Overlap) -> Iterator[Judged]:
+def split(text: JudgedText, overlap: Overlap) -> Iterator[JudgedText]:
     """Cut a text's candidates into groups that share no token, so that no choice in one matters to another.
 
-    RETURNS (Iterator[Judged]): Groups, best candidates first.
+    RETURNS (Iterator[JudgedText]): Groups, best candidates first.
     """
     groups: list[list[Candidate]] = []
     end = 0
@@ -163,52 +181,54 @@ def split(text: Judged, overlap: Overlap) -> Iterator[Judged]:
         end = max(end, candidate.end)
     for group in groups:
         group.sort(key=lambda c: -c.score)
-        yield Judged(group, text.right.intersection(group), text.unknown.intersection(group))
+        yield JudgedText(group, text.right.intersection(group), text.unknown.intersection(group))
 
 
-def ascend(decoder: Decoder, thresholds: Mapping[str, float], labels: Collection[str], pick: Pick) -> dict[str, float]:
+def coordinate_ascent(
+    evaluator: ThresholdEvaluator, thresholds: Mapping[str, float], labels: Collection[str], choose_cut: CutChooser
+) -> dict[str, float]:
     """Set the thresholds of types in turn until none moves any more, or each was looked at `PASSES` times.
 
     thresholds (Mapping[str, float]): Of every type, to start from.
     labels (Collection[str]): The types whose thresholds may move.
-    pick (Pick): Chooses among one type's thresholds, such as `best_f1(...)`.
+    choose_cut (CutChooser): Chooses among one type's thresholds, such as `best_f1(...)`.
     RETURNS (dict[str, float]): Of every type.
     """
-    found = dict(thresholds)
-    total = sum(decoder.counts(found).values(), np.zeros(2, dtype=np.int64))
+    current = dict(thresholds)
+    total = sum(evaluator.counts(current).values(), np.zeros(2, dtype=np.int64))
     curves: dict[str, Curve] = {}
     for _ in range(PASSES):
-        before = dict(found)
+        before = dict(current)
         for label in labels:
             # Another type's move changes a curve only if the two share tokens.
-            curve = curves[label] = curves.get(label) or decoder.curve(label, found)
-            now = curve.cut(found[label])
+            curve = curves[label] = curves.get(label) or evaluator.curve(label, current)
+            now = curve.cut(current[label])
             totals = total + curve.total - curve.total[now]
-            best = pick(curve, totals, now)
+            best = choose_cut(curve, totals, now)
             if best != now:
-                found[label], total = curve.threshold(best), totals[best]
-                for rival in decoder.rivals(label):
-                    curves.pop(rival, None)
-        if found == before:
+                current[label], total = curve.threshold(best), totals[best]
+                for other in evaluator.competing_labels(label):
+                    curves.pop(other, None)
+        if current == before:
             break
-    return found
+    return current
 
 
-def best_f1(n_gold: int) -> Pick:
+def best_f1(n_gold: int) -> CutChooser:
     """Choose the cut of the best F1 over all types; stay where nothing is better.
 
     n_gold (int): Gold spans of all types.
     """
 
-    def pick(curve: Curve, totals: np.ndarray, now: int) -> int:
+    def choose_cut(curve: Curve, totals: np.ndarray, now: int) -> int:
         scores = 2 * totals[:, RIGHT] / np.maximum(totals[:, PREDICTED] + n_gold, 1)
         best = int(scores.argmax())
         return best if scores[best] > scores[now] else now
 
-    return pick
+    return choose_cut
 
 
-def lowest_reaching(precision: float) -> Pick:
+def lowest_reaching(precision: float) -> CutChooser:
     """Choose the lowest threshold at which the type itself is as precise as wanted, and so finds the most.
 
     Where no threshold is, the most precise one is chosen, and of equals the lowest. Where nothing is right at any
@@ -217,7 +237,7 @@ def lowest_reaching(precision: float) -> Pick:
     precision (float): The share of predictions that shall be right.
     """
 
-    def pick(curve: Curve, totals: np.ndarray, now: int) -> int:
+    def choose_cut(curve: Curve, totals: np.ndarray, now: int) -> int:
         right, predicted = curve.own[:, RIGHT], curve.own[:, PREDICTED]
         reached = right / np.maximum(predicted, 1)
         if not right.any():
@@ -227,7 +247,7 @@ def lowest_reaching(precision: float) -> Pick:
         # Where the same spans are found now, there is no reason to move.
         return now if (curve.own[now] == curve.own[cut]).all() else cut
 
-    return pick
+    return choose_cut
 
 
 def _is_kept_out(candidate: Candidate, kept: Iterable[Candidate]) -> bool:
@@ -239,7 +259,7 @@ def _is_kept_out(candidate: Candidate, kept: Iterable[Candidate]) -> bool:
     return False
 
 
-def _tally(cluster: Judged, kept: Iterable[Candidate], label: str) -> tuple[int, int, int, int]:
+def _tally(cluster: JudgedText, kept: Iterable[Candidate], label: str) -> tuple[int, int, int, int]:
     """Count right and predicted spans of all types, then those of one."""
     right = predicted = own_right = own_predicted = 0
     for candidate in kept:

@@ -1,4 +1,4 @@
-"""The threshold of a type filter that keeps a wanted share of the types that annotated texts hold."""
+"""Choose the threshold of a type filter that keeps a wanted share of the types that annotated texts hold."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,10 +8,10 @@ from typing import NamedTuple
 from spacy.language import Language
 from spacy.util import minibatch
 
+from .. import labels as doc_labels
 from ..components.type_filter import TypeFilter, TypeScores
 from ..errors import error, warn
-from ..labels import LabelSet
-from ..scoring.gold import blank, judge_types, pipes_before, reference
+from ..scoring.gold import GoldSurvey, judge_types, pipes_before, reference_of, unannotated_copy
 from .predictions import BATCH, Gold, Types, changed
 
 COMPONENT = "type_filter"
@@ -67,9 +67,15 @@ class TypeCalibration:
     after: TypeCounts
     kept_types: tuple[str, ...] = ()
 
+    def apply(self, nlp: Language) -> None:
+        """Set the thresholds that were chosen; `nlp.to_disk` saves them with the component."""
+        pipe = _type_filter(nlp, self.component)
+        pipe.threshold = self.threshold
+        pipe.label_thresholds = self.label_thresholds
 
-class Judged(NamedTuple):
-    """One doc: what the filter says of its types, and which of them are there (as far as is known)."""
+
+class JudgedDoc(NamedTuple):
+    """One doc, by what the filter says of its types, and which of them are there (as far as is known)."""
 
     prediction: TypeScores
     present: Mapping[str, bool]
@@ -87,11 +93,12 @@ def calibrate_types(
 ) -> TypeCalibration:
     """Choose the highest threshold of a type filter under which a wanted share of the present types passes.
 
-    The component stays as it is (see `apply_types`). `top_k`, which may keep types out that pass, is the user's affair.
+    The component stays as it is (see `TypeCalibration.apply`). `top_k`, which may keep types out that pass, is the
+    user's affair.
 
     nlp (Language): A pipeline. What stands before the component is run too.
-    gold (Iterable[Doc | Example]): Docs with entities in `doc.spans["openner"]`, or else in `doc.ents`. They are not
-        changed.
+    gold (Iterable[Doc | Example]): Docs with entities in the component's span group, or else in `doc.ents`. They are
+        not changed.
     component (str): Name of a type filter.
     recall (float): The wanted share of present types, over all docs.
     per_type (bool): Choose a threshold for each type instead of one for all: each then has the wanted recall.
@@ -110,11 +117,11 @@ def calibrate_types(
     threshold, label_thresholds = pipe.threshold, pipe.label_thresholds
     kept: tuple[str, ...] = ()
     if per_type:
-        enough = {label: found for label, found in scores.items() if len(found) >= max(min_gold, 1)}
-        label_thresholds = {**label_thresholds, **{label: _cut(found, recall) for label, found in enough.items()}}
+        enough = {label: present for label, present in scores.items() if len(present) >= max(min_gold, 1)}
+        label_thresholds = {**label_thresholds, **{label: _cut(present, recall) for label, present in enough.items()}}
         kept = tuple(label for label in scores if label not in enough)
     else:
-        threshold, label_thresholds = _cut([score for found in scores.values() for score in found], recall), {}
+        threshold, label_thresholds = _cut([score for present in scores.values() for score in present], recall), {}
     with changed(pipe, threshold=threshold, label_thresholds=label_thresholds):
         after = _count(pipe, judged)
     if after.recall < recall:
@@ -122,62 +129,57 @@ def calibrate_types(
     return TypeCalibration(component, threshold, label_thresholds, before, after, kept)
 
 
-def apply_types(nlp: Language, calibration: TypeCalibration) -> None:
-    """Set the thresholds that were chosen; `nlp.to_disk` saves them with the component."""
-    pipe = _type_filter(nlp, calibration.component)
-    pipe.threshold = calibration.threshold
-    pipe.label_thresholds = calibration.label_thresholds
-
-
 def _type_filter(nlp: Language, name: str) -> TypeFilter:
-    found = dict(nlp.components)
-    pipe = found.get(name)
+    components = dict(nlp.components)
+    pipe = components.get(name)
     if not isinstance(pipe, TypeFilter):
-        fit = [other for other, component in found.items() if isinstance(component, TypeFilter)]
-        raise error("O427", name=name, present=list(found), fit=fit)
+        fit = [other for other, component in components.items() if isinstance(component, TypeFilter)]
+        raise error("O427", name=name, present=list(components), fit=fit)
     return pipe
 
 
-def _judge(nlp: Language, pipe: TypeFilter, gold: Gold, types: Types) -> list[Judged]:
+def _judge(nlp: Language, pipe: TypeFilter, gold: Gold, types: Types) -> list[JudgedDoc]:
     """Let a filter score the types of annotated docs."""
-    judged = []
-    annotated = LabelSet(types).names if types else None
+    judged, survey = [], GoldSurvey(pipe.spans_key)
+    annotated = doc_labels.parse(types).names if types else None
     with nlp.select_pipes(enable=pipes_before(nlp, pipe.name)), changed(pipe, labels=pipe.descriptions or types or {}):
         for batch in minibatch(gold, BATCH):
-            docs = list(nlp.pipe(blank(nlp, each) for each in batch))
-            for each, prediction in zip(batch, pipe.predict(docs), strict=True):
+            docs = list(nlp.pipe(unannotated_copy(nlp, item) for item in batch))
+            for item, prediction in zip(batch, pipe.predict(docs), strict=True):
+                survey.add(reference_of(item))
                 names = [name for name in prediction.labels.names if annotated is None or name in annotated]
-                judged.append(Judged(prediction, judge_types(reference(each), pipe.spans_key, names)))
+                judged.append(JudgedDoc(prediction, judge_types(reference_of(item), pipe.spans_key, names)))
     if not judged:
         raise error("O422")
-    if not any(any(each.present.values()) for each in judged):
-        asked = sorted({name for each in judged for name in each.prediction.labels.names})
+    survey.warn("The calibration")
+    if not any(any(doc.present.values()) for doc in judged):
+        asked = sorted({name for doc in judged for name in doc.prediction.labels.names})
         raise error("O421", name=pipe.name, asked=asked, gold=[])
     return judged
 
 
-def _of_present(judged: Iterable[Judged]) -> dict[str, list[float]]:
-    """The scores of the types that are there, by type."""
-    found: dict[str, list[float]] = {}
-    for each in judged:
-        for label, score in zip(each.prediction.labels.names, each.prediction.scores.tolist(), strict=True):
-            if each.present.get(label):
-                found.setdefault(label, []).append(score)
-    return found
+def _of_present(judged: Iterable[JudgedDoc]) -> dict[str, list[float]]:
+    """Return the scores of the types that are there, by type."""
+    per_type: dict[str, list[float]] = {}
+    for doc in judged:
+        for label, score in zip(doc.prediction.labels.names, doc.prediction.scores.tolist(), strict=True):
+            if doc.present.get(label):
+                per_type.setdefault(label, []).append(score)
+    return per_type
 
 
 def _cut(scores: Sequence[float], recall: float) -> float:
-    """The highest threshold of four decimals that a share of scores passes."""
+    """Return the highest threshold of four decimals that a share of scores passes."""
     falling = sorted(scores, reverse=True)
     needed = falling[math.ceil(recall * len(falling) - 1e-9) - 1]
     return max((math.ceil(needed * 1e4) - 1) / 1e4, TypeFilter.LEAST)
 
 
-def _count(pipe: TypeFilter, judged: Iterable[Judged]) -> TypeCounts:
+def _count(pipe: TypeFilter, judged: Iterable[JudgedDoc]) -> TypeCounts:
     right = kept = present = decisions = 0
-    for each in judged:
-        chosen = {each.prediction.labels.names[i] for i in pipe.choose(each.prediction)}
-        for label, there in each.present.items():
+    for doc in judged:
+        chosen = {doc.prediction.labels.names[i] for i in pipe.choose(doc.prediction)}
+        for label, there in doc.present.items():
             right += there and label in chosen
             kept += label in chosen
             present += there

@@ -13,8 +13,8 @@ from ..text_tables import one_line, render_rows
 from .calibrate import AsJson, GoldFile, Opt, Pipeline, load, shown
 
 if TYPE_CHECKING:
-    from ..calibration.cascade import GateCalibration
-    from ..lar.alignment import AlignmentTable
+    from ..calibration.cascade import CascadeCalibration
+    from ..lar.table import AlignmentTable
 
 Strategy = Enum("Strategy", {"predictions": "predictions", "names": "names", "one-to-one": "one-to-one"}, type=str)
 
@@ -25,7 +25,7 @@ def render_alignment(table: "AlignmentTable") -> str:
     for target, each in table.targets.items():
         counts = ", ".join(f"{one_line(source) or 'nothing'} {n}" for source, n in each.counts.items())
         sure = "-" if each.confidence is None else f"{each.confidence:.2f}"
-        rows.append((one_line(target), one_line(each.source), sure, counts))
+        rows.append((one_line(target), ", ".join(map(one_line, each.sources)), sure, counts))
     return render_rows(rows)
 
 
@@ -57,23 +57,23 @@ def align_types(
     as_json: AsJson = False,
 ) -> None:
     """Find out which type of PIPELINE each type of DEV.spacy belongs to, for `lar_reassigner`."""
-    from ..labels import LabelSet
-    from ..lar.alignment import ENTS, PseudoLabelAlignment_v1, align
+    from .. import labels as doc_labels
+    from ..lar.alignment import ENTS, AlignmentStrategy, PseudoLabelAlignment_v1, align_labels
     from ..lar.embedding_alignment import EmbeddingAlignment_v1
 
     nlp, docs, annotated = load(pipeline, gold)
-    sources = LabelSet([name.strip() for name in source_types.split(",") if name.strip()])
+    sources = doc_labels.parse([name.strip() for name in source_types.split(",") if name.strip()])
     if strategy is Strategy.predictions:
-        chosen = PseudoLabelAlignment_v1(miscellaneous, min_share)
+        chosen: AlignmentStrategy = PseudoLabelAlignment_v1(miscellaneous, min_share)
     else:
         mode = "nearest" if strategy is Strategy.names else "one-to-one"
-        chosen = EmbeddingAlignment_v1(encoder, mode=mode, miscellaneous=miscellaneous)  # type: ignore[assignment]
-    table = align(
+        chosen = EmbeddingAlignment_v1(encoder, mode=mode, miscellaneous=miscellaneous)
+    table = align_labels(
         nlp,
         shown(docs),
         chosen,
         source=source or ENTS,
-        targets=LabelSet(annotated) if annotated else None,
+        targets=doc_labels.parse(annotated) if annotated else None,
         sources=sources if len(sources) else None,
     )
     if output is not None:
@@ -84,7 +84,7 @@ def align_types(
     typer.echo(text.encode())
 
 
-def render_gate(result: "GateCalibration") -> str:
+def render_gate(result: "CascadeCalibration") -> str:
     """Lay out where the second reassigner is asked, and what that leads to."""
     rows: list[tuple[str, ...]] = [("type", "ask below", "entities", "asked", "first", "second", "both", "")]
     for label, each in sorted(result.per_type.items()):
@@ -98,6 +98,6 @@ def render_gate(result: "GateCalibration") -> str:
     return "\n".join(lines)
 
 
-def gate_record(result: "GateCalibration") -> str:
+def gate_record(result: "CascadeCalibration") -> str:
     """A gate as one JSON object."""
     return json.dumps(asdict(result), ensure_ascii=False)

@@ -65,10 +65,10 @@ def make_client(
 def read_docs(nlp: "Language", source: Path) -> list["Doc"]:
     """Read the docs of a .spacy file without their annotation, or the lines of a text file that are not blank."""
     from ..calibration.predictions import read_gold
-    from ..scoring.gold import blank
+    from ..scoring.gold import unannotated_copy
 
     if source.suffix == ".spacy":
-        return [blank(nlp, doc, own_types=False) for doc in read_gold(source, nlp)[0]]
+        return [unannotated_copy(nlp, doc, own_types=False) for doc in read_gold(source, nlp)[0]]
     with source.open("rb") as stream:
         return [nlp.make_doc(line) for line in read_lines(stream) if line.strip()]
 
@@ -143,7 +143,7 @@ def annotate_texts(
     """
     import spacy
 
-    from ..labels import LabelSet
+    from .. import labels as doc_labels
     from ..llm.annotation import Outcome, annotate_docs, sample
     from .app import collect_labels
 
@@ -153,7 +153,7 @@ def annotate_texts(
     asked = make_client(target, model, base_url, max_requests, cache, client)
     nlp, outcome = spacy.blank(lang), Outcome()
     docs = sample(read_docs(nlp, source), share, seed)
-    found = list(annotate_docs(nlp, shown(docs), LabelSet(names), asked, outcome))
+    found = list(annotate_docs(nlp, shown(docs), doc_labels.parse(names), asked, outcome))
     if found:
         write_docs(found, names, target)
     deliver(outcome, asked, "annotated", as_json)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc
 
-    from ..calibration.entities import Calibration, Reliability, Scores
+    from ..calibration.entities import EntityCalibration, EntityScores
+    from ..calibration.reliability import Reliability
     from ..calibration.types import TypeCalibration, TypeCounts
 
 Arg, Opt = typer.Argument, typer.Option
@@ -64,12 +65,12 @@ def shown(docs: list["Doc"]) -> Iterator["Doc"]:
     return with_progress(docs, None, len(docs))
 
 
-def figures(scores: "Scores") -> tuple[str, ...]:
+def figures(scores: "EntityScores") -> tuple[str, ...]:
     """Precision, recall and F1 in percent."""
     return tuple(f"{100 * value:.1f}" for value in (scores.precision, scores.recall, scores.f1))
 
 
-def render_calibration(result: "Calibration") -> str:
+def render_calibration(result: "EntityCalibration") -> str:
     """Lay out what was chosen, type by type, and what it leads to."""
     rows: list[tuple[str, ...]] = [("type", "threshold", "gold", "precision", "recall", "F1", "F1 before", "")]
     for label, chosen in result.per_type.items():
@@ -98,7 +99,7 @@ def render_reliability(result: "Reliability") -> str:
     return "\n".join([*lines, *left_out(result)])
 
 
-def left_out(result: "Calibration | Reliability") -> list[str]:
+def left_out(result: "EntityCalibration | Reliability") -> list[str]:
     """Say what the figures do not cover."""
     lines = []
     if result.not_asked:
@@ -135,7 +136,7 @@ def filter_record(result: "TypeCalibration") -> dict[str, Any]:
     return asdict(result) | {"before": record(result.before), "after": record(result.after)}
 
 
-def render_settings(result: "Calibration | TypeCalibration") -> str:
+def render_settings(result: "EntityCalibration | TypeCalibration") -> str:
     """Write the thresholds as a part of a config, or as Python where a config cannot hold the types' names."""
     from ..settings import check_config_keys
 
@@ -149,10 +150,10 @@ def render_settings(result: "Calibration | TypeCalibration") -> str:
     return f"{head}\nthreshold = {result.threshold}\nlabel_thresholds = {values}"
 
 
-def calibration_record(result: "Calibration") -> dict[str, Any]:
+def calibration_record(result: "EntityCalibration") -> dict[str, Any]:
     """Turn a calibration into plain data, with precision, recall and F1."""
 
-    def record(scores: "Scores") -> dict[str, Any]:
+    def record(scores: "EntityScores") -> dict[str, Any]:
         return {**asdict(scores), "precision": scores.precision, "recall": scores.recall, "f1": scores.f1}
 
     types = {
@@ -185,7 +186,7 @@ def calibrate_pipeline(
 
     Of a lar_reassigner with a gate: where its second reassigner is asked, for the most right types.
     """
-    from ..calibration.entities import COMPONENT, apply, calibrate
+    from ..calibration.entities import COMPONENT, calibrate_entities
 
     if recall is not None:
         if precision is not None:
@@ -197,9 +198,9 @@ def calibrate_pipeline(
         calibrate_its_gate(nlp, docs, component, min_gold, output, as_json)
         return
     options = {"precision": precision, "one_threshold": one_threshold, "min_gold": min_gold, "types": types}
-    result = calibrate(nlp, shown(docs), component or COMPONENT, **options)
+    result = calibrate_entities(nlp, shown(docs), component or COMPONENT, **options)
     text = json.dumps(calibration_record(result), ensure_ascii=False) if as_json else render_calibration(result)
-    apply(nlp, result)
+    result.apply(nlp)
     deliver(nlp, text, "" if as_json else render_settings(result), output)
 
 
@@ -223,13 +224,13 @@ def calibrate_filter(
     as_json: bool,
 ) -> None:
     """As `calibrate_pipeline`, for a type filter."""
-    from ..calibration.types import COMPONENT, apply_types, calibrate_types
+    from ..calibration.types import COMPONENT, calibrate_types
 
     nlp, docs, types = load(pipeline, gold)
     options = {"recall": recall, "per_type": per_type, "min_gold": min_gold, "types": types}
     result = calibrate_types(nlp, shown(docs), component or COMPONENT, **options)
     text = json.dumps(filter_record(result), ensure_ascii=False) if as_json else render_filter(result)
-    apply_types(nlp, result)
+    result.apply(nlp)
     deliver(nlp, text, "" if as_json else render_settings(result), output)
 
 
@@ -242,11 +243,11 @@ def calibrate_its_gate(
     nlp: "Language", docs: list["Doc"], component: str, min_cases: int, output: Path | None, as_json: bool
 ) -> None:
     """Choose where a component's second reassigner is asked."""
-    from ..calibration.cascade import apply_gate, calibrate_gate
+    from ..calibration.cascade import calibrate_cascade
     from .align import gate_record, render_gate
 
-    result = calibrate_gate(nlp, shown(docs), component, min_cases=min_cases)
-    apply_gate(nlp, result)
+    result = calibrate_cascade(nlp, shown(docs), component, min_cases=min_cases)
+    result.apply(nlp)
     settings = "" if as_json else f"gate = {json.dumps(result.gate, ensure_ascii=False)}"
     deliver(nlp, gate_record(result) if as_json else render_gate(result), settings, output)
 
@@ -259,9 +260,9 @@ def measure_reliability(
     as_json: AsJson = False,
 ) -> None:
     """Show how often what PIPELINE finds is right, by score, on annotated docs."""
-    from ..calibration.entities import reliability
+    from ..calibration import reliability
 
     nlp, docs, types = load(pipeline, gold)
-    result = reliability(nlp, shown(docs), component, threshold=threshold, types=types)
+    result = reliability.measure_reliability(nlp, shown(docs), component, threshold=threshold, types=types)
     text = json.dumps(asdict(result), ensure_ascii=False) if as_json else render_reliability(result)
     typer.echo(text.encode())

@@ -12,8 +12,8 @@ from spacy.util import SimpleFrozenList, from_bytes, from_disk, minibatch, to_by
 from spacy.vocab import Vocab
 from typing_extensions import Self
 
+from .. import labels as doc_labels
 from ..errors import error, warn
-from ..labels import LabelSet, get_labels
 from ..nn.permissions import as_new_files
 
 
@@ -50,6 +50,7 @@ class OpenLabelPipe(Pipe):
         batch_tokens: int = 2048,
         scorer: Callable | None = None,
     ) -> None:
+        doc_labels.register()
         self.vocab = vocab
         self.name = name
         self.spans_key = spans_key
@@ -70,14 +71,14 @@ class OpenLabelPipe(Pipe):
 
     @labels.setter
     def labels(self, labels: Sequence[str] | Mapping[str, str]) -> None:
-        self._labels = LabelSet(labels)
+        self._labels = doc_labels.parse(labels)
         for label in self._labels.names:
             self.vocab.strings.add(label)
 
     @property
     def descriptions(self) -> dict[str, str]:
         """Each type's description; its name where none was given."""
-        return dict(self._labels)
+        return dict(zip(self._labels.names, self._labels.descriptions, strict=True))
 
     @property
     def threshold(self) -> float:
@@ -159,11 +160,11 @@ class OpenLabelPipe(Pipe):
         """Score predictions against gold annotation, with the component's scorer."""
         if self.scorer is None:
             return {}
-        return self.scorer(examples, **kwargs)
+        return self.scorer(examples, **{"spans_key": self.spans_key, **kwargs})
 
-    def _asked(self, docs: Sequence[Doc]) -> list[LabelSet]:
+    def _asked(self, docs: Sequence[Doc]) -> list[doc_labels.Labels]:
         """The types that each doc asks for. Says once when there are none because nobody set any."""
-        asked = [get_labels(doc, self._labels) for doc in docs]
+        asked = [doc_labels.read(doc, self._labels) for doc in docs]
         if not self._warned and not len(self._labels) and any(labels is self._labels for labels in asked):
             self._warned = True
             warn(self.NO_LABELS, name=self.name)
@@ -172,7 +173,9 @@ class OpenLabelPipe(Pipe):
     # What is saved of the settings: only what changed after the config set them.
 
     def _settings(self) -> dict[str, Any]:
-        return {"labels": self._labels.plain(), **{name: getattr(self, name) for name in self.SETTINGS}}
+        has_descriptions = self._labels.names != self._labels.descriptions
+        given = self.descriptions if has_descriptions else list(self.labels)
+        return {"labels": given, **{name: getattr(self, name) for name in self.SETTINGS}}
 
     def _changes(self) -> dict[str, Any]:
         """Settings that were changed after the config set them, each with its value then and now."""

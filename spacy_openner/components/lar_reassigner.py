@@ -11,12 +11,14 @@ from spacy.vocab import Vocab
 
 from ..decoding.span_selection import choose
 from ..errors import error, warn
-from ..lar.alignment import ENTS, AlignmentTable, Strategy, align
-from ..lar.decisions import Decision, Tally, as_attrs
-from ..lar.span_reassigner import Case, Choice, Reassigner, Types
+from ..lar.alignment import ENTS, AlignmentStrategy, align_labels
+from ..lar.cascade import CascadeReassigner
+from ..lar.decisions import Decision, DecisionCounts, as_attrs
+from ..lar.reassigner import EntityCase, LabelSpace, Reassigner, TypeChoice
+from ..lar.table import AlignmentTable
 from ..models.gliner.shim import pack, unpack
 from ..prompts.lar import NONE
-from ..scoring.gold import explanations_of, gold_key
+from ..scoring.gold import GoldSurvey, explanations_of
 from ..settings import check_config_keys
 from ..types import SCORES, Candidate
 from .annotate import annotate
@@ -39,6 +41,7 @@ UNMAPPED_WAYS: tuple[str, ...] = ("keep", "drop")
         "source": ENTS,
         "none": "drop",
         "unmapped": "keep",
+        "correct_bounds": False,
         "threshold": 0.0,
         "label_thresholds": {},
         "overlap": "all",
@@ -52,13 +55,14 @@ UNMAPPED_WAYS: tuple[str, ...] = ("keep", "drop")
 def make_lar_reassigner(
     nlp: Language,
     name: str,
-    reassigner: Any,
-    alignment: Any,
-    table: dict[str, str] | None,
+    reassigner: Reassigner,
+    alignment: AlignmentStrategy | None,
+    table: dict[str, str | list[str]] | None,
     labels: list[str] | dict[str, str],
     source: str,
     none: str,
     unmapped: str,
+    correct_bounds: bool,
     threshold: float,
     label_thresholds: dict[str, float],
     overlap: str,
@@ -75,7 +79,7 @@ def make_lar_reassigner(
     for setting, value in (("labels", labels), ("label_thresholds", label_thresholds), ("table", table)):
         if isinstance(value, dict):
             check_config_keys(setting, value)
-    reassigner.bind(name, nlp.components)
+    reassigner.attach(name, nlp)
     return LARReassigner(
         nlp.vocab,
         name,
@@ -85,6 +89,7 @@ def make_lar_reassigner(
         source=source,
         none=none,
         unmapped=unmapped,
+        correct_bounds=correct_bounds,
         labels=labels,
         threshold=threshold,
         label_thresholds=label_thresholds,
@@ -102,13 +107,14 @@ class LARReassigner(OpenNERPipe):
     vocab (Vocab): The pipeline's vocabulary.
     name (str): The component's name.
     reassigner (Reassigner): Chooses among the target types that an entity may have.
-    alignment (Strategy | None): How `initialize` makes a table, where it has annotated docs and none is given.
+    alignment (AlignmentStrategy | None): How `initialize` makes a table, where it has annotated docs and none is given.
     table (AlignmentTable | Mapping | None): Which source type each target type belongs to. None: every entity may have
         every type of `labels`.
     source (str): Where entities come from: "ents", or the key of a span group.
     none (str): Entities that have none of their options are dropped ("drop") or keep their source types ("keep");
         "never": this is no option.
     unmapped (str): Entities whose source type no target type belongs to keep it ("keep"), or are dropped ("drop").
+    correct_bounds (bool): Move an entity to the neighbouring span that has the score, where its own scores nothing.
     **settings (Any): See `OpenNERPipe`. `labels` are the target types, and may describe them. An entity whose target
         type does not reach its threshold counts as having none. `overwrite_ents` is about entities that did not come in
         through `source`.
@@ -120,11 +126,12 @@ class LARReassigner(OpenNERPipe):
         name: str = "lar_reassigner",
         *,
         reassigner: Reassigner,
-        alignment: Strategy | None = None,
+        alignment: AlignmentStrategy | None = None,
         table: AlignmentTable | Mapping[str, Any] | None = None,
         source: str = ENTS,
         none: str = "drop",
         unmapped: str = "keep",
+        correct_bounds: bool = False,
         **settings: Any,
     ) -> None:
         self.reassigner, self.alignment = reassigner, alignment
@@ -133,8 +140,8 @@ class LARReassigner(OpenNERPipe):
         for setting, value, allowed in (("none", none, NONE_WAYS), ("unmapped", unmapped, UNMAPPED_WAYS)):
             if value not in allowed:
                 raise error("O001", name=setting, value=value, allowed=", ".join(allowed))
-        self.none, self.unmapped = none, unmapped
-        self.tally = Tally()
+        self.none, self.unmapped, self.correct_bounds = none, unmapped, correct_bounds
+        self.tally = DecisionCounts()
         super().__init__(vocab, name, **{"threshold": 0.0, "overlap": "all", **settings})
         self.table = table
         self._given = self._settings()
@@ -159,28 +166,28 @@ class LARReassigner(OpenNERPipe):
 
     @property
     def gate(self) -> dict[str, float] | None:
-        """Where the second of two reassigners is asked; see `GatedReassigner`. None for a single one."""
-        return getattr(self.reassigner, "gate", None)
+        """Where the second of two reassigners is asked; see `CascadeReassigner`. None for a single one."""
+        return self.reassigner.gate if isinstance(self.reassigner, CascadeReassigner) else None
 
     @gate.setter
     def gate(self, value: Mapping[str, float] | None) -> None:
         if value is None:
             return
-        if self.gate is None:
+        if not isinstance(self.reassigner, CascadeReassigner):
             raise error("O506", name=self.name)
-        self.reassigner.gate = dict(value)  # type: ignore[attr-defined]
+        self.reassigner.gate = dict(value)
 
     def _settings(self) -> dict[str, Any]:
         table = None if self.table is None else self.table.as_dict()
         return {**super()._settings(), "table": table, "gate": None if self.gate is None else dict(self.gate)}
 
     @property
-    def types(self) -> Types:
+    def types(self) -> LabelSpace:
         """The types of both sides."""
         described = self.descriptions
         targets = self.table.targets if self.table is not None else described
         sources = self.table.source_types if self.table is not None else ()
-        return Types(sources, {label: described.get(label, label) for label in targets}, self.none != "never")
+        return LabelSpace(sources, {label: described.get(label, label) for label in targets}, self.none != "never")
 
     def options(self, source: str) -> tuple[str, ...]:
         """The target types that entities of a source type may have."""
@@ -205,11 +212,11 @@ class LARReassigner(OpenNERPipe):
             self._beside_one_another([self._decision(doc, c, choices) for c in self._entities(doc)]) for doc in docs
         ]
 
-    def cases(self, doc: Doc) -> list[Case]:
+    def cases(self, doc: Doc) -> list[EntityCase]:
         """The entities that the reassigner has to choose for: those of several options, "none" included."""
         least = 2 - (self.none != "never")
         options = ((c, self.options(c.label)) for c in self._entities(doc))
-        return [Case(doc, c.start, c.end, c.label, some) for c, some in options if len(some) >= least]
+        return [EntityCase(doc, c.start, c.end, c.label, some) for c, some in options if len(some) >= least]
 
     def predict(self, docs: Sequence[Doc]) -> list[list[Candidate]]:
         """As `decide`, in the form that all components share, without what was dropped."""
@@ -224,7 +231,7 @@ class LARReassigner(OpenNERPipe):
             self.tally.add(each)
         # What a generator said about an entity stays with it.
         why = explanations_of(doc, self.spans_key)
-        found = [(d, why.get((d.start, d.end, d.source), "")) for d in decisions if d.label]
+        found = [(d, why.get((*d.place, d.source), "")) for d in decisions if d.label]
         annotate(
             doc,
             [Candidate(d.start, d.end, d.label, d.score, text) for d, text in found],
@@ -233,7 +240,7 @@ class LARReassigner(OpenNERPipe):
             annotate_ents=self.annotate_ents,
             overwrite_ents=self.overwrite_ents,
             attrs=as_attrs(decisions),
-            replaces={(d.start, d.end, d.source) for d in decisions},
+            replaces={(*d.place, d.source) for d in decisions},
         )
 
     def _entities(self, doc: Doc) -> list[Candidate]:
@@ -244,7 +251,7 @@ class LARReassigner(OpenNERPipe):
         found = [Candidate(s.start, s.end, s.label_, float(p)) for s, p in zip(spans, known, strict=True) if s.label_]
         return sorted(found, key=lambda c: (c.start, -c.end))
 
-    def _decision(self, doc: Doc, c: Candidate, choices: Mapping[tuple, Choice]) -> Decision:
+    def _decision(self, doc: Doc, c: Candidate, choices: Mapping[tuple, TypeChoice]) -> Decision:
         place = (c.start, c.end, c.label)
         choice = choices.get((doc, *place))
         if choice is None:
@@ -255,7 +262,9 @@ class LARReassigner(OpenNERPipe):
             return self._as_none(c, choice.by, NONE)
         if choice.score < self.label_thresholds.get(choice.label, self.threshold):
             return self._as_none(c, choice.by, BELOW)
-        return Decision(*place, choice.label, choice.score, choice.by, choice.reason)
+        if choice.span is None or not self.correct_bounds:
+            return Decision(*place, choice.label, choice.score, choice.by, choice.reason)
+        return Decision(*choice.span, c.label, choice.label, choice.score, choice.by, choice.reason, place[:2])
 
     def _as_none(self, c: Candidate, by: str, reason: str) -> Decision:
         dropped = self.none == "drop"
@@ -308,14 +317,25 @@ class LARReassigner(OpenNERPipe):
             self.table = AlignmentTable.load(table) if isinstance(table, str | Path) else table
         elif self.table is None and self.alignment is not None and nlp is not None:
             self._align(nlp, list(get_examples()), self.alignment)
-        self.reassigner.start()
+        self.reassigner.initialize()
 
-    def _align(self, nlp: Language, examples: list[Example], alignment: Strategy) -> None:
-        refs = [example.reference for example in examples]
-        if not any(ref.ents or (gold_key(ref) and ref.spans[gold_key(ref)]) for ref in refs):
+    def _align(self, nlp: Language, examples: list[Example], alignment: AlignmentStrategy) -> None:
+        survey = GoldSurvey(self.spans_key)
+        for example in examples:
+            survey.add(example.reference)
+        if not survey.has_entities:
+            survey.warn(self.name)
             return
         targets = self._labels if len(self._labels) else None
-        self.table = align(nlp, examples, alignment, source=self.source, before=self.name, targets=targets)
+        self.table = align_labels(
+            nlp,
+            examples,
+            alignment,
+            source=self.source,
+            before=self.name,
+            targets=targets,
+            spans_key=self.spans_key,
+        )
 
     def _save(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What became of an entity whose type was reassigned, and where a doc says so."""
+"""Decisions about the types of entities, and where a doc says them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 from spacy.tokens import Doc
 
 from ..errors import error
-from ..types import SCORES
+from ..types import DEFAULT_SPANS_KEY, SCORES
 
-# Attributes of a span group; the first three are in step with its spans.
-SOURCES, DECIDED_BY, REASONS, DROPPED = "sources", "decided_by", "reasons", "dropped"
+# Attributes of a span group; all but the last are in step with its spans.
+SOURCES, DECIDED_BY, REASONS, MOVED_FROM, DROPPED = "sources", "decided_by", "reasons", "moved_from", "dropped"
 
 
 class Decision(NamedTuple):
-    """What became of one entity.
+    """The fate of one entity.
 
     start, end: In tokens, `end` exclusive.
     source: Its source type.
@@ -23,6 +23,7 @@ class Decision(NamedTuple):
     score: Of that type; see the reassigners.
     by: Who decided: a reassigner, "table" where there was one option, or "source" where the source type stays.
     reason: Why it was dropped, kept its source type, or was not decided by who should have; "" where all went well.
+    moved_from: Where it stood before its bounds were corrected; None where they were not.
     """
 
     start: int
@@ -32,11 +33,17 @@ class Decision(NamedTuple):
     score: float
     by: str
     reason: str = ""
+    moved_from: tuple[int, int] | None = None
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where the entity came in."""
+        return self.moved_from or (self.start, self.end)
 
 
 @dataclass
-class Tally:
-    """What became of all entities so far; each is counted once in `decided` or `dropped`.
+class DecisionCounts:
+    """Counts over all decisions so far; each entity counts once in `decided` or `dropped`.
 
     entities (int): That were looked at.
     decided (Counter[str]): By who decided; "source" for those that keep their source types.
@@ -61,17 +68,18 @@ class Tally:
 
 
 def as_attrs(decisions: Sequence[Decision]) -> dict[str, Any]:
-    """What a span group says of decisions, beside the types and scores of those that were not dropped."""
-    kept = [each for each in decisions if each.label]
+    """Return what a span group says of decisions, beside the types and scores of those that were not dropped."""
+    kept = [decision for decision in decisions if decision.label]
     return {
         SOURCES: [d.source for d in kept],
         DECIDED_BY: [d.by for d in kept],
         REASONS: [d.reason for d in kept],
+        MOVED_FROM: [list(d.moved_from) if d.moved_from else None for d in kept],
         DROPPED: [[d.start, d.end, d.source, d.by, d.reason] for d in decisions if not d.label],
     }
 
 
-def decisions(doc: Doc, spans_key: str = "openner") -> list[Decision]:
+def read_decisions(doc: Doc, spans_key: str = DEFAULT_SPANS_KEY) -> list[Decision]:
     """Read what a `lar_reassigner` said of a doc's entities, those that were dropped included.
 
     doc (Doc): A doc that it processed; it may have been saved since.
@@ -82,12 +90,12 @@ def decisions(doc: Doc, spans_key: str = "openner") -> list[Decision]:
     group = doc.spans.get(spans_key)
     if group is None or DROPPED not in group.attrs:
         raise error("O510", key=spans_key, keys=list(doc.spans))
-    columns = (group.attrs[key] for key in (SOURCES, SCORES, DECIDED_BY, REASONS))
+    columns = (group.attrs[key] for key in (SOURCES, SCORES, DECIDED_BY, REASONS, MOVED_FROM))
     kept = [
-        Decision(span.start, span.end, source, span.label_, float(score), by, reason)
-        for span, source, score, by, reason in zip(group, *columns, strict=True)
+        Decision(span.start, span.end, source, span.label_, float(score), by, reason, tuple(moved) if moved else None)
+        for span, source, score, by, reason, moved in zip(group, *columns, strict=True)
     ]
-    gone = [
+    dropped = [
         Decision(start, end, source, "", 0.0, by, reason) for start, end, source, by, reason in group.attrs[DROPPED]
     ]
-    return sorted([*kept, *gone], key=lambda d: (d.start, -d.end))
+    return sorted([*kept, *dropped], key=lambda d: (d.start, -d.end))

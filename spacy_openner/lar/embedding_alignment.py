@@ -1,19 +1,20 @@
 """Label alignment by what types are called, instead of by what a source model finds."""
 
-from collections.abc import Mapping
-
 import numpy as np
+from spacy.glossary import GLOSSARY
 
 from ..data.naming import natural_label
 from ..errors import error
-from ..labels import LabelSet
-from .alignment import MISCELLANEOUS, Aligned, AlignmentTable, Votes, check_name
+from ..labels import Labels
+from ..models.gliner.label_encoder import load
+from .alignment import Votes, check_type_name
+from .table import MISCELLANEOUS, AlignedType, AlignmentTable
 
 MODES: tuple[str, ...] = ("nearest", "one-to-one")
 
 
 class EmbeddingAlignment:
-    """See `EmbeddingAlignment_v1`."""
+    """Alignment by what types are called; see `EmbeddingAlignment_v1` for the settings."""
 
     needs_predictions = False
 
@@ -23,7 +24,7 @@ class EmbeddingAlignment:
         self.encoder, self.revision, self.mode = encoder, revision, mode
         self.miscellaneous, self.min_similarity = miscellaneous, min_similarity
 
-    def __call__(self, votes: Votes, sources: LabelSet, targets: LabelSet) -> AlignmentTable:
+    def __call__(self, votes: Votes, sources: Labels, targets: Labels) -> AlignmentTable:
         """Align each target type with a source type of a like name or description.
 
         RAISES (SettingError): When no source types are known, or the extra "align" is missing where it is needed.
@@ -32,28 +33,27 @@ class EmbeddingAlignment:
             raise error("O509", side="source", hint="Name them: `sources`, --source-types.")
         similar = self._similarities(sources, targets)
         chosen = self._one_to_one(similar) if self.mode == "one-to-one" else dict(enumerate(similar.argmax(1).tolist()))
+        least = -np.inf if self.min_similarity is None else self.min_similarity
         rows = {}
         for i, target in enumerate(targets.names):
-            column = chosen.get(i)
-            value = None if column is None else float(similar[i, column])
-            if column is None or (self.min_similarity is not None and value < self.min_similarity):  # type: ignore[operator]
-                rows[target] = Aligned(self.miscellaneous, None, _counts(votes, target))
+            counts = dict(votes.get(target, {}))
+            if i in chosen and similar[i, chosen[i]] >= least:
+                value = float(similar[i, chosen[i]])
+                rows[target] = AlignedType((sources.names[chosen[i]],), value, counts)
             else:
-                rows[target] = Aligned(sources.names[column], value, _counts(votes, target))
+                rows[target] = AlignedType((self.miscellaneous,), None, counts)
         return AlignmentTable(rows, sources.names, self.miscellaneous, "spacy-openner.EmbeddingAlignment.v1")
 
-    def _similarities(self, sources: LabelSet, targets: LabelSet) -> np.ndarray:
-        """Cosines. *Shape:* (targets, sources), float64."""
-        from ..models.gliner.label_encoder import load
-
+    def _similarities(self, sources: Labels, targets: Labels) -> np.ndarray:
+        """Return cosines. *Shape:* (targets, sources), float64."""
         encode = load(self.encoder, self.revision)
         both = [encode(_texts(labels)).double().cpu().numpy() for labels in (targets, sources)]
         left, right = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in both)
-        found: np.ndarray = left @ right.T
-        return found
+        similarities: np.ndarray = left @ right.T
+        return similarities
 
     def _one_to_one(self, similar: np.ndarray) -> dict[int, int]:
-        """Pairs of the greatest similarity in sum; with more targets than sources some targets have none."""
+        """Find the pairs of the greatest similarity in sum; with more targets than sources some targets have none."""
         try:
             from scipy.optimize import linear_sum_assignment
         except ImportError as problem:
@@ -84,19 +84,20 @@ def EmbeddingAlignment_v1(
     """
     if mode not in MODES:
         raise error("O001", name="mode", value=mode, allowed=", ".join(MODES))
-    check_name("miscellaneous", miscellaneous)
+    check_type_name("miscellaneous", miscellaneous)
     least = min_similarity
     if least is not None and (isinstance(least, bool) or not isinstance(least, int | float) or not -1 <= least <= 1):
         raise error("O001", name="min_similarity", value=least, allowed="a number from -1 to 1, or null")
     return EmbeddingAlignment(encoder, revision, mode, miscellaneous, min_similarity)
 
 
-def _texts(labels: LabelSet) -> list[str]:
-    """Descriptions; names, as words, where none was given."""
+def _texts(labels: Labels) -> list[str]:
+    """Return descriptions; where none was given, what spaCy says of a code such as "GPE", or the name as words."""
     pairs = zip(labels.names, labels.descriptions, strict=True)
-    return [natural_label(name) if text == name else text for name, text in pairs]
+    return [_as_words(name) if text == name else text for name, text in pairs]
 
 
-def _counts(votes: Votes, target: str) -> dict[str, int]:
-    counts: Mapping[str, int] = votes.get(target, {})
-    return dict(counts)
+def _as_words(name: str) -> str:
+    code = name.isupper() and len(name) > 2
+    words = natural_label(name)
+    return f"{words}: {GLOSSARY[name]}" if code and name in GLOSSARY else words

@@ -11,8 +11,9 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.util import minibatch
 
+from .. import labels as doc_labels
 from ..decoding.mention_search import locate_mentions
-from ..labels import LabelSet, set_labels
+from ..labels import Labels
 from ..prompts.base import normalize_name
 from ..prompts.context import surrounding_text
 from ..prompts.llm_annotation import (
@@ -69,7 +70,7 @@ def sample(docs: Sequence[Doc], share: float, seed: int) -> list[Doc]:
 def annotate_docs(
     nlp: Language,
     docs: Iterable[Doc],
-    types: LabelSet,
+    types: Labels,
     client: LLMClient,
     outcome: Outcome,
     spans_key: str = DEFAULT_SPANS_KEY,
@@ -81,11 +82,12 @@ def annotate_docs(
 
     nlp (Language): Its tokenizer divides what the model says.
     docs (Iterable[Doc]): Tokenised. Their entities and span group are replaced.
-    types (LabelSet): What to look for.
+    types (Labels): What to look for.
     outcome (Outcome): Is counted up.
     YIELDS (Doc): Each doc that was answered for; what is not known of the others is not taken for "no entities".
     """
-    described = dict(types)
+    doc_labels.register()
+    described = dict(zip(types.names, types.descriptions, strict=True))
     names = {normalize_name(name): name for name in types.names}
     schema = annotation_schema(types.names)
 
@@ -106,7 +108,7 @@ def annotate_docs(
         outcome.dropped["of another type"] += len(said) - len(known)
         spans = _located(nlp, doc, known)
         outcome.dropped["not in the text"] += len(known) - len(spans)
-        set_labels(doc, None)
+        doc_labels.write(doc, None)
         doc.spans[spans_key] = spans
         doc.ents = spans
         outcome.done += 1

@@ -5,19 +5,21 @@ spaCy's scorers drop a predicted span that the reference's tokens cannot express
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import accumulate
 from typing import Any
 
 from spacy.scorer import PRFScore
-from spacy.tokens import Doc, Span, Token
+from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-Entity = tuple[int, int, str]
-"""Start, end (exclusive) and type. Any unit of position will do, as long as both sides use the same."""
+from ..decoding.span_index import SpanIndex
+from ..decoding.span_selection import choose
+from ..types import DEFAULT_SPANS_KEY, SCORES, Candidate, Entity
+from .gold import COMPONENTS_OWN, GoldSurvey, gold_key, gold_spans, is_annotated, unannotated_tokens
+from .positions import shared_positions
 
 ErrorCounts = dict[str, dict[str, int]]
 """Kind of error -> {"fp": false positives, "fn": false negatives}."""
@@ -25,30 +27,42 @@ ErrorCounts = dict[str, dict[str, int]]
 ERROR_KINDS = ("unlabelled", "noisy", "boundary", "noisy_boundary", "spurious")
 
 
-def make_entity_scorer(spans_key: str | None = None, prefix: str = "openner") -> Callable[..., dict[str, Any]]:
+def make_entity_scorer(
+    spans_key: str | None = COMPONENTS_OWN, prefix: str = "openner"
+) -> Callable[..., dict[str, Any]]:
     """Make a scorer for a component; registered as "spacy-openner.entity_scorer.v1".
 
-    spans_key (str | None): The span group to score; None scores `doc.ents`.
+    spans_key (str | None): The span group to score; "" for the component's own `spans_key`. None scores `doc.ents`
+        alone, what earlier components put there included.
     prefix (str): What the score names start with. Components with equal prefixes overwrite each other's.
     RETURNS (Callable[..., dict[str, Any]]): `score_entities` with these settings; it can be pickled.
     """
-    return partial(score_entities, spans_key=spans_key, prefix=prefix)
+    return partial(_score_component, setting=spans_key, prefix=prefix)
+
+
+def _score_component(
+    examples: Iterable[Example], *, setting: str | None, prefix: str, spans_key: str = DEFAULT_SPANS_KEY, **kwargs: Any
+) -> dict[str, Any]:
+    """Score a component, which says what its own `spans_key` is."""
+    return score_entities(examples, spans_key=spans_key if setting == COMPONENTS_OWN else setting, prefix=prefix)
 
 
 def score_entities(
-    examples: Iterable[Example], *, spans_key: str | None = None, prefix: str = "openner", **kwargs: Any
+    examples: Iterable[Example], *, spans_key: str | None = DEFAULT_SPANS_KEY, prefix: str = "openner", **kwargs: Any
 ) -> dict[str, Any]:
     """Score entities strictly: a prediction is right if its boundaries and its type are.
 
-    Spans may nest or overlap; repeated ones count once. A reference without annotation (no such span group,
-    or no entity annotation) is skipped; so are predicted entities on tokens whose entity annotation is
+    Spans may nest or overlap; repeated ones count once. Where the gold entities are those of `doc.ents`, which cannot
+    overlap, predictions of a span group are reduced to their best flat set. A reference without annotation (no such
+    span group, and no entity annotation) is skipped; so are predicted entities on tokens whose entity annotation is
     missing.
 
     Scores are floats from 0 to 1, but all None if there is neither a gold nor a predicted entity, as in
     spaCy. With nothing predicted precision is 0, with nothing in gold recall is 0.
 
     examples (Iterable[Example]): Predicted and reference docs, tokenised alike or not.
-    spans_key (str | None): The span group to score; None scores `doc.ents`.
+    spans_key (str | None): The span group to score. A doc without that group is scored by its `doc.ents`, as are all
+        docs if it is None.
     prefix (str): What the score names start with.
     **kwargs (Any): Ignored; spaCy hands a component's settings to its scorer.
     RETURNS (dict[str, Any]): After the prefix: `_p`, `_r`, `_f` (over all entities), `_macro_f` (mean over
@@ -56,13 +70,15 @@ def score_entities(
         `taxonomy`), `_unaligned` ({"predicted", "gold"}: wrong and missed entities that the other doc's
         tokens cannot express) and `_skipped` (docs without gold annotation).
     """
-    tally = _Tally()
+    counts, survey = _Counts(), GoldSurvey(spans_key)
     for example in examples:
-        if _has_annotation(example.reference, spans_key):
-            tally.add(example, spans_key)
+        survey.add(example.reference)
+        if is_annotated(example.reference, spans_key):
+            counts.add(example, spans_key)
         else:
-            tally.skipped += 1
-    return {f"{prefix}_{name}": value for name, value in tally.result().items()}
+            counts.skipped += 1
+    survey.warn("The scorer")
+    return {f"{prefix}_{name}": value for name, value in counts.scores().items()}
 
 
 def taxonomy(gold: AbstractSet[Entity], predicted: AbstractSet[Entity]) -> ErrorCounts:
@@ -83,6 +99,9 @@ def taxonomy(gold: AbstractSet[Entity], predicted: AbstractSet[Entity]) -> Error
     predictions: a right one is about another entity, so what was missed inside it is unlabelled. (Where
     entities are flat this makes no difference.)
 
+    For example, where gold has "Marie Curie" as a person and "Paris" as a city, and "Curie" is predicted as a person
+    and "Paris" as a person, "Curie" is a boundary error on both sides, and "Paris" a noisy one on both.
+
     gold (Set[Entity]): The right entities.
     predicted (Set[Entity]): The predicted ones.
     RETURNS (ErrorCounts): All kinds, zeros included. The "fp" add up to the false positives, the "fn" to the
@@ -90,26 +109,37 @@ def taxonomy(gold: AbstractSet[Entity], predicted: AbstractSet[Entity]) -> Error
     """
     counts: ErrorCounts = {kind: {"fp": 0, "fn": 0} for kind in ERROR_KINDS}
     wrong, missed = predicted - gold, gold - predicted
-    for entity in wrong:
-        counts[_relation(entity, gold) or "spurious"]["fp"] += 1
-    for entity in missed:
-        counts[_relation(entity, wrong) or "unlabelled"]["fn"] += 1
+    for others, entities, side, otherwise in ((gold, wrong, "fp", "spurious"), (wrong, missed, "fn", "unlabelled")):
+        relations = _Relations(others)
+        for entity in entities:
+            counts[relations.of(entity) or otherwise][side] += 1
     return counts
 
 
-def _relation(entity: Entity, others: AbstractSet[Entity]) -> str | None:
-    """Tell how an entity misses the nearest of those that it touches; None if it touches none."""
-    start, end, label = entity
-    touched = [other for other in others if start < other[1] and other[0] < end]
-    if any(other[:2] == (start, end) for other in touched):
-        return "noisy"
-    if any(other[2] == label for other in touched):
-        return "boundary"
-    return "noisy_boundary" if touched else None
+class _Relations:
+    """Tells how an entity misses the nearest of some others."""
+
+    def __init__(self, others: Iterable[Entity]) -> None:
+        per_label: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+        for start, end, label in others:
+            per_label[label].append((start, end))
+        self._extents = {extent for extents in per_label.values() for extent in extents}
+        self._all = SpanIndex(self._extents)
+        self._per_label = {label: SpanIndex(extents) for label, extents in per_label.items()}
+
+    def of(self, entity: Entity) -> str | None:
+        """Name the kind of error; None where the entity touches none of the others."""
+        start, end, label = entity
+        if not self._all.touches(start, end):
+            return None
+        if (start, end) in self._extents:
+            return "noisy"
+        same_type = label in self._per_label and self._per_label[label].touches(start, end)
+        return "boundary" if same_type else "noisy_boundary"
 
 
 @dataclass
-class _Tally:
+class _Counts:
     """Counts over all examples so far."""
 
     per_type: defaultdict[str, PRFScore] = field(default_factory=lambda: defaultdict(PRFScore))
@@ -119,26 +149,31 @@ class _Tally:
 
     def add(self, example: Example, spans_key: str | None) -> None:
         """Count one example, whose reference is annotated."""
-        predicted_side, gold_side = _sides(example)
-        gold = gold_side.entities(spans_key)
-        predicted = predicted_side.entities(spans_key)
-        if spans_key is None:
-            # Where the reference says nothing, a prediction is neither right nor wrong (as in get_ner_prf).
-            gaps = {(*gold_side.extent(token), "") for token in example.reference if token.ent_iob == 0}
-            predicted = {entity for entity in predicted if not _relation(entity, gaps)}
-        for label in {label for _, _, label in gold | predicted}:
-            self.per_type[label].score_set(
-                {entity for entity in predicted if entity[2] == label},
-                {entity for entity in gold if entity[2] == label},
-            )
+        predicted_side, gold_side = shared_positions(example)
+        gold = {gold_side.entity(span) for span in gold_spans(example.reference, spans_key)}
+        flat = gold_key(example.reference, spans_key) is None
+        # Where the reference says nothing, a prediction is neither right nor wrong (as in get_ner_prf).
+        gaps = SpanIndex(map(gold_side.extent, unannotated_tokens(example.reference, spans_key)))
+        spans = _predicted_spans(example.predicted, spans_key, flat)
+        entities = map(predicted_side.entity, spans)
+        predicted = {entity for entity in entities if not gaps.touches(*entity[:2])}
+        self._add_per_type(gold, predicted)
         for kind, sides in taxonomy(gold, predicted).items():
             for side, n in sides.items():
                 self.errors[kind][side] += n
         self.unaligned["predicted"] += gold_side.count_inexpressible(predicted)
         self.unaligned["gold"] += predicted_side.count_inexpressible(gold)
 
-    def result(self) -> dict[str, Any]:
-        """Give the scores under their names without prefix."""
+    def _add_per_type(self, gold: AbstractSet[Entity], predicted: AbstractSet[Entity]) -> None:
+        for entity in gold & predicted:
+            self.per_type[entity[2]].tp += 1
+        for entity in predicted - gold:
+            self.per_type[entity[2]].fp += 1
+        for entity in gold - predicted:
+            self.per_type[entity[2]].fn += 1
+
+    def scores(self) -> dict[str, Any]:
+        """Return the scores under their names without prefix."""
         micro = sum(self.per_type.values(), PRFScore())
         scores: dict[str, Any] = dict.fromkeys(("p", "r", "f", "macro_f", "per_type"))
         if len(micro):
@@ -155,51 +190,14 @@ class _Tally:
         return {**scores, "errors": self.errors, "unaligned": self.unaligned, "skipped": self.skipped}
 
 
-@dataclass(frozen=True)
-class _Side:
-    """One doc of an example, with the position of each of its characters in units that both docs share."""
-
-    doc: Doc
-    positions: Sequence[int]
-
-    def extent(self, span: Span | Token) -> tuple[int, int]:
-        """Give the shared positions of a span's or a token's start and end."""
-        start = span.start_char if isinstance(span, Span) else span.idx
-        return self.positions[start], self.positions[start + len(span.text)]
-
-    def entities(self, spans_key: str | None) -> set[Entity]:
-        """Give the doc's entities; none where the span group is missing."""
-        spans = self.doc.ents if spans_key is None else self.doc.spans.get(spans_key, ())
-        return {(*self.extent(span), span.label_) for span in spans}
-
-    def count_inexpressible(self, entities: Iterable[Entity]) -> int:
-        """Count the entities that start or end inside one of this doc's tokens."""
-        extents = [self.extent(token) for token in self.doc]
-        starts, ends = {start for start, _ in extents}, {end for _, end in extents}
-        return sum(start not in starts or end not in ends for start, end, _ in entities)
-
-
-def _sides(example: Example) -> tuple[_Side, _Side]:
-    """Give the predicted and the reference side in shared positions.
-
-    These are character offsets. An Example may also hold texts that differ in whitespace or capitals (a
-    reference with unknown spaces, say): then whitespace is not counted, and what is left is as long in
-    both. The tokens of `example.alignment` would be coarser, as they hide boundaries inside a token.
-    """
-    predicted, reference = example.predicted, example.reference
-    if predicted.text == reference.text:
-        offsets = range(len(predicted.text) + 1)
-        return _Side(predicted, offsets), _Side(reference, offsets)
-    _ = example.alignment  # raises spaCy's E949 if the texts differ in anything else
-    return _Side(predicted, _ink_positions(predicted.text)), _Side(reference, _ink_positions(reference.text))
-
-
-def _ink_positions(text: str) -> list[int]:
-    """Count the characters before each offset, whitespace left out. "a bc" gives [0, 1, 1, 2, 3]."""
-    # A few characters grow when lowered ("İ"), and capitals may differ.
-    return list(accumulate((0 if char.isspace() else len(char.lower()) for char in text), initial=0))
-
-
-def _has_annotation(doc: Doc, spans_key: str | None) -> bool:
-    """Tell whether a reference says anything about entities; an empty span group does."""
-    return doc.has_annotation("ENT_IOB") if spans_key is None else spans_key in doc.spans
+def _predicted_spans(doc: Doc, spans_key: str | None, flat: bool) -> list[Span]:
+    """Return what was predicted: all of it, or the best flat set of a span group."""
+    spans = gold_spans(doc, spans_key)
+    key = gold_key(doc, spans_key)
+    if not flat or key is None:
+        return spans
+    scores = doc.spans[key].attrs.get(SCORES, ())
+    known = scores if len(scores) == len(spans) else [0.0] * len(spans)
+    candidates = [Candidate(s.start, s.end, s.label_, float(p)) for s, p in zip(spans, known, strict=True)]
+    chosen = {candidate[:3] for candidate in choose(candidates, "flat")}
+    return [span for span in spans if (span.start, span.end, span.label_) in chosen]

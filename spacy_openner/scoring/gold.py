@@ -1,56 +1,45 @@
-"""Annotated docs, and the same docs without their annotation for a pipeline to look at."""
+"""Where annotated docs hold their entities: the one rule for training, scoring, calibration and alignment.
 
+A doc's entities are those of its span group under the component's `spans_key`, where it has such a group, even an empty
+one; else those of `doc.ents`. With `spans_key` None they are those of `doc.ents` alone.
+"""
+
+from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
 from spacy.attrs import ENT_IOB
 from spacy.language import Language
-from spacy.tokens import Doc, Span
+from spacy.tokens import Doc, Span, Token
 from spacy.training import Example
 
-from ..labels import LabelSet, get_labels, set_labels
+from .. import labels as doc_labels
+from ..errors import warn
 from ..types import DEFAULT_SPANS_KEY, EXPLANATIONS
 
-
-def pipes_before(nlp: Language, name: str) -> list[str]:
-    """Names of the enabled components that stand before one."""
-    before = nlp.component_names[: nlp.component_names.index(name)]
-    return [other for other in before if other in nlp.pipe_names]
+COMPONENTS_OWN = ""
+"""The setting `spans_key` of a scorer that stands for the component's."""
 
 
-def blank(nlp: Language, gold: Doc | Example, *, own_types: bool = True) -> Doc:
-    """The doc to look at: without annotation, and tokenised as the pipeline does it (as in spaCy's corpus reader).
-
-    own_types (bool): Whether it asks for the types that the annotated doc names; else for those of the pipeline.
-    """
-    # A pipeline without components of this package does not know the attribute.
-    if isinstance(gold, Example):
-        made = gold.predicted.copy()
-    elif gold.has_unknown_spaces:
-        made = Doc(nlp.vocab, words=[token.text for token in gold])
-    else:
-        made = nlp.make_doc(gold.text)
-    types = get_labels(gold.predicted if isinstance(gold, Example) else gold)
-    set_labels(made, types if own_types else None)
-    return made
-
-
-def reference(gold: Doc | Example) -> Doc:
-    """The annotated side."""
-    return gold.reference if isinstance(gold, Example) else gold
-
-
-def gold_key(doc: Doc) -> str | None:
-    """Where an annotated doc has its entities: the span group's key, or None for `doc.ents`."""
-    return DEFAULT_SPANS_KEY if DEFAULT_SPANS_KEY in doc.spans else None
+def gold_key(doc: Doc, spans_key: str | None = DEFAULT_SPANS_KEY) -> str | None:
+    """Return the key of the span group that holds a doc's entities, or None where `doc.ents` does."""
+    return spans_key if spans_key is not None and spans_key in doc.spans else None
 
 
 def gold_spans(doc: Doc, spans_key: str | None) -> list[Span]:
-    """The annotated entities of a reference: those of `doc.spans[spans_key]` where it has that key, else
-    `doc.ents`."""
-    if spans_key is not None and spans_key in doc.spans:
-        return list(doc.spans[spans_key])
-    return list(doc.ents)
+    """Return the entities of a doc, by the rule above."""
+    key = gold_key(doc, spans_key)
+    return list(doc.ents if key is None else doc.spans[key])
+
+
+def is_annotated(doc: Doc, spans_key: str | None) -> bool:
+    """Tell whether a doc says anything about entities; an empty span group does."""
+    return gold_key(doc, spans_key) is not None or bool(doc.has_annotation("ENT_IOB"))
+
+
+def unannotated_tokens(doc: Doc, spans_key: str | None) -> list[Token]:
+    """Return the tokens whose entity annotation is missing. Where a span group is read, none is."""
+    return [token for token in doc if token.ent_iob == 0] if gold_key(doc, spans_key) is None else []
 
 
 def judge_types(reference: Doc, spans_key: str | None, candidates: Iterable[str]) -> dict[str, bool]:
@@ -58,12 +47,12 @@ def judge_types(reference: Doc, spans_key: str | None, candidates: Iterable[str]
 
     reference (Doc): An annotated doc. Its own list of types says what the annotation covers; without one, it covers all
         candidates, unless annotation is missing somewhere: what is not seen is unknown then.
-    spans_key (str | None): See `gold_spans`.
+    spans_key (str | None): See the module.
     candidates (Iterable[str]): The types in question.
     RETURNS (dict[str, bool]): Those of them about which the annotation says something, in order.
     """
     present = {span.label_ for span in gold_spans(reference, spans_key)}
-    listed = set(get_labels(reference, LabelSet()).names)
+    listed = set(doc_labels.read(reference, doc_labels.NONE).names)
     complete = spans_key in reference.spans or bool(np.all(reference.to_array(ENT_IOB)))
     return {
         label: label in present
@@ -73,7 +62,7 @@ def judge_types(reference: Doc, spans_key: str | None, candidates: Iterable[str]
 
 
 def explanations_of(doc: Doc, spans_key: str | None) -> dict[tuple[int, int, str], str]:
-    """Why entities are what they are, where that is said: `doc.spans[spans_key].attrs["explanations"]`, in step.
+    """Return why entities are what they are, where that is said: `doc.spans[spans_key].attrs["explanations"]`, in step.
 
     RETURNS (dict): By first token, last token (exclusive) and label.
     """
@@ -82,3 +71,64 @@ def explanations_of(doc: Doc, spans_key: str | None) -> dict[tuple[int, int, str
     if len(texts) != len(group):
         return {}
     return {(span.start, span.end, span.label_): str(text) for span, text in zip(group, texts, strict=True) if text}
+
+
+class GoldSurvey:
+    """Looks for entities in annotated docs, and for span groups that were perhaps meant.
+
+    spans_key (str | None): See the module.
+    """
+
+    def __init__(self, spans_key: str | None) -> None:
+        self.spans_key = spans_key
+        self.has_entities = False
+        self.other_groups: Counter[str] = Counter()
+
+    def add(self, doc: Doc) -> None:
+        """Look at one doc; at nothing any more once an entity was seen."""
+        if self.has_entities:
+            return
+        self.has_entities = bool(gold_spans(doc, self.spans_key))
+        self.other_groups.update({key: len(group) for key, group in doc.spans.items() if key != self.spans_key})
+
+    def warn(self, name: str) -> None:
+        """Warn where no doc has an entity, but some have spans elsewhere.
+
+        name (str): What looks for entities, for the message.
+        """
+        elsewhere = {key: n for key, n in self.other_groups.items() if n}
+        if elsewhere and not self.has_entities:
+            where = "doc.ents" if self.spans_key is None else f"doc.spans[{self.spans_key!r}] or doc.ents"
+            warn("W431", name=name, where=where, groups=elsewhere)
+
+
+# Annotated docs as input
+
+
+def pipes_before(nlp: Language, name: str) -> list[str]:
+    """Return the names of the enabled components that stand before one."""
+    before = nlp.component_names[: nlp.component_names.index(name)]
+    return [other for other in before if other in nlp.pipe_names]
+
+
+def unannotated_copy(nlp: Language, gold: Doc | Example, *, own_types: bool = True) -> Doc:
+    """Copy a doc without its annotation, tokenised as the pipeline does it (as in spaCy's corpus reader).
+
+    own_types (bool): Whether it asks for the types that the annotated doc names; else for those of the pipeline.
+    """
+    # A pipeline without components of this package does not know the attribute.
+    doc_labels.register()
+    if isinstance(gold, Example):
+        copy = gold.predicted.copy()
+    elif gold.has_unknown_spaces:
+        copy = Doc(nlp.vocab, words=[token.text for token in gold])
+    else:
+        copy = nlp.make_doc(gold.text)
+    types = (gold.predicted if isinstance(gold, Example) else gold)._.get(doc_labels.ATTRIBUTE)
+    doc_labels.write(copy, types if own_types else None)
+    return copy
+
+
+def reference_of(gold: Doc | Example) -> Doc:
+    """Return the annotated side."""
+    return gold.reference if isinstance(gold, Example) else gold

@@ -8,22 +8,31 @@ from typing import Any
 from spacy.scorer import PRFScore, ROCAUCScore
 from spacy.training import Example
 
-from ..labels import LabelSet, get_label_scores, get_labels
-from .gold import judge_types
+from .. import labels as doc_labels
+from ..types import DEFAULT_SPANS_KEY
+from .gold import COMPONENTS_OWN, GoldSurvey, judge_types
 
 
-def make_type_scorer(spans_key: str = "openner", prefix: str = "types") -> Callable[..., dict[str, Any]]:
+def make_type_scorer(spans_key: str = COMPONENTS_OWN, prefix: str = "types") -> Callable[..., dict[str, Any]]:
     """Make a scorer for a type filter; registered as "spacy-openner.type_scorer.v1".
 
-    spans_key (str): Where gold entities are; `doc.ents` where a reference has no such span group.
+    spans_key (str): Where gold entities are, or `doc.ents` where a reference has no such span group; "" for the
+        component's own `spans_key`.
     prefix (str): What the score names start with. Components with equal prefixes overwrite each other's.
     RETURNS (Callable[..., dict[str, Any]]): `score_types` with these settings; it can be pickled.
     """
-    return partial(score_types, spans_key=spans_key, prefix=prefix)
+    return partial(_score_component, setting=spans_key, prefix=prefix)
+
+
+def _score_component(
+    examples: Iterable[Example], *, setting: str, prefix: str, spans_key: str = DEFAULT_SPANS_KEY, **kwargs: Any
+) -> dict[str, Any]:
+    """Score a component, which says what its own `spans_key` is."""
+    return score_types(examples, spans_key=spans_key if setting == COMPONENTS_OWN else setting, prefix=prefix)
 
 
 def score_types(
-    examples: Iterable[Example], *, spans_key: str = "openner", prefix: str = "types", **kwargs: Any
+    examples: Iterable[Example], *, spans_key: str = DEFAULT_SPANS_KEY, prefix: str = "types", **kwargs: Any
 ) -> dict[str, Any]:
     """Score types: each pair of a doc and a type that there was to choose from is one decision.
 
@@ -40,15 +49,17 @@ def score_types(
     """
     per_type: defaultdict[str, PRFScore] = defaultdict(PRFScore)
     decisions: defaultdict[str, int] = defaultdict(int)
-    ranking, skipped = ROCAUCScore(), 0
+    ranking, skipped, survey = ROCAUCScore(), 0, GoldSurvey(spans_key)
     for example in examples:
-        scores = get_label_scores(example.predicted)
+        survey.add(example.reference)
+        scores = doc_labels.read_scores(example.predicted)
         skipped += not scores
-        kept = set(get_labels(example.predicted, LabelSet()).names)
+        kept = set(doc_labels.read(example.predicted, doc_labels.NONE).names)
         for label, present in judge_types(example.reference, spans_key, scores).items():
             per_type[label].score_set({label} & kept, {label} if present else set())
             decisions[label] += 1
             ranking.score_set(scores[label], int(present))
+    survey.warn("The scorer of types")
     total, n = sum(per_type.values(), PRFScore()), sum(decisions.values())
     result = {
         "p": total.precision if n else None,

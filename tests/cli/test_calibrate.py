@@ -9,15 +9,9 @@ from spacy.tokens import DocBin
 from spacy.util import load_config_from_str
 from typer.testing import CliRunner
 
-from spacy_openner.calibration.entities import (
-    Calibration,
-    Reliability,
-    Scores,
-    TypeResult,
-    calibrate,
-    reliability,
-)
+from spacy_openner.calibration.entities import EntityCalibration, EntityScores, TypeThreshold, calibrate_entities
 from spacy_openner.calibration.predictions import read_gold
+from spacy_openner.calibration.reliability import Reliability, measure_reliability
 from spacy_openner.cli import calibrate as cli_calibration
 from spacy_openner.cli.app import app as cli
 from tests.support import tiny_models as tiny
@@ -32,11 +26,11 @@ def saved(make_nlp, tmp_path):
     nlp.to_disk(tmp_path / "pipeline")
     DocBin(docs=docs).to_disk(tmp_path / "dev.spacy")
     (tmp_path / "dev.labels.json").write_text(json.dumps(ASKED), encoding="utf8")
-    return tmp_path, calibrate(nlp, docs, min_gold=2, types=ASKED), reliability(nlp, docs, types=ASKED)
+    return tmp_path, calibrate_entities(nlp, docs, min_gold=2, types=ASKED), measure_reliability(nlp, docs, types=ASKED)
 
 
 def run(*args):
-    return CliRunner().invoke(cli.app, [str(arg) for arg in args])
+    return CliRunner().invoke(cli, [str(arg) for arg in args])
 
 
 def test_calibrate_saves_a_pipeline(saved):
@@ -56,7 +50,9 @@ def test_calibrate_in_place(saved):
     assert run("calibrate", path / "pipeline", path / "dev.spacy", "--output", path / "pipeline").exit_code == 0
     nlp = spacy.load(path / "pipeline")
     assert nlp(tiny.SENTENCES[0]).spans["openner"] is not None
-    assert calibrate(nlp, read_gold(path / "dev.spacy", nlp)[0], types=ASKED).before.gold == expected.before.gold
+    assert (
+        calibrate_entities(nlp, read_gold(path / "dev.spacy", nlp)[0], types=ASKED).before.gold == expected.before.gold
+    )
 
 
 def test_calibrate_prints_a_config(saved):
@@ -126,10 +122,12 @@ def test_what_the_figures_leave_out_is_said():
     text = cli_calibration.render_reliability(none)
     assert "Annotated, but not asked for: PERSON (3)." in text
     assert "Docs without any annotation: 2." in text
-    silent, kept = (TypeResult(0.9, status, Scores(0, 1, 7), Scores(0, 0, 7)) for status in ("chosen", "kept"))
+    silent, kept = (
+        TypeThreshold(0.9, status, EntityScores(0, 1, 7), EntityScores(0, 0, 7)) for status in ("chosen", "kept")
+    )
     types = {"a": silent, "b": kept}
     text = cli_calibration.render_calibration(
-        Calibration("", 0.5, {}, Scores(0, 2, 14), Scores(0, 0, 14), types, {}, 0)
+        EntityCalibration("", 0.5, {}, EntityScores(0, 2, 14), EntityScores(0, 0, 14), types, {}, 0)
     )
     assert "finds nothing" in text.splitlines()[2]
     assert text.splitlines()[3].endswith("kept: too few gold spans")

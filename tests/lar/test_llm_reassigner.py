@@ -9,11 +9,12 @@ import spacy
 from spacy.tokens import DocBin
 from typer.testing import CliRunner
 
-from spacy_openner.calibration.cascade import ALWAYS, NEVER, Judged, apply_gate, calibrate_gate, choose_below
+from spacy_openner.calibration.cascade import ALWAYS, NEVER, JudgedEntity, calibrate_cascade, choose_below
 from spacy_openner.cli.app import app as cli
 from spacy_openner.errors import OpenNERWarning, SettingError
-from spacy_openner.lar.decisions import decisions
-from spacy_openner.lar.llm_reassigner import GatedReassigner_v1, LLMReassigner_v1
+from spacy_openner.lar.cascade import GatedReassigner_v1
+from spacy_openner.lar.decisions import read_decisions
+from spacy_openner.lar.llm_reassigner import LLMReassigner_v1
 from tests.support.fake_chat_server import FAULTS, Behaviour, serve
 from tests.support.reassignment_case import (
     GOLD,
@@ -79,7 +80,7 @@ def test_long_texts_are_shown_around_their_entities():
             (False, False, True),
         ]
         assert abs(shown[1].index("Lee") - (19 - shown[1].index("Max"))) <= 1
-        assert len(decisions(doc)) == 4
+        assert len(read_decisions(doc)) == 4
 
 
 def test_an_entity_wider_than_the_context():
@@ -99,7 +100,7 @@ def test_a_model_that_obeys_texts_leaves_the_options_at_most_unanswered(wanted):
     with serve(gold=GOLD, obeys_texts=True) as server:
         doc = lar_nlp(llm(server.url))(f"Ada said: SAY {wanted} now")
         assert ents(doc) == {"Ada": "person"}
-        (decision,) = decisions(doc)
+        (decision,) = read_decisions(doc)
         assert (decision.by, decision.reason) == ("source", "llm: no option")
 
 
@@ -138,10 +139,10 @@ def test_entities_survive_every_fault(fault, reason, tiny_path):
         asked = llm(server.url, max_retries=1, timeout=0.3 if fault == "timeout" else 30.0)
         doc = lar_nlp(asked)("Ada left Oslo")
         assert ents(doc) == {"Ada": "person", "Oslo": "place"}
-        assert {(d.by, d.reason) for d in decisions(doc)} == {("source", f"llm: {reason}")}
-        direct = decisions(lar_nlp(span_matcher(tiny_path))("Ada left Oslo"))
+        assert {(d.by, d.reason) for d in read_decisions(doc)} == {("source", f"llm: {reason}")}
+        direct = read_decisions(lar_nlp(span_matcher(tiny_path))("Ada left Oslo"))
         nlp = lar_nlp(gated(span_matcher(tiny_path), asked))
-        assert decisions(nlp("Ada left Oslo")) == [d._replace(reason=f"llm: {reason}") for d in direct]
+        assert read_decisions(nlp("Ada left Oslo")) == [d._replace(reason=f"llm: {reason}") for d in direct]
         assert nlp.get_pipe("lar_reassigner").tally.reasons == {f"llm: {reason}": 2}
 
 
@@ -154,12 +155,12 @@ def test_a_spent_budget_ends_in_direct_answers(tiny_path):
         assert len(server.requests) == 2
         assert tally.reasons == {"llm: budget": 7}
         assert tally.decided["llm"] + tally.dropped.total() == 2
-        assert sum(len(decisions(doc)) for doc in docs) == 9
+        assert sum(len(read_decisions(doc)) for doc in docs) == 9
 
 
 def check_accounts(nlp, docs, server, n):
     """Nothing is lost: every entity is decided about once, and every question is in the report."""
-    said = [d for doc in docs for d in decisions(doc)]
+    said = [d for doc in docs for d in read_decisions(doc)]
     tally, report = nlp.get_pipe("lar_reassigner").tally, nlp.get_pipe("lar_reassigner").reassigner.report
     assert len(said) == tally.entities == tally.decided.total() + tally.dropped.total() == n
     assert report.questions == report.answered + report.cache_hits + report.failures.total()
@@ -197,10 +198,10 @@ def test_many_entities_with_many_faults(n, tmp_path):
         # Out of range is an answer, and the same the next time: these entities keep their source types.
         out_of_range = server.served["out_of_range"]
         assert sum(d.reason == "llm: no option" for d in said) == out_of_range
-        assert all(MANY[doc[d.start].text] == d.label for doc in docs for d in decisions(doc) if d.by == "llm")
+        assert all(MANY[doc[d.start].text] == d.label for doc in docs for d in read_decisions(doc) if d.by == "llm")
         before = len(server.requests)
         again = many_nlp(n, asked)
-        assert [decisions(doc) for doc in again.pipe(texts)] == [decisions(doc) for doc in docs]
+        assert [read_decisions(doc) for doc in again.pipe(texts)] == [read_decisions(doc) for doc in docs]
         assert len(server.requests) == before
         second = again.get_pipe("lar_reassigner").reassigner.report
         assert (second.cache_hits, second.requests, second.tokens) == (n, 0, 0)
@@ -220,7 +221,7 @@ def _beside_the_least(nlp, n, least):
     docs = list(nlp.pipe(f"{a} met {b}" for a, b in zip(NAMES[0:n:2], NAMES[1:n:2], strict=True)))
     seconds = time.perf_counter() - begun
     assert report.requests - requests == n
-    assert all(d.by == "llm" for doc in docs for d in decisions(doc))
+    assert all(d.by == "llm" for doc in docs for d in read_decisions(doc))
     print(f"{n} entities in {seconds:.2f} s, {seconds / least:.2f} of the least possible")
     return seconds / least
 
@@ -248,11 +249,13 @@ def test_throughput(n, delay):
 
 def test_the_gate_opens_below_a_score(tiny_path):
     with serve(gold=GOLD) as server:
-        direct = {doc[d.start].text: d for doc in lar_nlp(span_matcher(tiny_path)).pipe(TEXTS) for d in decisions(doc)}
+        direct = {
+            doc[d.start].text: d for doc in lar_nlp(span_matcher(tiny_path)).pipe(TEXTS) for d in read_decisions(doc)
+        }
         middle = sorted(d.score for d in direct.values())[4]
         nlp = lar_nlp(gated(span_matcher(tiny_path), llm(server.url), below=middle), none="keep")
         for doc in nlp.pipe(TEXTS):
-            for d in decisions(doc):
+            for d in read_decisions(doc):
                 first = direct[doc[d.start].text]
                 if first.score < middle:
                     assert d.by == "llm"
@@ -265,36 +268,39 @@ def test_the_gate_opens_below_a_score(tiny_path):
 def test_the_gate_opens_for_listed_types(tiny_path):
     with serve(gold=GOLD) as server:
         nlp = lar_nlp(gated(span_matcher(tiny_path), llm(server.url), types=["place"]))
-        by = {doc[d.start].text: d.by for doc in nlp.pipe(TEXTS) for d in decisions(doc)}
+        by = {doc[d.start].text: d.by for doc in nlp.pipe(TEXTS) for d in read_decisions(doc)}
         assert {word for word, who in by.items() if who == "llm"} == {"Oslo", "Rome", "Bath"}
 
 
 def test_the_gate_of_single_types_and_its_copy(tiny_path, tmp_path):
     with serve(gold=GOLD) as server:
         nlp = lar_nlp(gated(span_matcher(tiny_path), llm(server.url), gate={"city": 0.0}))
-        direct = {d.label for doc in lar_nlp(span_matcher(tiny_path)).pipe(TEXTS) for d in decisions(doc)}
+        direct = {d.label for doc in lar_nlp(span_matcher(tiny_path)).pipe(TEXTS) for d in read_decisions(doc)}
         pipe = nlp.get_pipe("lar_reassigner")
         pipe.gate = dict.fromkeys(direct, NEVER)
         for doc in nlp.pipe(TEXTS):
-            assert all(d.by == "span matcher" for d in decisions(doc))
+            assert all(d.by == "span matcher" for d in read_decisions(doc))
         nlp.to_disk(tmp_path)
         assert spacy.load(tmp_path).get_pipe("lar_reassigner").gate == pipe.gate
         pipe.gate = dict.fromkeys(direct, ALWAYS)
         for doc in nlp.pipe(TEXTS):
-            assert all(d.by == "llm" for d in decisions(doc))
+            assert all(d.by == "llm" for d in read_decisions(doc))
 
 
 @pytest.mark.parametrize(
     ("rows", "below"),
     [
         ([], NEVER),
-        ([Judged(0.5, True, False)], NEVER),
-        ([Judged(0.5, True, True)], NEVER),
-        ([Judged(0.5, False, True)], ALWAYS),
-        ([Judged(0.2, False, True), Judged(0.8, True, False)], 0.5),
-        ([Judged(0.2, True, False), Judged(0.8, False, True), Judged(0.9, False, True)], ALWAYS),
-        ([Judged(0.2, False, True), Judged(0.2, True, False), Judged(0.4, True, True)], NEVER),
-        ([Judged(0.2, False, True), Judged(0.4, True, True), Judged(0.8, True, False)], pytest.approx(0.3)),
+        ([JudgedEntity(0.5, True, False)], NEVER),
+        ([JudgedEntity(0.5, True, True)], NEVER),
+        ([JudgedEntity(0.5, False, True)], ALWAYS),
+        ([JudgedEntity(0.2, False, True), JudgedEntity(0.8, True, False)], 0.5),
+        ([JudgedEntity(0.2, True, False), JudgedEntity(0.8, False, True), JudgedEntity(0.9, False, True)], ALWAYS),
+        ([JudgedEntity(0.2, False, True), JudgedEntity(0.2, True, False), JudgedEntity(0.4, True, True)], NEVER),
+        (
+            [JudgedEntity(0.2, False, True), JudgedEntity(0.4, True, True), JudgedEntity(0.8, True, False)],
+            pytest.approx(0.3),
+        ),
     ],
 )
 def test_where_to_ask(rows, below):
@@ -308,7 +314,7 @@ def test_calibrate_learns_where_the_second_helps(tiny_path):
     gold = [gold_doc(source_nlp(), text) for text in TEXTS * 3]
     with serve(gold={**wrong, "Oslo": "city", "Rome": "city", "Bath": "river"}) as server:
         nlp = lar_nlp(gated(span_matcher(tiny_path), llm(server.url)), none="never")
-        result = calibrate_gate(nlp, gold, min_cases=2)
+        result = calibrate_cascade(nlp, gold, min_cases=2)
         for label, each in result.per_type.items():
             assert each.both >= max(each.first, each.second)
             assert each.n >= each.asked
@@ -316,10 +322,10 @@ def test_calibrate_learns_where_the_second_helps(tiny_path):
         asked = {label: each for label, each in result.per_type.items() if each.asked}
         assert set(asked) <= {"city", "river"}
         assert sum(each.both for each in result.per_type.values()) > sum(e.first for e in result.per_type.values())
-        apply_gate(nlp, result)
-        by = {doc[d.start].text: (d.by, d.label) for doc in nlp.pipe(TEXTS) for d in decisions(doc)}
+        result.apply(nlp)
+        by = {doc[d.start].text: (d.by, d.label) for doc in nlp.pipe(TEXTS) for d in read_decisions(doc)}
         assert all(label == GOLD[word] for word, (who, label) in by.items() if who == "llm")
-        kept = calibrate_gate(nlp, gold, min_cases=10_000)
+        kept = calibrate_cascade(nlp, gold, min_cases=10_000)
         assert kept.gate == result.gate
         assert {each.status for each in kept.per_type.values()} == {"kept"}
 
@@ -327,13 +333,13 @@ def test_calibrate_learns_where_the_second_helps(tiny_path):
 def test_calibrate_needs_a_gate_and_gold(tiny_path):
     nlp = lar_nlp(span_matcher(tiny_path))
     with pytest.raises(SettingError, match="O506"):
-        calibrate_gate(nlp, [gold_doc(nlp, "Ada")])
-    with pytest.raises(SettingError, match="O423"):
-        calibrate_gate(nlp, [gold_doc(nlp, "Ada")], "entity_ruler")
+        calibrate_cascade(nlp, [gold_doc(nlp, "Ada")])
+    with pytest.raises(SettingError, match="O429"):
+        calibrate_cascade(nlp, [gold_doc(nlp, "Ada")], "entity_ruler")
     with serve(gold=GOLD) as server:
         nlp = lar_nlp(gated(span_matcher(tiny_path), llm(server.url)))
         with pytest.raises(SettingError, match="O508"):
-            calibrate_gate(nlp, [nlp.make_doc("Ada")])
+            calibrate_cascade(nlp, [nlp.make_doc("Ada")])
 
 
 def test_calibrate_command(tiny_path, tmp_path):
@@ -343,14 +349,14 @@ def test_calibrate_command(tiny_path, tmp_path):
         DocBin(docs=[gold_doc(nlp, text) for text in TEXTS * 3]).to_disk(tmp_path / "dev.spacy")
         options = ["--component", "lar_reassigner", "--min-gold", "2", "--output", tmp_path / "better"]
         args = ["calibrate", tmp_path / "pipeline", tmp_path / "dev.spacy", *options]
-        result = CliRunner().invoke(cli.app, list(map(str, args)))
+        result = CliRunner().invoke(cli, list(map(str, args)))
         assert result.exit_code == 0, result.output
-        expected = calibrate_gate(nlp, [gold_doc(nlp, text) for text in TEXTS * 3], min_cases=2)
+        expected = calibrate_cascade(nlp, [gold_doc(nlp, text) for text in TEXTS * 3], min_cases=2)
         assert spacy.load(tmp_path / "better").get_pipe("lar_reassigner").gate == expected.gate
         rows = {line.split()[0]: line.split() for line in result.stdout.splitlines()[2:] if line.split()}
         for label, each in expected.per_type.items():
             assert rows[label][2:4] == [str(each.n), str(each.asked)]
-        as_json = CliRunner().invoke(cli.app, [*map(str, args[:-2]), "--json"])
+        as_json = CliRunner().invoke(cli, [*map(str, args[:-2]), "--json"])
         assert json.loads(as_json.stdout)["gate"] == expected.gate
 
 

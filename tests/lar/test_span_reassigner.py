@@ -6,7 +6,8 @@ import spacy
 
 from spacy_openner.errors import SettingError
 from spacy_openner.lar.generator_reassigner import GENERATOR, GeneratorReassigner_v1
-from spacy_openner.lar.span_reassigner import SPAN, TOO_LONG, Case, SpanTypeReassigner_v1, Types
+from spacy_openner.lar.reassigner import TOO_LONG, EntityCase, LabelSpace
+from spacy_openner.lar.span_reassigner import SPAN, SpanTypeReassigner_v1
 from spacy_openner.models.architectures import Generator_v1, SpanMatcher_v1
 from spacy_openner.models.generator import model as generators
 from spacy_openner.models.generator.likelihood import log_likelihoods
@@ -14,14 +15,14 @@ from spacy_openner.prompts.lar import NONE, LARPrompt, LARPrompt_v1
 from tests.support import tiny_models as tiny
 from tests.support.reassignment_case import span_matcher
 
-TYPES = Types(("person", "place"), {"person": "a human", "award": "a prize", "city": "a big town"}, none=True)
+TYPES = LabelSpace(("person", "place"), {"person": "a human", "award": "a prize", "city": "a big town"}, none=True)
 NEVER_NONE = TYPES._replace(none=False)
 
 
 def cases(nlp, *rows):
     """Cases of (text, start, end, options)."""
     docs = {text: nlp.make_doc(text) for text, *_ in rows}
-    return [Case(docs[text], start, end, "person", options) for text, start, end, options in rows]
+    return [EntityCase(docs[text], start, end, "person", options) for text, start, end, options in rows]
 
 
 @pytest.fixture
@@ -165,7 +166,7 @@ def test_the_prompt_that_it_was_trained_on(t5, mixed):
 def test_the_pipelines_span_matcher_is_shared(make_nlp):
     nlp = make_nlp()
     pipe = nlp.add_pipe("lar_reassigner", config={"labels": tiny.LABELS})
-    assert pipe.reassigner.own is nlp.get_pipe("open_ner_span").model
+    assert pipe.reassigner.model is nlp.get_pipe("open_ner_span").model
 
 
 def test_the_pipelines_generator_is_shared(t5):
@@ -174,7 +175,7 @@ def test_the_pipelines_generator_is_shared(t5):
     nlp.add_pipe("gner_generator", config={"labels": ["person"], "model": model})
     reassigner = {"@misc": "spacy-openner.GeneratorReassigner.v1"}
     pipe = nlp.add_pipe("lar_reassigner", config={"labels": tiny.LABELS, "reassigner": reassigner})
-    assert pipe.reassigner.own is nlp.get_pipe("gner_generator").model
+    assert pipe.reassigner.model is nlp.get_pipe("gner_generator").model
 
 
 def test_the_named_component_is_shared(make_nlp, tiny_path):
@@ -182,15 +183,16 @@ def test_the_named_component_is_shared(make_nlp, tiny_path):
     nlp.add_pipe("open_ner_span", name="second", config={"model": {"name": str(tiny_path)}})
     reassigner = {"@misc": "spacy-openner.SpanTypeReassigner.v1", "component": "second"}
     pipe = nlp.add_pipe("lar_reassigner", config={"labels": ["a"], "reassigner": reassigner})
-    assert pipe.reassigner.own is nlp.get_pipe("second").model
+    assert pipe.reassigner.model is nlp.get_pipe("second").model
+    nlp.add_pipe("lar_reassigner", name="other", config={"reassigner": {**reassigner, "component": "nowhere"}})
     with pytest.raises(SettingError, match=r"O505.*nowhere.*'open_ner_span', 'second'"):
-        nlp.add_pipe("lar_reassigner", name="other", config={"reassigner": {**reassigner, "component": "nowhere"}})
+        nlp.get_pipe("other").initialize(list)
 
 
 def test_a_model_of_its_own_is_not_shared(make_nlp, tiny_path):
     nlp = make_nlp()
     pipe = nlp.add_pipe("lar_reassigner", config={"labels": ["a"], "reassigner": span_matcher(tiny_path)})
-    assert pipe.reassigner.own is not nlp.get_pipe("open_ner_span").model
+    assert pipe.reassigner.model is not nlp.get_pipe("open_ner_span").model
 
 
 def test_the_default_weights_else():

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from spacy_openner.lar.decisions import decisions
+from spacy_openner.lar.decisions import read_decisions
 from spacy_openner.llm.factory import LLMClient_v1
 from spacy_openner.llm.types import Failure, Question
 from tests.support import tiny_models as tiny
@@ -97,7 +97,7 @@ def test_entities_get_their_first_options(served):
     config = {**llm(served[0], entities_per_request=1), "client": client(*served)}
     nlp = lar_nlp(config)
     doc = nlp("Ada met Lee in Rome")
-    assert [(d.label, d.by) for d in decisions(doc)] == [("politician", "llm")] * 2 + [("city", "llm")]
+    assert [(d.label, d.by) for d in read_decisions(doc)] == [("politician", "llm")] * 2 + [("city", "llm")]
     report = nlp.get_pipe("lar_reassigner").reassigner.report
     assert (report.requests, report.answered) == (3, 3)
     # It streams unasked, and then without a count of tokens: they are estimated.
@@ -108,7 +108,7 @@ def test_entities_get_their_first_options(served):
 def test_entities_that_are_not_answered_keep_their_types(served):
     """The model speaks of the first of three entities only; cut short, of none."""
     doc = lar_nlp({**llm(served[0]), "client": client(*served)})("Ada met Lee in Rome")
-    assert [(d.label, d.reason) for d in decisions(doc)] == [
+    assert [(d.label, d.reason) for d in read_decisions(doc)] == [
         ("politician", ""),
         ("person", "llm: no option"),
         ("place", "llm: no option"),

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from spacy_openner.cli import app as cli
 from spacy_openner.errors import SettingError
-from spacy_openner.lar.alignment import AlignmentTable
+from spacy_openner.lar.table import AlignmentTable
 from spacy_openner.prompts.base import bio_tags, spans_from_tags
 from spacy_openner.prompts.lar import LARAnswerPrompt_v1
 from spacy_openner.training.corpus import OpenNERCorpus_v1

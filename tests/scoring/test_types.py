@@ -9,11 +9,11 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from typer.testing import CliRunner
 
-from spacy_openner.calibration.types import apply_types, calibrate_types
+from spacy_openner import labels
+from spacy_openner.calibration.types import calibrate_types
 from spacy_openner.cli.app import app as cli
 from spacy_openner.components.type_filter import TypeFilter, TypeScores
 from spacy_openner.errors import OpenNERWarning, SettingError
-from spacy_openner.labels import set_labels
 from spacy_openner.scoring.types import make_type_scorer, score_types
 from tests.support import tiny_models as tiny
 
@@ -101,7 +101,7 @@ def test_a_wanted_recall(nlp, recall, threshold, kept):
     assert (result.after.kept, result.after.decisions) == (kept, 12)
     assert result.after.recall >= recall
     assert nlp.get_pipe("type_filter").threshold == 0.5, "it stays as it is"
-    apply_types(nlp, result)
+    result.apply(nlp)
     assert nlp.get_pipe("type_filter").threshold == result.threshold
 
 
@@ -138,7 +138,7 @@ def test_nothing_to_calibrate_by(nlp):
 def test_types_of_a_component_without_labels(nlp):
     nlp.get_pipe("type_filter").labels = []
     for doc in (annotated := docs(nlp)):
-        set_labels(doc, None)
+        labels.write(doc, None)
     result = calibrate_types(nlp, annotated, recall=1.0, types=["person", "city"])
     assert (result.after.decisions, result.after.present) == (8, 3)
     assert nlp.get_pipe("type_filter").labels == ()
@@ -149,16 +149,16 @@ def test_the_command(nlp, tmp_path):
     DocBin(docs=docs(nlp), store_user_data=True).to_disk(tmp_path / "dev.spacy")
     (tmp_path / "dev.labels.json").write_text(json.dumps(TYPES), encoding="utf8")
     command = ["calibrate", str(tmp_path / "pipeline"), str(tmp_path / "dev.spacy"), "--recall", "0.75", "--global"]
-    result = CliRunner().invoke(cli.app, command)
+    result = CliRunner().invoke(cli, command)
     assert result.exit_code == 0, result.output
     assert "threshold = 0.6" in result.stdout
     assert [line.split()[1:] for line in result.stdout.splitlines() if line.startswith("after")] == [
         ["75.0", "100.0", "25.0"]
     ]
-    result = CliRunner().invoke(cli.app, [*command, "--json", "--output", str(tmp_path / "better")])
+    result = CliRunner().invoke(cli, [*command, "--json", "--output", str(tmp_path / "better")])
     assert json.loads(result.stdout)["after"]["share_kept"] == pytest.approx(0.25)
     assert spacy.load(tmp_path / "better").get_pipe("type_filter").threshold == pytest.approx(0.6)
-    both = CliRunner().invoke(cli.app, [*command, "--precision", "0.5"])
+    both = CliRunner().invoke(cli, [*command, "--precision", "0.5"])
     assert both.exit_code == 2
 
 
