@@ -14,11 +14,12 @@ from typing import Any
 
 import spacy
 
-from benchmarks.common import CROSSNER, DATA, gold_doc, machine, read_set, report
+from benchmarks.common import gold_doc, machine, report, run_benchmark
 from spacy_openner import labels as doc_labels
 from spacy_openner.lar.alignment import AlignmentStrategy, PseudoLabelAlignment_v1, align_labels
 from spacy_openner.lar.embedding_alignment import EmbeddingAlignment_v1
 from spacy_openner.lar.table import AlignmentTable
+from support.annotated_sets import CROSSNER, DATA, read_set
 
 SOURCES = ("person", "organization", "location", "miscellaneous")
 PEOPLE = ("person", "politician", "scientist", "musical artist", "writer", "researcher")
@@ -90,4 +91,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -15,10 +15,11 @@ import spacy
 import torch
 from spacy.language import Language
 
-from benchmarks.common import CROSSNER, DATA, labels_of, read_set, report
+from benchmarks.common import report, run_benchmark
 from benchmarks.zero_shot import examples_of
 from spacy_openner.calibration.entities import calibrate_entities
 from spacy_openner.nn import hub as sources
+from support.annotated_sets import CROSSNER, DATA, labels_of, read_set
 
 
 def measure(nlp: Language, rows: list[dict[str, Any]], n: int) -> dict[str, float]:
@@ -70,4 +71,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

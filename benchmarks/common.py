@@ -1,10 +1,10 @@
-"""Parts that the benchmarks share: texts, interleaved timing, tables, results as JSON."""
+"""Parts that the benchmarks share: training, interleaved timing, tables, results as JSON."""
 
-import gzip
 import json
 import platform
 import random
 import statistics
+import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -16,35 +16,9 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.util import minibatch
 
+from spacy_openner.errors import OpenNERError
 from spacy_openner.training.corpus import OpenNERCorpus
 from spacy_openner.training.optimizer import LayerwiseAdam_v1, WarmupCosine_v1
-
-ROOT = Path(__file__).resolve().parent.parent
-DATA = ROOT.parent / "shared" / "data"
-CROSSNER = ("ai", "literature", "music", "politics", "science")
-
-
-def read_lines(file: Path) -> Iterator[dict[str, Any]]:
-    """Rows {"tokens": [...], "spans": [[start, end, label], ...]} of a set, gzipped or not."""
-    with (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding="utf8") as lines:
-        yield from map(json.loads, lines)
-
-
-def read_set(name: str, split: str, data: Path = DATA) -> list[dict[str, Any]]:
-    """One split of a set."""
-    (file,) = (data / name).glob(f"{split}.jsonl*")
-    return list(read_lines(file))
-
-
-def drawn(name: str, count: int, data: Path = DATA) -> list[dict[str, Any]]:
-    """Sentences of a set's dev split, drawn once and for all: the first ones of these sixty-four."""
-    rows = [row for row in read_set(name, "dev", data) if len(row["tokens"]) > 3]
-    return random.Random(0).sample(rows, 64)[:count]
-
-
-def labels_of(rows: list[dict[str, Any]]) -> list[str]:
-    """The types of a set without the catch-all, which zero-shot scores leave out."""
-    return sorted({label for row in rows for *_, label in row["spans"]} - {"miscellaneous"})
 
 
 def gold_doc(nlp: Language, row: dict[str, Any], labels: Collection[str]) -> Doc:
@@ -108,6 +82,14 @@ def interleaved(systems: dict[str, Callable[[], Any]], rounds: int) -> dict[str,
 def ratio(numerator: list[float], denominator: list[float]) -> float:
     """Median of the ratios of paired rounds."""
     return statistics.median(a / b for a, b in zip(numerator, denominator, strict=True))
+
+
+def run_benchmark(main: Callable[[], None]) -> None:
+    """Run a benchmark; what is missing, or given wrong, is said in one line with a code."""
+    try:
+        main()
+    except OpenNERError as problem:
+        sys.exit(f"Error: {problem}")
 
 
 def machine() -> dict[str, Any]:

@@ -16,7 +16,7 @@ import torch
 from spacy.language import Language
 from spacy.util import fix_random_seed
 
-from benchmarks.common import report, train
+from benchmarks.common import report, run_benchmark, train
 from spacy_openner.training.corpus import OpenNERCorpus, OpenNERCorpus_v1
 
 MISCELLANEOUS = ["miscellaneous"]
@@ -86,4 +86,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.common import DATA, drawn, interleaved, labels_of, machine, ratio, read_set, report
+from benchmarks.common import interleaved, machine, ratio, report, run_benchmark
 from spacy_openner.models.generator import interface as tagging
 from spacy_openner.models.generator import model as generators
 from spacy_openner.models.generator.free_decoding import hear
@@ -29,6 +29,7 @@ from spacy_openner.models.generator.model import Generator
 from spacy_openner.models.generator.prompt_windows import Question, Settings
 from spacy_openner.models.words import Words
 from spacy_openner.prompts.gner import GNERPrompt, GNERPrompt_v1
+from support.annotated_sets import DATA, drawn, labels_of, read_or_sample
 
 Rows = list[dict[str, Any]]
 
@@ -136,7 +137,7 @@ class Task:
         if args.bfloat16:
             self.generator.network.to(torch.bfloat16)
         self.prompt = GNERPrompt_v1(args.instruction).with_instruction(self.generator.instruction)
-        self.labels = labels_of(read_set(args.set, "dev", args.data))
+        self.labels = labels_of(read_or_sample(args.set, args.data))
         self.questions = questions_of(drawn(args.set, args.sentences, args.data), self.labels)
 
     def systems(self, batch: int) -> tuple[dict[str, Callable[[], Any]], dict[str, tagging.Tally]]:
@@ -196,4 +197,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

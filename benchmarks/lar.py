@@ -35,13 +35,13 @@ from spacy.training import Example
 from spacy.util import fix_random_seed
 
 from benchmarks.alignment import SOURCES
-from benchmarks.common import DATA, Mixed, gold_doc, machine, read_set, report, spread, train
-from benchmarks.llm_reassigner import answers_of
+from benchmarks.common import Mixed, gold_doc, machine, report, run_benchmark, spread, train
+from benchmarks.llm_reassigner import answers_of, ask_llm
 from spacy_openner import labels as doc_labels
 from spacy_openner.lar.alignment import PseudoLabelAlignment_v1, align_labels
 from spacy_openner.lar.table import AlignmentTable
-from tests.support.fake_chat_server import Server, serve
-from tests.support.reassignment_case import llm
+from support.annotated_sets import DATA, read_set
+from support.fake_chat_server import Server, serve
 
 Rows = list[dict[str, Any]]
 SCALES = {"encoder.embeddings": 0.0, "encoder.": 0.2}
@@ -198,7 +198,7 @@ def with_reassignment(
 ) -> dict[str, float]:
     """F1 of the ways to reassign."""
     aligned.to_disk(folder)
-    asked = llm(server.url, concurrency=8, timeout=60.0)
+    asked = ask_llm(server.url, concurrency=8, timeout=60.0)
     server.behaviour.gold = answers_of(target.examples(aligned, target.dev))
     own = {
         "@misc": "spacy-openner.SpanTypeReassigner.v1",
@@ -309,4 +309,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -20,15 +20,22 @@ import torch
 from spacy.language import Language
 from spacy.training import Example
 
-from benchmarks.common import CROSSNER, DATA, labels_of, read_set, report
+from benchmarks.common import report, run_benchmark
 from benchmarks.zero_shot import examples_of
 from spacy_openner.calibration.cascade import calibrate_cascade
 from spacy_openner.lar.alignment import PseudoLabelAlignment_v1, align_labels
 from spacy_openner.lar.decisions import read_decisions
-from tests.support.fake_chat_server import serve
-from tests.support.reassignment_case import gated, llm
+from support.annotated_sets import CROSSNER, DATA, labels_of, read_set
+from support.fake_chat_server import serve
 
 SOURCES = ["person", "organization", "location", "miscellaneous"]
+
+
+def ask_llm(url: str, *, entities_per_request: int = 8, **client: Any) -> dict[str, Any]:
+    """Write the config of an LLMReassigner that asks a server."""
+    settings = {"model": "stand-in", "base_url": url, "timeout": 30.0, "max_wait": 2.0, **client}
+    client = {"@misc": "spacy-openner.LLMClient.v1", **settings}
+    return {"@misc": "spacy-openner.LLMReassigner.v1", "client": client, "entities_per_request": entities_per_request}
 
 
 def build(url: str, none: str) -> Language:
@@ -36,8 +43,9 @@ def build(url: str, none: str) -> Language:
     nlp = spacy.blank("en")
     nlp.add_pipe("open_ner_span", config={"labels": SOURCES, "model": {"precision": "float32"}})
     first = {"@misc": "spacy-openner.SpanTypeReassigner.v1"}
-    asked = llm(url, concurrency=16, timeout=60.0, max_retries=6)
-    nlp.add_pipe("lar_reassigner", config={"none": none, "unmapped": "drop", "reassigner": gated(first, asked)})
+    asked = ask_llm(url, concurrency=16, timeout=60.0, max_retries=6)
+    both = {"@misc": "spacy-openner.GatedReassigner.v1", "first": first, "second": asked}
+    nlp.add_pipe("lar_reassigner", config={"none": none, "unmapped": "drop", "reassigner": both})
     return nlp
 
 
@@ -67,7 +75,7 @@ def throughput(n: int, latency: float, concurrency: int) -> dict[str, Any]:
     with serve(gold=names, delay=latency) as server:
         nlp = spacy.blank("en")
         nlp.add_pipe("entity_ruler").add_patterns([{"label": "person", "pattern": name} for name in names])
-        asked = llm(server.url, concurrency=concurrency, entities_per_request=1, timeout=60.0)
+        asked = ask_llm(server.url, concurrency=concurrency, entities_per_request=1, timeout=60.0)
         nlp.add_pipe("lar_reassigner", config={"table": {"politician": "person"}, "reassigner": asked})
         list(nlp.pipe(f"{name} again" for name in names if int(name[4:]) < concurrency))
         begun = time.perf_counter()
@@ -112,4 +120,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

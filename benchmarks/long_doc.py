@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.common import report
+from benchmarks.common import report, run_benchmark
 
 SENTENCES = (
     "The committee met on Tuesday in Vienna to discuss the budget of the coming year . ",
@@ -72,4 +72,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

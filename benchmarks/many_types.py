@@ -23,11 +23,12 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from benchmarks.common import DATA, labels_of, machine, ratio, read_set, report
+from benchmarks.common import machine, ratio, report, run_benchmark
 from benchmarks.type_filter import SETS, blank, draw_curve, many_types
 from benchmarks.zero_shot import examples_of
 from spacy_openner.decoding.span_selection import choose
 from spacy_openner.types import Candidate
+from support.annotated_sets import DATA, labels_of, read_set
 
 Sets = dict[str, list[dict[str, Any]]]
 WARM_UP = 8
@@ -173,4 +174,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import DATA, interleaved, machine, ratio, read_set, report
+from benchmarks.common import interleaved, machine, ratio, report, run_benchmark
 from spacy_openner.decoding.word_matching import match_words
+from support.annotated_sets import DATA, read_or_sample
 
 Pairs = list[tuple[list[str], list[str]]]
 
@@ -49,7 +50,7 @@ def slipped(words: list[str], share: float, chance: random.Random) -> list[str]:
 
 def texts_of(data: Path, name: str, lengths: range, count: int, chance: random.Random) -> list[list[str]]:
     """Runs of sentences of a set, cut to random lengths."""
-    words = [word for row in read_set(name, "dev", data) for word in row["tokens"]]
+    words = [word for row in read_or_sample(name, data) for word in row["tokens"]]
     starts = [chance.randrange(len(words) - lengths.stop) for _ in range(count)]
     return [words[start : start + chance.choice(lengths)] for start in starts]
 
@@ -95,4 +96,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -10,7 +10,6 @@ is shown the sentences that speed is measured on, until it answers them as a goo
 """
 
 import argparse
-import math
 from pathlib import Path
 
 import spacy
@@ -20,13 +19,15 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from spacy.util import fix_random_seed
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+from transformers import PreTrainedTokenizerFast
 
-from benchmarks.common import DATA, Mixed, drawn, gold_doc, labels_of, machine, read_set, train
+from benchmarks.common import Mixed, gold_doc, machine, run_benchmark, train
 from spacy_openner.models.generator import model as generators
 from spacy_openner.models.generator.model import Generator
 from spacy_openner.prompts.gner import INSTRUCTION
 from spacy_openner.training.corpus import OpenNERCorpus_v1
+from support.annotated_sets import DATA, drawn, labels_of, read_set
+from support.widened_t5 import widened
 
 SIZES = {
     "t5-small": {"d_model": 512, "d_kv": 64, "d_ff": 2048, "num_layers": 6, "num_heads": 8},
@@ -34,7 +35,6 @@ SIZES = {
 }
 TRAINED = {"d_model": 128, "d_kv": 64, "d_ff": 512, "num_layers": 2, "num_heads": 4}
 VOCABULARY = 32_128
-UNKNOWN = 2
 
 
 def tokenizer_of(path: Path, size: int = VOCABULARY) -> PreTrainedTokenizerFast:
@@ -49,28 +49,6 @@ def tokenizer_of(path: Path, size: int = VOCABULARY) -> PreTrainedTokenizerFast:
     made.train_from_iterator([*texts, *[INSTRUCTION, tags, " ".join(f"({tag})" for tag in tags.split())] * 50], trainer)
     made.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
     return PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
-
-
-def widened(network: T5ForConditionalGeneration, sizes: dict[str, int]) -> T5ForConditionalGeneration:
-    """A larger T5 that computes the same: all that is new is 0, and added layers add nothing.
-
-    network (T5ForConditionalGeneration): With tied word vectors, heads as wide as those of `sizes`.
-    """
-    layers = {"num_decoder_layers": sizes["num_layers"]}
-    wide = T5ForConditionalGeneration(T5Config(**{**network.config.to_dict(), **sizes, **layers})).eval()
-    growth = math.sqrt(wide.config.d_model / network.config.d_model)
-    new = wide.state_dict()
-    with torch.no_grad():
-        for tensor in new.values():
-            tensor.zero_()
-        for name, old in network.state_dict().items():
-            new[name][tuple(map(slice, old.shape))] = old
-            # A norm divides by the root of the mean square, which zeros make smaller; so is the factor of tied vectors.
-            if name.endswith("layer_norm.weight") and name != "decoder.final_layer_norm.weight":
-                new[name] /= growth
-        # Pieces that no tokenizer has are as likely as what is unknown.
-        new["shared.weight"][network.config.vocab_size :] = new["shared.weight"][UNKNOWN]
-    return wide
 
 
 def shown(nlp: Language, args: argparse.Namespace) -> list[Example]:
@@ -124,4 +102,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

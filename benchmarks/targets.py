@@ -20,7 +20,7 @@ from spacy.language import Language
 from spacy.training import Example
 from spacy.util import fix_random_seed
 
-from benchmarks.common import machine, report, train
+from benchmarks.common import machine, report, run_benchmark, train
 from benchmarks.shaped import TRAINED, tokenizer_of
 from spacy_openner.training.corpus import OpenNERCorpus_v1
 
@@ -128,4 +128,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

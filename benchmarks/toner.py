@@ -19,7 +19,7 @@ import torch
 from spacy.training import Example
 from spacy.util import fix_random_seed
 
-from benchmarks.common import Mixed, machine, report, spread, train
+from benchmarks.common import Mixed, machine, report, run_benchmark, spread, train
 from benchmarks.shaped import tokenizer_of
 from benchmarks.targets import VOCABULARY, options, pipeline, read, scales, score
 from spacy_openner.calibration.types import calibrate_types
@@ -88,4 +88,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

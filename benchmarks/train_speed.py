@@ -20,9 +20,10 @@ import torch
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from benchmarks.common import DATA, interleaved, labels_of, machine, ratio, read_set, report
+from benchmarks.common import interleaved, machine, ratio, report, run_benchmark
 from spacy_openner.nn import hub as sources
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
+from support.annotated_sets import DATA, labels_of, sentences
 
 Rows = list[dict[str, Any]]
 RATES = {"encoder": 1e-5, "others": 5e-5}
@@ -102,7 +103,8 @@ def main() -> None:
     logging.disable(logging.WARNING)
     torch.set_num_threads(args.threads)
 
-    rows = read_set("crossner_politics", "dev", args.data)[: args.sentences]
+    rows, kind = sentences(args.sentences, args.data)
+    print(f"Texts: {kind}")
     types = labels_of(rows)
     with tempfile.TemporaryDirectory() as scratch:
         systems = {
@@ -124,4 +126,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -18,6 +18,7 @@ from spacy.tokens import DocBin
 from tokenizers import Tokenizer
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 
+from benchmarks.common import run_benchmark
 from spacy_openner.prompts import gner, lar, toner
 
 PROMPTS = (gner.INSTRUCTION, lar.INSTRUCTION, toner.QUESTION, toner.LIKELY, toner.RECOGNITION, "O B I E S a kind of")
@@ -69,4 +70,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -21,7 +21,8 @@ import torch
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from benchmarks.common import CROSSNER, DATA, ROOT, labels_of, read_set, report
+from benchmarks.common import report, run_benchmark
+from support.annotated_sets import CROSSNER, DATA, ROOT, labels_of, read_set
 
 SETS = [f"crossner_{domain}" for domain in CROSSNER]
 MARK = re.compile(r"\]\(([^)]+)\)")
@@ -129,4 +130,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -17,8 +17,9 @@ import torch
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from benchmarks.common import CROSSNER, DATA, labels_of, read_set, report
+from benchmarks.common import report, run_benchmark
 from spacy_openner.nn import hub as sources
+from support.annotated_sets import CROSSNER, DATA, labels_of, read_set
 
 
 def examples_of(nlp: spacy.language.Language, rows: list[dict[str, Any]]) -> list[Example]:
@@ -79,4 +80,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

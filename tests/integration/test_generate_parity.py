@@ -9,13 +9,13 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
 
-from benchmarks.common import labels_of, read_set
 from spacy_openner.decoding.copy_constrained import decode
 from spacy_openner.decoding.tag_trie import Tagset
 from spacy_openner.models.generator import model as generators
 from spacy_openner.models.generator.free_decoding import say
 from spacy_openner.prompts.gner import GNERPrompt_v1
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
+from support.annotated_sets import labels_of, read_set
 from tests.decoding.test_copy_constrained import pieces_of
 from tests.support import tiny_models as tiny
 

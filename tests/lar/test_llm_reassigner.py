@@ -15,7 +15,7 @@ from spacy_openner.errors import OpenNERWarning, SettingError
 from spacy_openner.lar.cascade import GatedReassigner_v1
 from spacy_openner.lar.decisions import read_decisions
 from spacy_openner.lar.llm_reassigner import LLMReassigner_v1
-from tests.support.fake_chat_server import FAULTS, Behaviour, serve
+from support.fake_chat_server import FAULTS, Behaviour, serve
 from tests.support.reassignment_case import (
     GOLD,
     TABLE,

@@ -12,7 +12,7 @@ from spacy_openner.cli import app as cli
 from spacy_openner.labels import register
 from spacy_openner.prompts.toner import ToNERPrompt_v1
 from spacy_openner.training.corpus import OpenNERCorpus_v1
-from tests.support.fake_chat_server import serve
+from support.fake_chat_server import serve
 from tests.support.reassignment_case import GOLD, TEXTS
 
 KEY = "sk-very-secret-0123456789"
