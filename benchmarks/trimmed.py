@@ -21,7 +21,7 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 from benchmarks.common import run_benchmark
 from spacy_openner.prompts import gner, lar, toner
 
-PROMPTS = (gner.INSTRUCTION, lar.INSTRUCTION, toner.QUESTION, toner.LIKELY, toner.RECOGNITION, "O B I E S a kind of")
+PROMPTS = (gner.INSTRUCTION, lar.INSTRUCTION, toner.QUESTION, toner.HINTS, toner.RECOGNITION, "O B I E S a kind of")
 
 
 def texts_of(files: list[Path]) -> Iterator[str]:
