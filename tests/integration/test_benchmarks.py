@@ -47,7 +47,10 @@ def test_crossner_is_read_as_the_project_fetches_it(tmp_path, monkeypatch):
     monkeypatch.setattr("support.annotated_sets.FETCHED", tmp_path / "crossner")
     assert find_split("crossner_music", "dev", tmp_path) == file
     (row,) = read_set("crossner_music", "dev", tmp_path)
-    assert row == {"tokens": ["Kind", "of", "Blue", "by", "Miles"], "spans": [[0, 3, "album"], [4, 5, "musical artist"]]}
+    assert row == {
+        "tokens": ["Kind", "of", "Blue", "by", "Miles"],
+        "spans": [[0, 3, "album"], [4, 5, "musical artist"]],
+    }
 
 
 @pytest.mark.parametrize("domain", CROSSNER)
