@@ -6,34 +6,18 @@ import warnings
 
 import numpy as np
 import pytest
-import spacy
 import torch
 from spacy.tokens import Doc, Span
 
 from spacy_openner.errors import OpenNERWarning, SettingError
 from spacy_openner.prompts.base import spans_from_tags
 from tests.support import tiny_models as tiny
-
-LABELS = ["person", "award", "city, town (populated place)"]
-PROMPT = {
-    "@misc": "spacy-openner.GNERPrompt.v1",
-    "instruction": "Use the specific entity tags: {labels} and O. Sentence: {sentence}",
-}
+from tests.support.generator_case import LABELS, PROMPT, pipeline
 
 
 @pytest.fixture(scope="module", params=["t5", "llama"])
 def path(request, tmp_path_factory):
     return tiny.saved_generator(request.param, tmp_path_factory.mktemp(request.param) / "model")
-
-
-def pipeline(path, *, before=(), **settings):
-    nlp = spacy.blank("en")
-    for name in before:
-        nlp.add_pipe(name)
-    # A machine with bfloat16 would take that by itself, whose rounding depends on what else is in the batch.
-    config = {"model": {"name": str(path), "precision": "float32"}, "labels": LABELS, "prompt": PROMPT, **settings}
-    nlp.add_pipe("gner_generator", config=config)
-    return nlp
 
 
 def test_writes_spans_entities_and_scores(path):

@@ -11,10 +11,11 @@ from spacy_openner.decoding.copy_constrained import decode, score_tags
 from spacy_openner.decoding.tag_trie import AnswerWord, Tagset, TagTrie, allowed_subwords, only_tag, tag_mask
 from spacy_openner.errors import SettingError
 from spacy_openner.models.generator import model as generators
-from spacy_openner.models.generator.decoder_cache import alike
+from spacy_openner.models.generator.decoder_cache import group_by_length
 from spacy_openner.models.generator.free_decoding import say
 from spacy_openner.prompts.gner import GNERPrompt_v1
 from tests.support import tiny_models as tiny
+from tests.support.generator_case import answer_subwords
 
 PROMPT = GNERPrompt_v1("Use the specific entity tags: {labels} and O. Sentence: {sentence}", "[INST] {prompt} [/INST]")
 LABELS = ["person", "award", "city, town (populated place)"]
@@ -54,10 +55,6 @@ def one_by_one(words, tagset, first):
     return said
 
 
-def pieces_of(words, tags):
-    return [p for word, tag in zip(words, tags, strict=True) for p in (*word.forced, *word.trie.sequences[tag])]
-
-
 @pytest.mark.parametrize("window", [1, 2, 7, 1000])
 @pytest.mark.parametrize("drafted", [False, True])
 def test_equals_one_piece_at_a_time(window, drafted):
@@ -78,7 +75,7 @@ def test_equals_one_piece_at_a_time(window, drafted):
         n, first = [n_labels] * len(texts), [7] * len(texts)
         answers = decode(Dice(len(texts)), texts, n, first, drafts, window)
         for words, answer in zip(texts, answers, strict=True):
-            assert pieces_of(words, answer.tags) == one_by_one(words, Tagset(n_labels), 7)
+            assert answer_subwords(words, answer.tags) == one_by_one(words, Tagset(n_labels), 7)
             for before, tag in pairwise([0, *answer.tags]):
                 assert Tagset(n_labels).allowed(before) >> tag & 1
         rated = score_tags(Dice(len(texts)), texts, n, first, [answer.tags for answer in answers])
@@ -175,7 +172,7 @@ def test_equals_generate_id_for_id(generator):
     ids, mask, _ = asked(generator, TEXTS)
     words, answers = decoded(generator, TEXTS)
     said = say(generator, ids, mask, words, 1, [Tagset(len(LABELS))] * len(TEXTS))
-    assert [pieces_of(w, a.tags) for w, a in zip(words, answers, strict=True)] == said
+    assert [answer_subwords(w, a.tags) for w, a in zip(words, answers, strict=True)] == said
     assert len({tag for answer in answers for tag in answer.tags}) > 1
     # In batches of one, too, and from wrong drafts through narrow windows.
     alone = [decoded(generator, [text])[1][0].tags for text in TEXTS]
@@ -191,7 +188,7 @@ def test_whoever_shares_a_pass_answers_are_the_same(generator, cost, monkeypatch
     """From each row alone to all together; texts of very different lengths."""
     texts = [TEXTS[0] * 4, TEXTS[1][:1], TEXTS[2], TEXTS[3][:4], TEXTS[4] * 2]
     alone = [decoded(generator, [text])[1][0] for text in texts]
-    monkeypatch.setattr("spacy_openner.models.generator.decoder_cache.PASS", cost)
+    monkeypatch.setattr("spacy_openner.models.generator.decoder_cache.PASS_COST", cost)
     together = decoded(generator, texts)[1]
     assert [answer.tags for answer in together] == [answer.tags for answer in alone]
     assert [answer.n_fed for answer in together] == [answer.n_fed for answer in alone]
@@ -206,21 +203,21 @@ def test_rows_are_grouped_so_that_passes_cost_least():
     rng = random.Random(0)
     for _ in range(30):
         sizes, each = [rng.randint(1, 90) for _ in range(rng.randint(1, 7))], rng.choice([0, 8, 32, 500])
-        groups = alike(sizes, each)
+        groups = group_by_length(sizes, each)
         assert sorted(i for group in groups for i in group) == list(range(len(sizes)))
         # Against all ways to split the rows by size.
         order = sorted(range(len(sizes)), key=lambda i: -sizes[i])
         cuts = [[i for i in range(1, len(order)) if mask >> i & 1] for mask in range(0, 2 ** len(order), 2)]
         ways = [[order[a:b] for a, b in zip([0, *cut], [*cut, len(order)], strict=True)] for cut in cuts]
         assert cost(groups, sizes, each) == min(cost(way, sizes, each) for way in ways)
-    assert alike([], 32) == []
+    assert group_by_length([], 32) == []
 
 
 def test_scores_are_the_probabilities_of_the_choices(generator):
     """Against the model's own forward pass over one whole answer."""
     words, (answer,) = decoded(generator, TEXTS[:1])
     ids, _, _ = asked(generator, TEXTS[:1])
-    said = pieces_of(words[0], answer.tags)
+    said = answer_subwords(words[0], answer.tags)
     first = generator.first(ids)[0]
     with torch.inference_mode():
         if generator.causal:
@@ -249,7 +246,7 @@ def test_chunks_are_read_as_the_whole_answer_is(generator):
             chosen = [(i + shift) % len(tags) for i in range(len(text))]
             answer = PROMPT.answer(text, [tags[i] for i in chosen])
             lead = " " if generator.chunks.spaced and generator.causal else ""
-            assert pieces_of(words, chosen) == tokenizer(lead + answer, add_special_tokens=False)["input_ids"]
+            assert answer_subwords(words, chosen) == tokenizer(lead + answer, add_special_tokens=False)["input_ids"]
 
 
 def test_labels_that_read_the_same_are_refused(tmp_path):

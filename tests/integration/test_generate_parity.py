@@ -16,8 +16,8 @@ from spacy_openner.models.generator.free_decoding import say
 from spacy_openner.prompts.gner import GNERPrompt_v1
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
 from support.annotated_sets import labels_of, read_set
-from tests.decoding.test_copy_constrained import pieces_of
 from tests.support import tiny_models as tiny
+from tests.support.generator_case import answer_subwords
 
 INSTRUCTION = "{labels} and O: {sentence}"
 PROMPT = GNERPrompt_v1(INSTRUCTION)
@@ -71,7 +71,7 @@ def both(generator, rows, labels, drafts):
         decoder = generator.start(ids, mask)
         answers = decode(decoder, words, [len(labels)] * len(rows), generator.first(ids), drafts, 512)
         said = say(generator, ids, mask, words, 1, [Tagset(len(labels))] * len(rows))
-    return [pieces_of(w, a.tags) for w, a in zip(words, answers, strict=True)], said, [a.tags for a in answers]
+    return [answer_subwords(w, a.tags) for w, a in zip(words, answers, strict=True)], said, [a.tags for a in answers]
 
 
 @pytest.mark.slow

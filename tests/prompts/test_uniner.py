@@ -9,8 +9,8 @@ from spacy_openner.models.generator.prompt_windows import Question, Settings, jo
 from spacy_openner.models.words import doc_words
 from spacy_openner.prompts.uniner import CONVERSATION, UniNERPrompt_v1
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
-from tests.models.generator.test_training import TRAIN, examples
 from tests.support import tiny_models as tiny
+from tests.support.generator_case import TRAIN, examples
 
 WORDS = ["Ann", "Bell", "lives", "in", "Oslo"]
 

@@ -1,8 +1,20 @@
-"""Decoders of Hugging Face models, fed many pieces at a time, each row at its own pace.
+"""Keep what each row of a batch was fed in a cache of its own, and feed rows that differ in length together.
 
-Each row has a cache of its own. Rows that share a pass have theirs aligned to the right: the newest piece of every row
-is in the last slot. Distances between slots are then distances between pieces in all rows, which is what relative
-positions need; absolute ones are given by number.
+A row's cache holds the keys and values of all subwords that the row was fed. Rows that share a pass have their caches
+aligned to the right: the newest subword of every row is in the last slot. Distances between slots are then distances
+between subwords in all rows, which is what relative positions need; absolute ones are given by number.
+
+A worked example: row 0 was fed `a b c`, row 1 was fed `x`, and both are fed more, `d` and `y z`. One pass sees
+
+    slot               0    1    2    3    4
+    row 0              a    b    c    d    (padding)
+    row 1              -    -    x    y    z
+    attention mask 0   1    1    1    1    1
+    attention mask 1   0    0    1    1    1
+    positions          of d: 3, of y: 1, of z: 2
+
+The padding behind `d` is seen by nothing that counts, since attention is causal. After the pass row 0 keeps slots 0 to
+3 and row 1 slots 2 to 4.
 """
 
 from collections.abc import Sequence
@@ -12,54 +24,75 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import linear, pad
 
 from ...decoding.copy_constrained import FedPosition
-from ...nn.backbones import T5_FAMILY
 
-Layers = tuple[tuple[Tensor, ...], ...]
-# On CPUs a pass costs about as much as so many pieces, beside the pieces that it is fed.
-PASS = 32
+LayerStates = tuple[tuple[Tensor, ...], ...]
+"""For each layer the keys and values of subwords, and those of the prompt where an encoder read it.
+
+*Shape of each:* (rows, heads, slots, width of a head).
+"""
+# On CPUs a pass costs about as much as this many subwords, beside those that it is fed.
+PASS_COST = 32
 
 
 @dataclass
-class Cache:
-    """What a row keeps of the pieces that it was fed, and of its prompt.
+class RowCache:
+    """The keys and values that a row keeps.
 
-    own: Keys and values of pieces. *Shape:* (layers, 2, heads, pieces, width).
-    crossed: Those of the prompt, where an encoder reads it. *Shape:* (layers, 2, heads, prompt, width).
+    own (Tensor): Of the subwords that it was fed. *Shape:* (layers, 2, heads, subwords, width).
+    crossed (Tensor | None): Of its prompt, where an encoder read it. *Shape:* (layers, 2, heads, prompt, width).
     """
 
     own: Tensor
     crossed: Tensor | None
 
 
-class HFDecoder:
-    """Base of the decoders: caches and scores. A subclass runs the network on new pieces: `_run`.
+@dataclass(frozen=True)
+class PassInput:
+    """The input of one pass of a network.
 
-    See `decoding.constrained.Decoder`.
-
-    model: A generative model of Hugging Face.
-    ids, mask (Tensor): The prompts, and which pieces of them count. *Shape:* (rows, pieces).
+    rows (Sequence[int]): The rows that share it.
+    ids (Tensor): The new subwords, padded on the right. *Shape:* (rows, new).
+    positions (Tensor): Their positions in the text of each row. *Shape:* (rows, new).
+    mask (Tensor): Which slots count. *Shape:* (rows, past + new).
+    past (LayerStates | None): The caches of the rows as one; None for rows that were not fed before.
     """
 
-    # Whether rows that were fed differently can share a pass.
+    rows: Sequence[int]
+    ids: Tensor
+    positions: Tensor
+    mask: Tensor
+    past: LayerStates | None
+
+
+class CachedDecoder:
+    """Base of the decoders of Hugging Face models; see `decoding.copy_constrained.DecoderState`.
+
+    A subclass runs its network on new subwords (`_run`).
+
+    model (Any): A generative model of Hugging Face.
+    ids, mask (Tensor): The prompts, and which of their subwords count. *Shape:* (rows, subwords).
+    """
+
     ragged = True
-    # Set by who feeds all rows once, in one pass: nothing is kept of it.
-    once = False
+    """Whether rows of which each was fed something else can share a pass."""
+    keep_cache = True
+    """Set to False where all rows are fed once, in one pass: nothing is kept of it then."""
 
     def __init__(self, model: Any, ids: Tensor, mask: Tensor) -> None:
         self.model = model
-        self.caches: list[Cache | None] = [None] * len(ids)
-        # Pieces of the prompt among those that a row was fed.
-        self.prompt = [0] * len(ids)
-        # Of the pass just made. *Shape:* (pieces, width); and where each of its rows begins.
+        self.caches: list[RowCache | None] = [None] * len(ids)
+        # How many of the subwords that a row was fed are its prompt's.
+        self.prompt_lengths = [0] * len(ids)
+        # Of the last feed. *Shape:* (subwords, width); and where each of its rows begins.
         self.states: Tensor | None = None
-        self.starts: list[int] = []
+        self.offsets: list[int] = []
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return torch.device(self.model.device)
 
     @property
@@ -67,17 +100,18 @@ class HFDecoder:
         """The mean of the encoder's states over each prompt, where there is an encoder. *Shape:* (rows, width)."""
         raise NotImplementedError
 
-    def feed(self, rows: Sequence[int], pieces: Sequence[Sequence[int]], keep: Sequence[int]) -> None:
-        """See `Decoder.feed`."""
-        self._keep(dict(zip(rows, keep, strict=True)))
-        found, self.starts, size = [], [0] * len(rows), 0
-        for group in self._groups([len(each) for each in pieces]):
-            hidden = self._pass([rows[i] for i in group], [pieces[i] for i in group], keep=not self.once)
-            for place, i in enumerate(group):
-                self.starts[i] = size + place * hidden.shape[1]
-            found.append(hidden.flatten(0, 1))
-            size += len(found[-1])
-        self.states = torch.cat(found)
+    def feed(self, rows: Sequence[int], subwords: Sequence[Sequence[int]], keep: Sequence[int]) -> None:
+        """Feed more subwords to some rows; see `DecoderState.feed`."""
+        self._forget(dict(zip(rows, keep, strict=True)))
+        states: list[Tensor] = []
+        self.offsets, n_states = [0] * len(rows), 0
+        for group in self._groups([len(some) for some in subwords]):
+            hidden = self._feed_together([rows[i] for i in group], [subwords[i] for i in group], self.keep_cache)
+            for index, i in enumerate(group):
+                self.offsets[i] = n_states + index * hidden.shape[1]
+            states.append(hidden.flatten(0, 1))
+            n_states += len(states[-1])
+        self.states = torch.cat(states)
 
     def choice_log_probs(self, positions: Sequence[FedPosition], allowed: Sequence[Sequence[int]]) -> list[np.ndarray]:
         """Score the subwords that may follow; see `DecoderState.choice_log_probs`.
@@ -96,194 +130,86 @@ class HFDecoder:
         return log_probs
 
     def logits(self, positions: Sequence[FedPosition], columns: Sequence[int]) -> Tensor:
-        """Score pieces at places of the pass just made. *Shape:* (places, columns)."""
+        """Score subwords at positions of the last feed. *Shape:* (positions, columns)."""
         assert self.states is not None
-        index = torch.tensor([self.starts[row] + place for row, place in positions], device=self.device)
+        index = torch.tensor([self.offsets[row] + offset for row, offset in positions], device=self.device)
         return self._scores(self.states[index], torch.tensor(columns, device=self.device))
 
-    def _keep(self, lengths: dict[int, int]) -> None:
-        """Forget other rows, and what is beyond each row's length."""
+    def _forget(self, keep: dict[int, int]) -> None:
+        """Forget the rows that are not named, and of the others what is beyond the length to keep."""
         for row, cache in enumerate(self.caches):
-            if row not in lengths:
+            if row not in keep:
                 self.caches[row] = None
             elif cache is not None:
-                cache.own = cache.own[..., : self.prompt[row] + lengths[row], :]
+                cache.own = cache.own[..., : self.prompt_lengths[row] + keep[row], :]
 
     def _groups(self, sizes: Sequence[int]) -> list[list[int]]:
-        """Which rows share a pass: on a GPU all, on a CPU those of like size, so that little of it is padding."""
-        if self.once or (self.ragged and self.device.type != "cpu"):
+        """Choose which rows share a pass: on a GPU all, on a CPU those of like size, so that little is padding."""
+        if not self.keep_cache or (self.ragged and self.device.type != "cpu"):
             return [list(range(len(sizes)))]
-        return alike(sizes, PASS) if self.ragged else [[i] for i in range(len(sizes))]
+        return group_by_length(sizes, PASS_COST) if self.ragged else [[i] for i in range(len(sizes))]
 
-    def _pass(self, rows: Sequence[int], pieces: Sequence[Sequence[int]], keep: bool) -> Tensor:
-        """Feed some rows together, all of them for the first time or none. *Shape:* (rows, longest, width)."""
+    def _feed_together(self, rows: Sequence[int], subwords: Sequence[Sequence[int]], keep_cache: bool) -> Tensor:
+        """Feed some rows in one pass, all of them for the first time or none. *Shape:* (rows, longest, width)."""
         caches = [self.caches[row] for row in rows]
-        known = [cache for cache in caches if cache is not None]
         lengths = [0 if cache is None else cache.own.shape[-2] for cache in caches]
-        past, longest = max(lengths), max(map(len, pieces))
-        ids = torch.tensor([[*each, *[0] * (longest - len(each))] for each in pieces], device=self.device)
-        steps = torch.arange(past + longest, device=self.device)
-        before = torch.tensor(lengths, device=self.device)[:, None]
-        mask = (steps >= past - before).long()
-        positions = before + torch.arange(longest, device=self.device)
-        hidden, layers = self._run(rows, ids, positions, mask, steps[past:], _together(known) if known else None)
-        for i, row in enumerate(rows if keep else ()):
-            own = _stacked(layers, 0, i, past - lengths[i], past + len(pieces[i]))
+        past = max(lengths)
+        hidden, layers = self._run(self._pass_input(rows, subwords, [c for c in caches if c is not None], lengths))
+        for i, row in enumerate(rows if keep_cache else ()):
             cache = caches[i]
-            self.caches[row] = Cache(own, self._crossed(layers, i, row) if cache is None else cache.crossed)
+            self.caches[row] = RowCache(
+                row_states(layers, 0, i, past - lengths[i], past + len(subwords[i])),
+                self._crossed(layers, i, row) if cache is None else cache.crossed,
+            )
         return hidden
 
-    def _crossed(self, layers: Layers, i: int, row: int) -> Tensor | None:
-        """What a first pass made of the prompt of a row, whose number in it is i; see `Cache`."""
+    def _pass_input(
+        self,
+        rows: Sequence[int],
+        subwords: Sequence[Sequence[int]],
+        caches: Sequence[RowCache],
+        lengths: Sequence[int],
+    ) -> PassInput:
+        past, longest = max(lengths), max(map(len, subwords))
+        padded = [[*some, *[0] * (longest - len(some))] for some in subwords]
+        before = torch.tensor(lengths, device=self.device)[:, None]
+        slots = torch.arange(past + longest, device=self.device)
+        return PassInput(
+            rows,
+            torch.tensor(padded, device=self.device),
+            before + torch.arange(longest, device=self.device),
+            (slots >= past - before).long(),
+            _stack_rows(caches) if caches else None,
+        )
+
+    def _crossed(self, layers: LayerStates, i: int, row: int) -> Tensor | None:
+        """Return what a first pass made of the prompt of a row, which is the pass's i-th; see `RowCache`."""
         return None
 
-    def _run(
-        self, rows: Sequence[int], ids: Tensor, positions: Tensor, mask: Tensor, steps: Tensor, past: Layers | None
-    ) -> tuple[Tensor, Layers]:
-        """Run the network on new pieces.
+    def _run(self, inputs: PassInput) -> tuple[Tensor, LayerStates]:
+        """Run the network.
 
-        ids, positions (Tensor): *Shape:* (rows, new).
-        mask (Tensor): Which slots of the cache and of the new pieces count. *Shape:* (rows, past + new).
-        steps (Tensor): The slots of the new pieces. *Shape:* (new,).
-        past (Layers | None): The cache.
-        RETURNS (tuple): Last hidden states, *Shape:* (rows, new, width), and the cache.
+        RETURNS (tuple[Tensor, LayerStates]): Last hidden states, *Shape:* (rows, new, width), and the cache.
         """
         raise NotImplementedError
 
     def _scores(self, states: Tensor, columns: Tensor) -> Tensor:
-        """Logits of some pieces. *Shape:* (places, pieces)."""
+        """Return the logits of some subwords. *Shape:* (positions, columns)."""
         head = self.model.get_output_embeddings()
-        bias = None if head.bias is None else head.bias[columns]
-        return torch.nn.functional.linear(states, head.weight[columns], bias)
+        return linear(states, head.weight[columns], None if head.bias is None else head.bias[columns])
 
 
-class CrossDecoder(HFDecoder):
-    """A decoder that looks at what an encoder made of the prompt."""
+def group_by_length(sizes: Sequence[int], cost: int) -> list[list[int]]:
+    """Group rows so that their passes cost least: a pass costs as much as its padded subwords, and `cost` more.
 
-    def __init__(self, model: Any, ids: Tensor, mask: Tensor) -> None:
-        super().__init__(model, ids, mask)
-        self.seen = model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
-        self.seen_mask = mask
-        # Prompts begin in the first column.
-        self.seen_sizes: list[int] = mask.sum(1).tolist()
+    sizes (Sequence[int]): The subwords of each row.
+    cost (int): The cost of a pass beside its subwords, in subwords.
+    RETURNS (list[list[int]]): The rows of each pass. Optimal, by dynamic programming over the rows sorted by size.
 
-    @property
-    def pooled(self) -> Tensor:
-        """See `HFDecoder.pooled`."""
-        mask = self.seen_mask[:, :, None].to(self.seen.dtype)
-        return (self.seen * mask).sum(1) / mask.sum(1)
+    Two long rows and three short ones take two passes, of 2 * 50 + 32 and 3 * 4 + 32, not one of 5 * 50 + 32:
 
-    def _prompts(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """What the encoder made of the prompts of some rows, and which pieces count, without what is padding to all."""
-        longest = max(self.seen_sizes[row] for row in rows)
-        if list(rows) == list(range(len(self.seen))):
-            return self.seen[:, :longest], self.seen_mask[:, :longest]
-        chosen = torch.tensor(rows, device=self.device)
-        return self.seen[chosen, :longest], self.seen_mask[chosen, :longest]
-
-    def _crossed(self, layers: Layers, i: int, row: int) -> Tensor | None:
-        return _stacked(layers, 2, i, 0, self.seen_sizes[row])
-
-    def _run(
-        self, rows: Sequence[int], ids: Tensor, positions: Tensor, mask: Tensor, steps: Tensor, past: Layers | None
-    ) -> tuple[Tensor, Layers]:
-        from transformers import EncoderDecoderCache
-
-        seen, seen_mask = self._prompts(rows)
-        out = self.model.get_decoder()(
-            input_ids=ids,
-            attention_mask=mask,
-            encoder_hidden_states=seen,
-            encoder_attention_mask=seen_mask,
-            past_key_values=EncoderDecoderCache.from_legacy_cache(past),
-            cache_position=steps,
-            use_cache=True,
-        )
-        return out.last_hidden_state, _legacy(out.past_key_values)
-
-
-class T5Decoder(CrossDecoder):
-    """T5, mT5, Flan-T5: positions are relative."""
-
-    def _scores(self, states: Tensor, columns: Tensor) -> Tensor:
-        if self.model.config.tie_word_embeddings:
-            states = states * self.model.model_dim**-0.5
-        return super()._scores(states, columns)
-
-
-class BertDecoder(CrossDecoder):
-    """`EncoderDecoderModel` whose decoder is a BERT: positions are absolute, and given."""
-
-    def __init__(self, model: Any, ids: Tensor, mask: Tensor) -> None:
-        super().__init__(model, ids, mask)
-        if hasattr(model, "enc_to_dec_proj"):
-            self.seen = model.enc_to_dec_proj(self.seen)
-
-    def _run(
-        self, rows: Sequence[int], ids: Tensor, positions: Tensor, mask: Tensor, steps: Tensor, past: Layers | None
-    ) -> tuple[Tensor, Layers]:
-        seen, seen_mask = self._prompts(rows)
-        out = self.model.decoder.base_model(
-            input_ids=ids,
-            position_ids=positions,
-            attention_mask=mask,
-            encoder_hidden_states=seen,
-            encoder_attention_mask=seen_mask,
-            past_key_values=past,
-            use_cache=True,
-        )
-        return out.last_hidden_state, _legacy(out.past_key_values)
-
-    def _scores(self, states: Tensor, columns: Tensor) -> Tensor:
-        prediction = self.model.decoder.cls.predictions
-        head = prediction.decoder
-        return torch.nn.functional.linear(prediction.transform(states), head.weight[columns], head.bias[columns])
-
-
-class LearnedDecoder(CrossDecoder):
-    """BART and its kin: absolute positions that follow the cache's length, so that rows run one by one."""
-
-    ragged = False
-
-    def _scores(self, states: Tensor, columns: Tensor) -> Tensor:
-        bias = getattr(self.model, "final_logits_bias", None)
-        scores = super()._scores(states, columns)
-        return scores if bias is None else scores + bias[0, columns]
-
-
-class CausalDecoder(HFDecoder):
-    """LLaMA and its kin: the prompt is the beginning of the same sequence; its last piece starts the answer."""
-
-    def __init__(self, model: Any, ids: Tensor, mask: Tensor) -> None:
-        super().__init__(model, ids, mask)
-        prompts = [row[kept][:-1].tolist() for row, kept in zip(ids.cpu(), mask.bool().cpu(), strict=True)]
-        self.prompt = [len(each) for each in prompts]
-        if any(self.prompt):
-            # Together: prompts are much alike, and learning needs them all.
-            self._pass(range(len(prompts)), prompts, keep=True)
-
-    def _run(
-        self, rows: Sequence[int], ids: Tensor, positions: Tensor, mask: Tensor, steps: Tensor, past: Layers | None
-    ) -> tuple[Tensor, Layers]:
-        from transformers import DynamicCache
-
-        out = self.model.base_model(
-            input_ids=ids,
-            position_ids=positions,
-            attention_mask=mask,
-            past_key_values=DynamicCache.from_legacy_cache(past),
-            cache_position=steps,
-            use_cache=True,
-        )
-        return out.last_hidden_state, _legacy(out.past_key_values)
-
-
-def alike(sizes: Sequence[int], cost: int) -> list[list[int]]:
-    """Group rows so that passes cost least: one costs as much as its padded pieces, and so many more.
-
-    sizes (Sequence[int]): The pieces of each row.
-    cost (int): What a pass costs beside its pieces, in pieces.
-    RETURNS (list[list[int]]): The rows of each pass.
+        >>> group_by_length([50, 3, 4, 48, 2], cost=32)
+        [[0, 3], [2, 1, 4]]
     """
     order = sorted(range(len(sizes)), key=lambda i: -sizes[i])
     # The least cost of the rows from each on, the largest first, and where the pass ends that begins with it.
@@ -300,17 +226,17 @@ def alike(sizes: Sequence[int], cost: int) -> list[list[int]]:
     return groups
 
 
-def _stacked(layers: Layers, part: int, i: int, first: int, last: int) -> Tensor:
-    """Some slots of a row. *Shape:* (layers, 2, heads, slots, width).
+def row_states(layers: LayerStates, part: int, i: int, first: int, last: int) -> Tensor:
+    """Return some slots of a row. *Shape:* (layers, 2, heads, slots, width).
 
-    part (int): 0 for keys and values of pieces, 2 for those of the prompt.
+    part (int): 0 for keys and values of subwords, 2 for those of the prompt.
     """
     states = torch.stack([state[i, :, first:last] for layer in layers for state in layer[part : part + 2]])
     return states.view(len(layers), 2, *states.shape[1:])
 
 
-def _together(caches: Sequence[Cache]) -> Layers:
-    """The caches of rows as one: pieces aligned to the right, prompts to the left."""
+def _stack_rows(caches: Sequence[RowCache]) -> LayerStates:
+    """Put the caches of rows into one: subwords aligned to the right, prompts to the left."""
     past = max(cache.own.shape[-2] for cache in caches)
     parts = [torch.stack([pad(c.own, (0, 0, past - c.own.shape[-2], 0)) for c in caches], 2)]
     prompts = [cache.crossed for cache in caches if cache.crossed is not None]
@@ -318,18 +244,3 @@ def _together(caches: Sequence[Cache]) -> Layers:
         longest = max(each.shape[-2] for each in prompts)
         parts.append(torch.stack([pad(each, (0, 0, 0, longest - each.shape[-2])) for each in prompts], 2))
     return tuple(tuple(part[layer, i] for part in parts for i in range(2)) for layer in range(len(parts[0])))
-
-
-def _legacy(cache: Any) -> Layers:
-    return cache if isinstance(cache, tuple) else cache.to_legacy_cache()
-
-
-def decoder_class(model: Any) -> type[HFDecoder]:
-    """The way to run a model's decoder."""
-    if not model.config.is_encoder_decoder:
-        return CausalDecoder
-    if model.config.model_type in T5_FAMILY:
-        return T5Decoder
-    if model.config.model_type == "encoder-decoder" and model.config.decoder.model_type == "bert":
-        return BertDecoder
-    return LearnedDecoder

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from ...decoding.copy_constrained import FedPosition
-from .decoder_cache import HFDecoder
+from .decoder_cache import CachedDecoder
 from .model import Generator
 
 
@@ -41,7 +41,7 @@ def log_likelihoods(
     return found
 
 
-def piece_log_probs(generator: Generator, decoder: HFDecoder, pieces: Sequence[Sequence[int]]) -> list[list[float]]:
+def piece_log_probs(generator: Generator, decoder: CachedDecoder, pieces: Sequence[Sequence[int]]) -> list[list[float]]:
     """Log probabilities of the pieces of each row, among the whole vocabulary, after the pass that was fed them."""
     places = [FedPosition(row, place) for row, each in enumerate(pieces) for place in range(len(each))]
     wanted = torch.tensor([piece for each in pieces for piece in each])

@@ -24,7 +24,8 @@ from ...nn.dropout import set_dropout, use_fast_dropout
 from ...nn.mixed_precision import mixed_precision
 from ..gliner.runtime import Precision, resolve
 from ..gliner.shim import apply_gradients, pack, unpack
-from .decoder_cache import HFDecoder, decoder_class
+from .decoder_cache import CachedDecoder
+from .decoders import decoder_class
 from .tag_chunks import Chunks
 
 # Positions of T5 are relative, so that no limit is built in; this is how it was trained (GNER, appendix B).
@@ -32,6 +33,7 @@ T5_LIMIT = 640
 CAUSAL_LIMIT = 1280
 SHARD = "2GB"
 CONFIG_FILE = "config.json"
+# Not called "model...": what is called so are the network's own weights.
 CLASSIFIER = "type_classifier.safetensors"
 
 
@@ -98,7 +100,7 @@ class Generator:
         pad = self.tokenizer.pad_token_id
         return ids.masked_fill(mask == 0, pad if pad is not None else 0), mask
 
-    def start(self, ids: torch.Tensor, mask: torch.Tensor) -> HFDecoder:
+    def start(self, ids: torch.Tensor, mask: torch.Tensor) -> CachedDecoder:
         """Let the network read prompts; what comes back decodes the answers."""
         kind = decoder_class(self.network)
         device = self.network.device
@@ -116,31 +118,49 @@ class Generator:
 def load(directory: Path) -> Generator:
     """Load a model that `transformers` saved, in float32.
 
-    RAISES (CheckpointError): For a directory without one, of a kind that does not generate, or damaged.
+    RAISES (CheckpointError): O113, for a directory without one, of a kind that does not generate, damaged, without
+        some of its weights, or with weights that are no numbers.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
-
     if not (directory / CONFIG_FILE).is_file():
         raise error("O113", path=str(directory), reason=f"no {CONFIG_FILE} there")
     try:
-        config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
-        kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-        if (directory / int8_rows.FILE).is_file():
-            network = _filled(kind, config, int8_rows.load(directory))
-        elif getattr(config, "shared_embeddings", False):
-            files = sorted(directory.glob("*.safetensors"))
-            network = _filled(kind, config, {name: value for file in files for name, value in load_file(file).items()})
-        else:
-            # Without safetensors, transformers reads pickles with weights_only=True.
-            network = kind.from_pretrained(directory, torch_dtype=torch.float32, trust_remote_code=False)
+        network = _load_network(directory)
     except Exception as problem:  # damaged files fail in as many ways as there are libraries
-        raise error("O113", path=str(directory), reason=str(problem).splitlines()[0]) from problem
+        lines = str(problem).splitlines() or [type(problem).__name__]
+        raise error("O113", path=str(directory), reason=lines[0]) from problem
+    _check_finite(directory, network)
     return of(network, load_tokenizer(directory, directory, None))
+
+
+def _load_network(directory: Path) -> Any:
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
+    kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    if (directory / int8_rows.FILE).is_file():
+        return _filled(kind, config, int8_rows.load(directory))
+    if getattr(config, "shared_embeddings", False):
+        files = sorted(directory.glob("model*.safetensors"))
+        return _filled(kind, config, {name: value for file in files for name, value in load_file(file).items()})
+    # Without safetensors, transformers reads pickles with weights_only=True.
+    network, report = kind.from_pretrained(directory, **in_float32(), trust_remote_code=False, output_loading_info=True)
+    # transformers fills what is missing with random values.
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise ValueError(f"the weights lack {missing[:3]}" + (f" and {len(missing) - 3} more" * (len(missing) > 3)))
+    return network
+
+
+def in_float32() -> dict[str, torch.dtype]:
+    """Return the argument that has `transformers` build a network in float32; its name changed with a release."""
+    from transformers import PretrainedConfig
+
+    return {"dtype" if hasattr(PretrainedConfig(), "dtype") else "torch_dtype": torch.float32}
 
 
 def _filled(kind: Any, config: Any, state: dict[str, torch.Tensor]) -> Any:
     """Build a network and fill it with weights: strictly, and as `share_embeddings` lays it out where it does."""
-    network = kind.from_config(config, torch_dtype=torch.float32, trust_remote_code=False)
+    network = kind.from_config(config, **in_float32(), trust_remote_code=False)
     if getattr(config, "shared_embeddings", False):
         share_embeddings(network)
     missing, unknown = network.load_state_dict(state, strict=False)
@@ -151,6 +171,13 @@ def _filled(kind: Any, config: Any, state: dict[str, torch.Tensor]) -> Any:
     if missing or unknown:
         raise ValueError(f"the weights do not fit {CONFIG_FILE}: missing {missing[:3]}, unknown {unknown[:3]}")
     return network
+
+
+def _check_finite(directory: Path, network: nn.Module) -> None:
+    """Refuse weights that are NaN or infinite: a network with some answers nonsense, or nothing."""
+    for name, value in network.named_parameters():
+        if not torch.isfinite(value).all():
+            raise error("O113", path=str(directory), reason=f"{name} holds numbers that are not finite")
 
 
 def of(network: Any, tokenizer: Any) -> Generator:
@@ -172,20 +199,25 @@ def share_embeddings(network: Any) -> None:
     table = network.encoder.embeddings.word_embeddings
     network.decoder.bert.embeddings.word_embeddings = table
     network.decoder.cls.predictions.decoder.weight = table.weight
-    # What `transformers` stores once, and does not miss when it loads.
-    network._tied_weights_keys = [
-        "decoder.bert.embeddings.word_embeddings.weight",
-        "decoder.cls.predictions.decoder.weight",
-        "decoder.cls.predictions.decoder.bias",
-    ]
 
 
 def save(generator: Generator, path: Path) -> None:
     """Write what `load` reads: safetensors in shards, config, tokenizer. Adapters become part of the weights."""
     path.mkdir(parents=True, exist_ok=True)
     network = generator.network
-    network.save_pretrained(path, state_dict=lora.merged(network), safe_serialization=True, max_shard_size=SHARD)
+    state = lora.merged(network)
+    if getattr(network.config, "shared_embeddings", False):
+        state = _without_shared(state)
+    network.save_pretrained(path, state_dict=state, max_shard_size=SHARD)
+    # Rounded weights of an earlier save would come first.
+    (path / int8_rows.FILE).unlink(missing_ok=True)
     generator.tokenizer.save_pretrained(path)
+
+
+def _without_shared(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Keep the first name of each tensor that has several; safetensors refuses to write one twice."""
+    first = {value.data_ptr(): name for name, value in reversed(state.items())}
+    return {name: value for name, value in state.items() if first[value.data_ptr()] == name}
 
 
 def save_int8(generator: Generator, path: Path) -> None:
@@ -195,6 +227,9 @@ def save_int8(generator: Generator, path: Path) -> None:
     network.config.save_pretrained(path)
     generator.tokenizer.save_pretrained(path)
     int8_rows.save(lora.merged(network), path)
+    for file in path.glob("model*.safetensors"):
+        if file.name != int8_rows.FILE:
+            file.unlink()
 
 
 class GeneratorShim(PyTorchShim):

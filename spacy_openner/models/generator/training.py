@@ -77,7 +77,7 @@ class Exercise(NamedTuple):
             attention goes there; see `Watch.log_shares`.
         """
         decoder = generator.start(self.ids, self.mask)
-        decoder.once = True
+        decoder.keep_cache = False
         found = [] if classifier is None else [classifier(decoder.pooled).float()]
         with watched(generator.network) as watch:
             decoder.feed(range(len(self.fed)), self.fed, [0] * len(self.fed))

@@ -7,9 +7,8 @@ from spacy_openner.errors import SettingError
 from spacy_openner.models.generator import model as generators
 from spacy_openner.models.generator.attention_supervision import HEAD, Gaze, copies_of, gazes_of, watched
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
-from tests.components.test_gner_generator import PROMPT, pipeline
-from tests.models.generator.test_training import examples
 from tests.support import tiny_models as tiny
+from tests.support.generator_case import PROMPT, examples, pipeline
 
 LABELS = ["person", "city"]
 

@@ -1,16 +1,19 @@
 """Files of generators: what is saved and loaded, whole, in a byte a number, missing or damaged."""
 
+import shutil
+
 import pytest
 import spacy
 import torch
+from safetensors.torch import load_file, save_file
 
 from spacy_openner.errors import CheckpointError
 from spacy_openner.models.generator import model as generators
 from spacy_openner.models.generator.new_decoder import warm_started
 from spacy_openner.nn import hub as sources
 from spacy_openner.nn import int8 as int8_rows
-from tests.components.test_gner_generator import pipeline
 from tests.support import tiny_models as tiny
+from tests.support.generator_case import pipeline
 
 
 def test_missing_and_damaged_models_are_named(tmp_path, t5, monkeypatch):
@@ -89,3 +92,51 @@ def test_weights_in_a_byte_each_that_do_not_fit(t5, tmp_path):
     (tmp_path / int8_rows.FILE).write_bytes(b"cut short")
     with pytest.raises(CheckpointError, match="O113"):
         generators.load(tmp_path)
+
+
+def changed_weights(path, change):
+    """Change the tensors of a saved model, and save them again."""
+    state = load_file(path / "model.safetensors")
+    change(state)
+    save_file(state, path / "model.safetensors", metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize("kind", tiny.GENERATORS)
+def test_missing_weights_are_named_and_never_made_up(kind, tmp_path):
+    path = tiny.saved_generator(kind, tmp_path / "model")
+    assert generators.load(path)
+    name = next(
+        name
+        for name in load_file(path / "model.safetensors")
+        if name.endswith("1.weight") or "layers.1" in name or "h.1" in name or "layer.1" in name or "block.1" in name
+    )
+    changed_weights(path, lambda state: state.pop(name))
+    with pytest.raises(CheckpointError, match=f"O113.*{name}"):
+        generators.load(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("as_int8", [False, True])
+def test_weights_that_are_no_numbers_are_refused(value, as_int8, t5, tmp_path):
+    path = tmp_path / "model"
+    shutil.copytree(t5, path)
+    if as_int8:
+        generators.save_int8(generators.load(path), tmp_path / "int8")
+        path = tmp_path / "int8"
+        state = load_file(path / int8_rows.FILE)
+        next(v for k, v in state.items() if k.endswith("row_scale"))[0] = value
+        save_file(state, path / int8_rows.FILE)
+    else:
+        changed_weights(path, lambda state: state["encoder.final_layer_norm.weight"].fill_(value))
+    with pytest.raises(CheckpointError, match=r"O113.*not finite"):
+        generators.load(path)
+
+
+def test_what_is_saved_over_a_rounded_model_is_what_is_loaded(t5, tmp_path):
+    generator = generators.load(t5)
+    generators.save_int8(generator, tmp_path)
+    generators.save(generator, tmp_path)
+    exact = generators.load(tmp_path).network.state_dict()
+    assert all(torch.equal(value, exact[name]) for name, value in generator.network.state_dict().items())
+    generators.save_int8(generator, tmp_path)
+    assert not (tmp_path / "model.safetensors").exists()

@@ -6,7 +6,7 @@ import sys
 import pytest
 import spacy
 import torch
-from spacy.tokens import Doc, Span
+from spacy.tokens import Doc
 from spacy.training import Example
 
 from spacy_openner.errors import MissingExtra, SettingError
@@ -17,25 +17,8 @@ from spacy_openner.prompts.gner import INSTRUCTION, GNERPrompt_v1
 from spacy_openner.prompts.toner import ToNERPrompt_v1
 from spacy_openner.training.losses import type_classification
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
-from tests.components.test_gner_generator import PROMPT, pipeline
 from tests.support import tiny_models as tiny
-
-TRAIN = [
-    ("Ann Bell lives in Oslo", [(0, 2, "person"), (4, 5, "city")]),
-    ("She met Carl in Rome", [(2, 3, "person"), (4, 5, "city")]),
-    ("Oslo and Rome are far", [(0, 1, "city"), (2, 3, "city")]),
-    ("Nobody came", []),
-]
-
-
-def examples(nlp):
-    found = []
-    for text, spans in TRAIN:
-        reference = Doc(nlp.vocab, text.split())
-        reference.ents = [Span(reference, start, end, label=label) for start, end, label in spans]
-        reference._.openner_labels = ["person", "city"]
-        found.append(Example(Doc(nlp.vocab, text.split()), reference))
-    return found
+from tests.support.generator_case import PROMPT, TRAIN, examples, pipeline
 
 
 @pytest.mark.parametrize("kind", ["t5", "bert", "llama", "bart"])
