@@ -15,7 +15,7 @@ from typing import Any
 import spacy
 
 from benchmarks.common import gold_doc, machine, report, run_benchmark
-from spacy_openner import labels as doc_labels
+from spacy_openner.labels import LabelSet
 from spacy_openner.lar.alignment import AlignmentStrategy, PseudoLabelAlignment_v1, align_labels
 from spacy_openner.lar.embedding_alignment import EmbeddingAlignment_v1
 from spacy_openner.lar.table import AlignmentTable
@@ -81,9 +81,9 @@ def main() -> None:
         lines = read_set(f"crossner_{domain}", "train", args.data)
         names = sorted({label for line in lines for *_, label in line["spans"]})
         docs = [gold_doc(nlp, line, names) for line in lines]
-        targets = doc_labels.parse(names)
+        targets = LabelSet(names)
         for name, strategy in strategies(args.encoder).items():
-            table = align_labels(nlp, docs, strategy, sources=doc_labels.parse(SOURCES), targets=targets)
+            table = align_labels(nlp, docs, strategy, sources=LabelSet(SOURCES), targets=targets)
             rows.append(judged(domain, name, table))
             tables[f"{domain}, {name}"] = table.as_dict()["targets"]
     print(machine())

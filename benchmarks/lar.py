@@ -37,7 +37,7 @@ from spacy.util import fix_random_seed
 from benchmarks.alignment import SOURCES
 from benchmarks.common import Mixed, gold_doc, machine, report, run_benchmark, spread, train
 from benchmarks.llm_reassigner import answers_of, ask_llm
-from spacy_openner import labels as doc_labels
+from spacy_openner.labels import LabelSet
 from spacy_openner.lar.alignment import PseudoLabelAlignment_v1, align_labels
 from spacy_openner.lar.table import AlignmentTable
 from support.annotated_sets import DATA, read_set
@@ -171,8 +171,8 @@ def aligned_types(source: Path, target: Target, rows: Rows) -> AlignmentTable:
     nlp = source_pipeline(source)
     nlp.get_pipe("open_ner_span").labels = list(SOURCES)
     gold = [example.reference for example in target.examples(nlp, rows)]
-    targets = doc_labels.parse(target.labels)
-    return align_labels(nlp, gold, PseudoLabelAlignment_v1(), sources=doc_labels.parse(SOURCES), targets=targets)
+    targets = LabelSet(target.labels)
+    return align_labels(nlp, gold, PseudoLabelAlignment_v1(), sources=LabelSet(SOURCES), targets=targets)
 
 
 def score(nlp: Language, examples: list[Example]) -> float:

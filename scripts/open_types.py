@@ -18,7 +18,7 @@ import spacy
 import typer
 from spacy.tokens import Doc, DocBin
 
-from spacy_openner import labels as doc_labels
+from spacy_openner.labels import set_labels
 
 NAME = "open_types"
 TYPES = re.compile(r"\]\(([^()\[\]]+)\)")
@@ -92,7 +92,6 @@ def universe(
 
 def to_docs(texts: Sequence[Text], more: int, seed: int) -> Iterable[Doc]:
     """Make gold docs with spans under `openner` and their own lists of types."""
-    doc_labels.register()
     nlp, draw, close = spacy.blank("en"), random.Random(seed), close_types(texts)
     counts = Counter(label for text in texts for label in text.present)
     # Frequent types weigh more, as in what users ask for, but rare ones have their turn.
@@ -101,7 +100,7 @@ def to_docs(texts: Sequence[Text], more: int, seed: int) -> Iterable[Doc]:
         doc = nlp.make_doc(text.text)
         spans = [doc.char_span(s, e, label=label, alignment_mode="expand") for s, e, label in text.spans]
         doc.spans["openner"] = spans
-        doc_labels.write(doc, universe(text, close, pool, more, draw))
+        set_labels(doc, universe(text, close, pool, more, draw))
         yield doc
 
 

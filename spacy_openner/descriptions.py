@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from . import labels as doc_labels
+from .labels import LabelSet
 
 TABLE = Path(__file__).with_name("descriptions.json")
 
@@ -17,8 +17,7 @@ def propose(labels: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
     RETURNS (dict[str, str]): A description of each type: the given one, unless it only repeats the name; that of the
         table in `descriptions.json`, where capitals and underscores do not matter; or the name itself.
     """
-    parsed = doc_labels.parse(labels)
-    given = zip(parsed.names, parsed.descriptions, strict=True)
+    given = LabelSet(labels).items()
     return {name: text if text != name else _table().get(_key(name), name) for name, text in given}
 
 

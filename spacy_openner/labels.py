@@ -1,94 +1,114 @@
-"""The only reader and writer of the types that a doc is asked for, and of how likely it holds them."""
+"""Sets of entity types, and the only reader and writer of the types that a doc has of its own."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import TypeAlias, overload
 
 from spacy.tokens import Doc
 
 from .errors import error
 
-ATTRIBUTE = "openner_labels"
-SCORES = "openner_type_scores"
+LABELS_ATTRIBUTE = "openner_labels"
+LABEL_SCORES_ATTRIBUTE = "openner_type_scores"
+
+LabelsLike: TypeAlias = Sequence[str] | Mapping[str, str] | AbstractSet[str]
+"""Names of types, or names with descriptions."""
 
 
-@dataclass(frozen=True)
-class Labels:
-    """Entity types in order, each with the text that describes it (its own name where none was given)."""
+class LabelSet(Mapping[str, str]):
+    """Entity types in order, each with its description: its own name where none was given. Immutable.
 
-    names: tuple[str, ...]
-    descriptions: tuple[str, ...]
+    labels (LabelsLike): Names, or names with descriptions. Repeated names count once; sets are sorted.
+    RAISES (SettingError): For anything else, and for names or descriptions that are empty.
+    """
+
+    __slots__ = ("_descriptions", "descriptions", "names")
+
+    def __init__(self, labels: LabelsLike = ()) -> None:
+        if isinstance(labels, str | bytes) or not isinstance(labels, Sequence | Mapping | AbstractSet):
+            raise error("O002", kind=type(labels).__name__, value=labels)
+        names = sorted(labels, key=str) if isinstance(labels, AbstractSet) else labels
+        for name in names:
+            if not isinstance(name, str) or not name.strip():
+                raise error("O003", value=name)
+        self._descriptions = dict(labels) if isinstance(labels, Mapping) else {name: name for name in names}
+        for name, text in self._descriptions.items():
+            if not isinstance(text, str) or not text.strip():
+                raise error("O004", label=name, value=text)
+        self.names: tuple[str, ...] = tuple(self._descriptions)
+        self.descriptions: tuple[str, ...] = tuple(self._descriptions.values())
+
+    def __getitem__(self, name: str) -> str:
+        return self._descriptions[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
 
     def __len__(self) -> int:
         return len(self.names)
 
+    def __eq__(self, other: object) -> bool:
+        """Sets of labels are equal in equal order only, as the order of types in a prompt matters."""
+        if isinstance(other, LabelSet):
+            return self.names == other.names and self.descriptions == other.descriptions
+        return NotImplemented if not isinstance(other, Mapping) else self._descriptions == dict(other)
+
+    def __hash__(self) -> int:
+        return hash((self.names, self.descriptions))
+
+    def __repr__(self) -> str:
+        return f"LabelSet({self.plain()!r})"
+
     def prompt_texts(self, use_descriptions: bool) -> tuple[str, ...]:
-        """What stands for the types in prompts."""
+        """Return the texts that stand for the types in prompts."""
         return self.descriptions if use_descriptions else self.names
 
+    def select(self, indices: Iterable[int]) -> "LabelSet":
+        """Return the types at some indices, in that order."""
+        return LabelSet({self.names[i]: self.descriptions[i] for i in indices})
 
-NONE = Labels((), ())
-
-
-def register() -> None:
-    """Make `doc._.openner_labels` and `doc._.openner_type_scores` known. Called once by each component; harmless when
-    repeated."""
-    for attribute in (ATTRIBUTE, SCORES):
-        if not Doc.has_extension(attribute):
-            Doc.set_extension(attribute, default=None)
+    def plain(self) -> list[str] | dict[str, str]:
+        """Return what JSON can hold: names, or names with descriptions where there are any."""
+        return list(self.names) if self.names == self.descriptions else dict(self._descriptions)
 
 
-def parse(labels: Any) -> Labels:
-    """Check what a user gave as labels.
+@overload
+def get_labels(doc: Doc) -> LabelSet | None: ...
+@overload
+def get_labels(doc: Doc, default: LabelSet) -> LabelSet: ...
+def get_labels(doc: Doc, default: LabelSet | None = None) -> LabelSet | None:
+    """Return the types that a doc has of its own in `doc._.openner_labels`: components look for these instead of their
+    own labels.
 
-    labels (Sequence[str] | Mapping[str, str] | Labels): Names, or names with descriptions. Repeated names
-        count once.
-    RETURNS (Labels): In the order given.
-    RAISES (SettingError): For anything else.
-    """
-    if isinstance(labels, Labels):
-        return labels
-    if isinstance(labels, str | bytes) or not isinstance(labels, Sequence | Mapping | set | frozenset):
-        raise error("O002", kind=type(labels).__name__, value=labels)
-    if isinstance(labels, set | frozenset):
-        labels = sorted(labels, key=str)
-    for name in labels:
-        if not isinstance(name, str) or not name.strip():
-            raise error("O003", value=name)
-    if not isinstance(labels, Mapping):
-        names = tuple(dict.fromkeys(labels))
-        return Labels(names, names)
-    for name, text in labels.items():
-        if not isinstance(text, str) or not text.strip():
-            raise error("O004", label=name, value=text)
-    return Labels(tuple(labels), tuple(labels.values()))
-
-
-def read(doc: Doc, default: Labels) -> Labels:
-    """The types that a doc asks for: its own in `doc._.openner_labels`, or else the component's.
-
+    default (LabelSet | None): What a doc without types of its own gets.
     RAISES (SettingError): When the doc's own are malformed.
     """
-    own = doc._.get(ATTRIBUTE)
-    return default if own is None else parse(own)
+    own = doc._.get(LABELS_ATTRIBUTE)
+    return default if own is None else LabelSet(own)
 
 
-def write(
-    doc: Doc, labels: Labels | Sequence[str] | Mapping[str, str] | None, scores: Mapping[str, float] | None = None
-) -> None:
-    """Set the types that the next components look for in a doc; None for their own.
+def set_labels(doc: Doc, labels: LabelsLike | None, scores: Mapping[str, float] | None = None) -> None:
+    """Set the types that the next components look for in a doc; None for the components' own.
 
     scores (Mapping[str, float] | None): How likely the doc holds each of the types that there were to choose from, kept
         or not. They join those that are there already; None leaves these alone.
+    RAISES (SettingError): For malformed labels.
     """
-    if isinstance(labels, Labels):
-        has_descriptions = labels.names != labels.descriptions
-        labels = dict(zip(labels.names, labels.descriptions, strict=True)) if has_descriptions else labels.names
-    doc._.set(ATTRIBUTE, labels if labels is None or isinstance(labels, Mapping) else list(labels))
+    if labels is not None:
+        parsed = LabelSet(labels)
+        has_own_form = isinstance(labels, Mapping) and not isinstance(labels, LabelSet)
+        labels = dict(parsed) if has_own_form else parsed.plain()
+    doc._.set(LABELS_ATTRIBUTE, labels)
     if scores is not None:
-        doc._.set(SCORES, {**read_scores(doc), **scores})
+        doc._.set(LABEL_SCORES_ATTRIBUTE, {**get_label_scores(doc), **scores})
 
 
-def read_scores(doc: Doc) -> dict[str, float]:
-    """How likely the doc holds each type that a filter has scored; none where no filter has."""
-    return dict(doc._.get(SCORES) or {})
+def get_label_scores(doc: Doc) -> dict[str, float]:
+    """Return how likely the doc holds each type that a filter has scored; none where no filter has."""
+    return dict(doc._.get(LABEL_SCORES_ATTRIBUTE) or {})
+
+
+# At import, so that a pickled pipeline or doc finds the attributes in any process that can unpickle it.
+for _attribute in (LABELS_ATTRIBUTE, LABEL_SCORES_ATTRIBUTE):
+    if not Doc.has_extension(_attribute):
+        Doc.set_extension(_attribute, default=None)

@@ -1,10 +1,14 @@
-"""Types that a doc or a user asks for."""
+"""Sets of types, and the types that a doc has of its own."""
+
+import pickle
+import subprocess
+import sys
 
 import pytest
 import spacy
 
-from spacy_openner import labels
 from spacy_openner.errors import SettingError
+from spacy_openner.labels import LabelSet, get_label_scores, get_labels, set_labels
 
 
 @pytest.mark.parametrize(
@@ -14,41 +18,80 @@ from spacy_openner.errors import SettingError
         (("x, y (z)",), ("x, y (z)",), ("x, y (z)",)),
         ({"a": "about a"}, ("a",), ("about a",)),
         ({"b", "a"}, ("a", "b"), ("a", "b")),
+        ({"b": 1, "a": 2}.keys(), ("a", "b"), ("a", "b")),
         ([], (), ()),
     ],
 )
-def test_parse(given, names, descriptions):
-    parsed = labels.parse(given)
-    assert (parsed.names, parsed.descriptions) == (names, descriptions)
-    assert labels.parse(parsed) is parsed
+def test_label_sets(given, names, descriptions):
+    labels = LabelSet(given)
+    assert (labels.names, labels.descriptions) == (names, descriptions)
+    assert LabelSet(labels) == labels
+    assert LabelSet(labels.plain()) == labels
+    assert dict(labels) == dict(zip(names, descriptions, strict=True))
+    assert pickle.loads(pickle.dumps(labels)) == labels
 
 
-@pytest.mark.parametrize("given", ["person", b"person", 3, None, [None], [" "], {"a": 1}, {"": "x"}, [["a"]]])
+def test_the_order_of_labels_counts():
+    assert LabelSet(["a", "b"]) != LabelSet(["b", "a"])
+    assert LabelSet(["a", "b"]) == {"b": "b", "a": "a"}
+    assert LabelSet(["a"]) != ["a"]
+    assert len({LabelSet(["a"]), LabelSet({"a": "a"}), LabelSet({"a": "x"})}) == 2
+
+
+def test_a_label_set_does_not_follow_what_it_was_made_of():
+    given = {"a": "about a"}
+    labels = LabelSet(given)
+    given["a"] = "changed"
+    assert labels["a"] == "about a"
+
+
+def test_plain_form_and_selection():
+    described = LabelSet({"a": "about a", "b": "b", "c": "c"})
+    assert described.plain() == {"a": "about a", "b": "b", "c": "c"}
+    assert described.select([2, 1]).plain() == ["c", "b"]
+    assert described.prompt_texts(True) == ("about a", "b", "c")
+    assert described.prompt_texts(False) == ("a", "b", "c")
+    assert repr(described.select([0])) == "LabelSet({'a': 'about a'})"
+
+
+@pytest.mark.parametrize(
+    "given", ["person", b"person", 3, None, [None], [" "], {"a": 1}, {"": "x"}, [["a"]], [{}], {1, "a"}]
+)
 def test_refused(given):
     with pytest.raises(SettingError, match=r"O00[234]"):
-        labels.parse(given)
+        LabelSet(given)
 
 
-def test_read_and_write():
-    labels.register()
-    labels.register()
-    default = labels.parse(["default"])
+def test_labels_of_a_doc():
+    default = LabelSet(["default"])
     doc = spacy.blank("en").make_doc("x")
-    assert labels.read(doc, default) is default
+    assert get_labels(doc) is None
+    assert get_labels(doc, default) is default
     for given in (["a"], {"a": "b"}, []):
-        labels.write(doc, given)
-        assert labels.read(doc, default) == labels.parse(given)
-    labels.write(doc, None)
-    assert labels.read(doc, default) is default
+        set_labels(doc, given)
+        assert doc._.openner_labels == given
+        assert get_labels(doc) == get_labels(doc, default) == LabelSet(given)
+    set_labels(doc, LabelSet({"a": "b"}))
+    assert doc._.openner_labels == {"a": "b"}
+    set_labels(doc, None)
+    assert get_labels(doc, default) is default
+    doc._.openner_labels = "person"
+    with pytest.raises(SettingError, match="O002"):
+        get_labels(doc)
 
 
 def test_scores_of_types_join():
-    labels.register()
     doc = spacy.blank("en").make_doc("x")
-    assert labels.read_scores(doc) == {}
-    labels.write(doc, labels.parse(["a"]), {"a": 0.5, "b": 0.1})
-    labels.write(doc, labels.parse({"a": "about a"}), {"a": 0.25})
+    assert get_label_scores(doc) == {}
+    set_labels(doc, ["a"], {"a": 0.5, "b": 0.1})
+    set_labels(doc, {"a": "about a"}, {"a": 0.25})
     assert doc._.openner_labels == {"a": "about a"}
-    assert labels.read_scores(doc) == {"a": 0.25, "b": 0.1}
-    labels.write(doc, None)
-    assert labels.read_scores(doc) == {"a": 0.25, "b": 0.1}
+    assert get_label_scores(doc) == {"a": 0.25, "b": 0.1}
+    set_labels(doc, None)
+    assert get_label_scores(doc) == {"a": 0.25, "b": 0.1}
+
+
+def test_attributes_are_there_after_import_alone():
+    program = "import spacy_openner.labels, spacy.tokens as t; print(t.Doc.has_extension('openner_labels'))"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "True"

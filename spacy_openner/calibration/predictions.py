@@ -13,13 +13,13 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from spacy.util import minibatch
 
-from .. import labels as doc_labels
 from ..components.base import OpenLabelPipe
 from ..components.entity_pipe import OpenNERPipe
 from ..components.open_ner_span import OpenNERSpan
 from ..data.naming import read_types
 from ..decoding.span_index import SpanIndex
 from ..errors import OpenNERWarning, error
+from ..labels import LabelSet, get_labels
 from ..models.gliner import interface as span_models
 from ..scoring.gold import (
     GoldSurvey,
@@ -79,7 +79,7 @@ class JudgedPredictions:
         places = [(extents[c.start][0], extents[c.end - 1][1], c.label) for c in candidates]
         judged = list(zip(candidates, places, strict=True))
         right = frozenset(candidate for candidate, place in judged if place in gold)
-        listed = doc_labels.read(reference, doc_labels.NONE).names
+        listed = get_labels(reference, LabelSet()).names
         known = {*(listed or labels), *(label for _, _, label in gold)}
         unknown = frozenset(c for c, place in judged if c.label not in known or gaps.touches(*place[:2]))
         # Equal scores are settled by the model's order: by place, then by the prompt's order of types.
@@ -113,20 +113,20 @@ def judge_predictions(nlp: Language, pipe: OpenNERPipe, gold: Gold, types: Types
     judged, survey = JudgedPredictions(), GoldSurvey(pipe.spans_key)
     n_docs = 0
     with nlp.select_pipes(enable=pipes_before(nlp, pipe.name)), changed(pipe, labels=labels):
-        default = doc_labels.parse(labels)
+        default = LabelSet(labels)
         for batch in minibatch(gold, BATCH):
             docs = list(nlp.pipe(unannotated_copy(nlp, item) for item in batch))
             for item, doc, candidates in zip(batch, docs, pipe.predict(docs), strict=True):
                 n_docs += 1
                 survey.add(reference_of(item))
-                asked = doc_labels.read(doc, default).names
+                asked = get_labels(doc, default).names
                 judged.add(Example(doc, reference_of(item)), candidates, asked, pipe.spans_key)
     if not n_docs:
         raise error("O422")
     survey.warn("The calibration")
     if not judged.gold:
         raise error("O421", name=pipe.name, asked=sorted(judged.labels), gold=sorted(judged.not_asked))
-    judged.annotated.update(doc_labels.parse(types).names if types else ())
+    judged.annotated.update(LabelSet(types).names if types else ())
     judged.set_aside()
     return judged
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from spacy.language import Language
 from spacy.util import minibatch
 
-from .. import labels as doc_labels
 from ..components.type_filter import TypeFilter, TypeScores
 from ..errors import error, warn
+from ..labels import LabelSet
 from ..scoring.gold import GoldSurvey, judge_types, pipes_before, reference_of, unannotated_copy
 from .predictions import BATCH, Gold, Types, changed
 
@@ -141,7 +141,7 @@ def _type_filter(nlp: Language, name: str) -> TypeFilter:
 def _judge(nlp: Language, pipe: TypeFilter, gold: Gold, types: Types) -> list[JudgedDoc]:
     """Let a filter score the types of annotated docs."""
     judged, survey = [], GoldSurvey(pipe.spans_key)
-    annotated = doc_labels.parse(types).names if types else None
+    annotated = LabelSet(types).names if types else None
     with nlp.select_pipes(enable=pipes_before(nlp, pipe.name)), changed(pipe, labels=pipe.descriptions or types or {}):
         for batch in minibatch(gold, BATCH):
             docs = list(nlp.pipe(unannotated_copy(nlp, item) for item in batch))

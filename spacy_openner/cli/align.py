@@ -57,12 +57,12 @@ def align_types(
     as_json: AsJson = False,
 ) -> None:
     """Find out which type of PIPELINE each type of DEV.spacy belongs to, for `lar_reassigner`."""
-    from .. import labels as doc_labels
+    from ..labels import LabelSet
     from ..lar.alignment import ENTS, AlignmentStrategy, PseudoLabelAlignment_v1, align_labels
     from ..lar.embedding_alignment import EmbeddingAlignment_v1
 
     nlp, docs, annotated = load(pipeline, gold)
-    sources = doc_labels.parse([name.strip() for name in source_types.split(",") if name.strip()])
+    sources = LabelSet([name.strip() for name in source_types.split(",") if name.strip()])
     if strategy is Strategy.predictions:
         chosen: AlignmentStrategy = PseudoLabelAlignment_v1(miscellaneous, min_share)
     else:
@@ -73,7 +73,7 @@ def align_types(
         shown(docs),
         chosen,
         source=source or ENTS,
-        targets=doc_labels.parse(annotated) if annotated else None,
+        targets=LabelSet(annotated) if annotated else None,
         sources=sources if len(sources) else None,
     )
     if output is not None:

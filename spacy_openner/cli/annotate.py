@@ -143,7 +143,7 @@ def annotate_texts(
     """
     import spacy
 
-    from .. import labels as doc_labels
+    from ..labels import LabelSet
     from ..llm.annotation import Outcome, annotate_docs, sample
     from .app import collect_labels
 
@@ -153,7 +153,7 @@ def annotate_texts(
     asked = make_client(target, model, base_url, max_requests, cache, client)
     nlp, outcome = spacy.blank(lang), Outcome()
     docs = sample(read_docs(nlp, source), share, seed)
-    found = list(annotate_docs(nlp, shown(docs), doc_labels.parse(names), asked, outcome))
+    found = list(annotate_docs(nlp, shown(docs), LabelSet(names), asked, outcome))
     if found:
         write_docs(found, names, target)
     deliver(outcome, asked, "annotated", as_json)

@@ -12,8 +12,8 @@ from spacy.util import SimpleFrozenList, from_bytes, from_disk, minibatch, to_by
 from spacy.vocab import Vocab
 from typing_extensions import Self
 
-from .. import labels as doc_labels
 from ..errors import error, warn
+from ..labels import LabelSet, get_labels
 from ..nn.permissions import as_new_files
 
 
@@ -50,7 +50,6 @@ class OpenLabelPipe(Pipe):
         batch_tokens: int = 2048,
         scorer: Callable | None = None,
     ) -> None:
-        doc_labels.register()
         self.vocab = vocab
         self.name = name
         self.spans_key = spans_key
@@ -71,14 +70,14 @@ class OpenLabelPipe(Pipe):
 
     @labels.setter
     def labels(self, labels: Sequence[str] | Mapping[str, str]) -> None:
-        self._labels = doc_labels.parse(labels)
+        self._labels = LabelSet(labels)
         for label in self._labels.names:
             self.vocab.strings.add(label)
 
     @property
     def descriptions(self) -> dict[str, str]:
         """Each type's description; its name where none was given."""
-        return dict(zip(self._labels.names, self._labels.descriptions, strict=True))
+        return dict(self._labels)
 
     @property
     def threshold(self) -> float:
@@ -162,9 +161,9 @@ class OpenLabelPipe(Pipe):
             return {}
         return self.scorer(examples, **{"spans_key": self.spans_key, **kwargs})
 
-    def _asked(self, docs: Sequence[Doc]) -> list[doc_labels.Labels]:
+    def _asked(self, docs: Sequence[Doc]) -> list[LabelSet]:
         """The types that each doc asks for. Says once when there are none because nobody set any."""
-        asked = [doc_labels.read(doc, self._labels) for doc in docs]
+        asked = [get_labels(doc, self._labels) for doc in docs]
         if not self._warned and not len(self._labels) and any(labels is self._labels for labels in asked):
             self._warned = True
             warn(self.NO_LABELS, name=self.name)
@@ -173,9 +172,7 @@ class OpenLabelPipe(Pipe):
     # What is saved of the settings: only what changed after the config set them.
 
     def _settings(self) -> dict[str, Any]:
-        has_descriptions = self._labels.names != self._labels.descriptions
-        given = self.descriptions if has_descriptions else list(self.labels)
-        return {"labels": given, **{name: getattr(self, name) for name in self.SETTINGS}}
+        return {"labels": self._labels.plain(), **{name: getattr(self, name) for name in self.SETTINGS}}
 
     def _changes(self) -> dict[str, Any]:
         """Settings that were changed after the config set them, each with its value then and now."""

@@ -10,10 +10,9 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
-from .. import labels as doc_labels
 from ..decoding.span_selection import choose
 from ..errors import error
-from ..labels import Labels
+from ..labels import LabelSet, get_labels
 from ..models.generator import interface as tagging
 from ..models.generator.attention_supervision import can_be_guided
 from ..models.generator.new_decoder import from_config, warm_started
@@ -238,7 +237,7 @@ class GNERGenerator(TrainableOpenPipe, OpenNERPipe):
         answers = tagging.tag(generator, prompt, questions, settings, self.tally)
         return [self._candidates(*each) for each in zip(questions, asked, answers, strict=True)]
 
-    def _question(self, doc: Doc, labels: Labels) -> tagging.Question:
+    def _question(self, doc: Doc, labels: LabelSet) -> tagging.Question:
         words = doc_words(doc, "spacy")
         place = {label: i for i, label in enumerate(labels.names)}
         guesses = self._guesses(doc) if self.draft_from and self._decoding == "constrained" else ()
@@ -248,15 +247,16 @@ class GNERGenerator(TrainableOpenPipe, OpenNERPipe):
 
     def _likely(self, doc: Doc, names: Sequence[str]) -> list[int] | None:
         """Which of some types the doc's own are, where these are hints; None for a doc without."""
-        own = set(doc_labels.read(doc, doc_labels.NONE).names)
-        hinted = self.candidates == "hint" and doc._.get(doc_labels.ATTRIBUTE) is not None
-        return [i for i, name in enumerate(names) if name in own] if hinted else None
+        own = get_labels(doc) if self.candidates == "hint" else None
+        return None if own is None else [i for i, name in enumerate(names) if name in own]
 
     def _guesses(self, doc: Doc) -> Iterable[Any]:
         """What an earlier component found; of overlapping spans the later ones win, which only costs time."""
         return doc.ents if self.draft_from == "ents" else doc.spans.get(self.draft_from, ())
 
-    def _candidates(self, question: tagging.Question, labels: Labels, answers: Sequence[ScoredSpan]) -> list[Candidate]:
+    def _candidates(
+        self, question: tagging.Question, labels: LabelSet, answers: Sequence[ScoredSpan]
+    ) -> list[Candidate]:
         """From words to tokens; what passes its threshold, and of overlapping spans the better ones."""
         words, found = question.words, []
         for first, last, label, score, why in answers:

@@ -12,9 +12,9 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
-from .. import labels as doc_labels
 from ..decoding.span_selection import choose, merge_adjacent
 from ..errors import error
+from ..labels import LabelSet, get_labels
 from ..models.gliner import interface as span_models
 from ..models.queries import ScoredSpan, SpanQuery, TrainingBatch, TrainingText
 from ..models.words import WordMode, doc_words
@@ -154,17 +154,17 @@ class OpenNERSpan(TrainableOpenPipe, OpenNERPipe):
         for span in spans:
             if span.doc is not doc:
                 raise error("O202", text=span.text)
-        asked = doc_labels.read(doc, self._labels) if labels is None else doc_labels.parse(labels)
+        asked = get_labels(doc, self._labels) if labels is None else LabelSet(labels)
         question = self._question(doc, asked)
         return span_models.score(self.model, question, [question.words.of_span(span) for span in spans])
 
-    def _question(self, doc: Doc, labels: doc_labels.Labels) -> SpanQuery:
+    def _question(self, doc: Doc, labels: LabelSet) -> SpanQuery:
         thresholds = [self._label_thresholds.get(label, self._threshold) for label in labels.names]
         texts = labels.prompt_texts(self.use_descriptions)
         words = doc_words(doc, self.model.attrs["words"])
         return SpanQuery(words, texts, np.array(thresholds, dtype=np.float32), doc)
 
-    def _candidates(self, question: SpanQuery, labels: doc_labels.Labels, answers: list[ScoredSpan]) -> list[Candidate]:
+    def _candidates(self, question: SpanQuery, labels: LabelSet, answers: list[ScoredSpan]) -> list[Candidate]:
         """From words to tokens. Two spans of words may become one of tokens: it has the better score."""
         best: dict[tuple[int, int, str], float] = {}
         for first, last, label, score, _ in answers:

@@ -10,8 +10,8 @@ from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
-from .. import labels as doc_labels
 from ..errors import warn
+from ..labels import get_labels
 from ..models.queries import TrainingText
 from ..models.words import WordMode
 from ..training.optimizer import LayerwiseAdam_v1
@@ -119,8 +119,8 @@ class TrainableOpenPipe(OpenLabelPipe, TrainablePipe):
         lessons: list[TrainingText] = []
         for example in examples:
             gold = align(example, self.spans_key, self._word_mode())
-            asked = doc_labels.read(example.reference, self._labels)
-            universe = dict(zip(asked.names, asked.descriptions, strict=True)) or {label: label for label in gold.types}
+            asked = get_labels(example.reference, self._labels)
+            universe = dict(asked) or {label: label for label in gold.types}
             self._count_untaught(gold)
             lessons.append(make_lesson(gold, universe, self.sampler, example.predicted))
         return lessons

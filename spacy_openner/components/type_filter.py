@@ -12,10 +12,10 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
-from .. import labels as doc_labels
 from ..decoding.type_selection import TypeSelector
 from ..descriptions import propose, type_text
 from ..errors import error
+from ..labels import LabelSet, get_labels, set_labels
 from ..models.type_matcher import interface as type_matching
 from ..models.type_matcher.interface import TypeBatch, TypeLesson, TypeQuestion
 from ..models.words import doc_sentences
@@ -113,7 +113,7 @@ class TypeScores(NamedTuple):
     scores: How well each fits the text: a cosine. *Shape:* (types,).
     """
 
-    labels: doc_labels.Labels
+    labels: LabelSet
     scores: np.ndarray
 
 
@@ -201,7 +201,7 @@ class TypeFilter(TrainableOpenPipe):
 
     @always.setter
     def always(self, names: Sequence[str]) -> None:
-        self._always = doc_labels.parse(names).names
+        self._always = LabelSet(names).names
         self._warn_of_strangers("always", self._always)
 
     # Prediction
@@ -226,21 +226,19 @@ class TypeFilter(TrainableOpenPipe):
         for doc, prediction in zip(docs, predictions, strict=True):
             if prediction.labels is self._labels and not len(self._labels):
                 continue
-            names, descriptions = prediction.labels.names, prediction.labels.descriptions
+            names = prediction.labels.names
             kept = self.choose(prediction)
-            chosen = doc_labels.Labels(tuple(names[i] for i in kept), tuple(descriptions[i] for i in kept))
-            doc_labels.write(doc, chosen, dict(zip(names, prediction.scores.tolist(), strict=True)))
+            set_labels(doc, prediction.labels.select(kept), dict(zip(names, prediction.scores.tolist(), strict=True)))
 
-    def _question(self, doc: Doc, labels: doc_labels.Labels) -> TypeQuestion:
+    def _question(self, doc: Doc, labels: LabelSet) -> TypeQuestion:
         texts = [type_text(*each) for each in self._described(labels).items()]
         return TypeQuestion(doc_sentences(doc), texts, doc)
 
-    def _described(self, labels: doc_labels.Labels) -> dict[str, str]:
+    def _described(self, labels: LabelSet) -> dict[str, str]:
         """The types with descriptions: their own, else the component's, else the table's, else the name."""
         if labels is not self._labels:
             own = self.descriptions
-            texts = zip(labels.names, labels.descriptions, strict=True)
-            given = {name: text if text != name else own.get(name, name) for name, text in texts}
+            given = {name: text if text != name else own.get(name, name) for name, text in labels.items()}
         else:
             given = self.descriptions
         return propose(given) if self.propose_descriptions else given
@@ -276,7 +274,7 @@ class TypeFilter(TrainableOpenPipe):
         return [self._lesson(example) for example in examples]
 
     def _lesson(self, example: Example) -> TypeLesson:
-        asked = doc_labels.read(example.reference, self._labels)
+        asked = get_labels(example.reference, self._labels)
         universe = self._described(asked)
         known = judge_types(example.reference, self.spans_key, universe)
         drawn = self.sampler([label for label in known if known[label]], {label: universe[label] for label in known})

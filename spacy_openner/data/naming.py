@@ -59,14 +59,13 @@ def list_types(
     RAISES (SettingError): For something else, or an empty name or description.
     """
     # Not at the top: it imports spaCy, and the command line shows its help without.
-    from ..labels import parse
+    from ..labels import LabelSet
 
-    given = parse([label for label in (labels or {}).values() if label is not None] if types is None else types)
-    listed = dict(zip(given.names, given.descriptions, strict=True))
-    unlisted = sorted(set(found) - set(listed))
+    given = LabelSet([label for label in (labels or {}).values() if label is not None] if types is None else types)
+    unlisted = sorted(set(found) - set(given))
     if types is not None and unlisted:
         warn("W401", labels=unlisted)
-    return listed | {label: label for label in unlisted}
+    return dict(given) | {label: label for label in unlisted}
 
 
 def read_label_map(path: str | Path) -> dict[str, str | None]:

@@ -9,10 +9,9 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import minibatch
 
-from .. import labels as doc_labels
 from ..decoding.span_index import SpanIndex
 from ..errors import error, warn
-from ..labels import Labels
+from ..labels import LabelSet
 from ..scoring.gold import (
     GoldSurvey,
     gold_spans,
@@ -41,11 +40,11 @@ class AlignmentStrategy(Protocol):
 
     needs_predictions: bool
 
-    def __call__(self, votes: Votes, sources: Labels, targets: Labels) -> AlignmentTable:
+    def __call__(self, votes: Votes, sources: LabelSet, targets: LabelSet) -> AlignmentTable:
         """Align.
 
         votes (Votes): What the source model predicted for gold entities.
-        sources, targets (Labels): The types of both sides.
+        sources, targets (LabelSet): The types of both sides.
         """
         ...
 
@@ -58,7 +57,7 @@ class PseudoLabelAlignment:
     def __init__(self, miscellaneous: str, min_share: float, min_source_share: float) -> None:
         self.miscellaneous, self.min_share, self.min_source_share = miscellaneous, min_share, min_source_share
 
-    def __call__(self, votes: Votes, sources: Labels, targets: Labels) -> AlignmentTable:
+    def __call__(self, votes: Votes, sources: LabelSet, targets: LabelSet) -> AlignmentTable:
         """Align each target type with the source types that its entities were predicted as."""
         rows = {target: self._aligned(votes.get(target, {})) for target in targets.names}
         seen = [source for counts in votes.values() for source in counts if source != UNRECOGNISED]
@@ -109,8 +108,8 @@ def align_labels(
     *,
     source: str = ENTS,
     before: str | None = None,
-    targets: Sequence[str] | Mapping[str, str] | Labels | None = None,
-    sources: Sequence[str] | Mapping[str, str] | Labels | None = None,
+    targets: Sequence[str] | Mapping[str, str] | LabelSet | None = None,
+    sources: Sequence[str] | Mapping[str, str] | LabelSet | None = None,
     spans_key: str = DEFAULT_SPANS_KEY,
 ) -> AlignmentTable:
     """Align the types of annotated docs with those that a pipeline finds.
@@ -130,11 +129,11 @@ def align_labels(
     strategy = PseudoLabelAlignment_v1() if strategy is None else strategy
     names = pipes_before(nlp, before) if before is not None else nlp.pipe_names
     votes = _gather_votes(nlp, gold, strategy, names, source, spans_key)
-    wanted = doc_labels.parse(targets or [])
-    target_types = wanted if len(wanted) else doc_labels.parse(sorted(votes))
+    wanted = LabelSet(targets or [])
+    target_types = wanted if len(wanted) else LabelSet(sorted(votes))
     if not len(target_types) or (strategy.needs_predictions and not votes):
         raise error("O508", reason="no doc has a gold entity")
-    known = source_types(nlp, names) if sources is None else doc_labels.parse(sources)
+    known = source_types(nlp, names) if sources is None else LabelSet(sources)
     table = strategy(votes, known, target_types)
     if strategy.needs_predictions:
         _warn_of_few(table)
@@ -185,7 +184,7 @@ def count_votes(
         votes.setdefault(entity[2], Counter())[UNRECOGNISED if best is None else best[2]] += 1
 
 
-def source_types(nlp: Language, names: Sequence[str]) -> Labels:
+def source_types(nlp: Language, names: Sequence[str]) -> LabelSet:
     """Return the types that the entity-setting ones of some components name."""
     types: dict[str, None] = {}
     for name in names:
@@ -193,7 +192,7 @@ def source_types(nlp: Language, names: Sequence[str]) -> Labels:
         if {"doc.ents", "doc.spans"}.intersection(assigns):
             # Not every component of spaCy or of others has labels.
             types.update(dict.fromkeys(getattr(nlp.get_pipe(name), "labels", ())))
-    return doc_labels.parse(list(types))
+    return LabelSet(list(types))
 
 
 def check_type_name(setting: str, value: Any) -> None:

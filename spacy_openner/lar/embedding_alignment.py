@@ -5,7 +5,7 @@ from spacy.glossary import GLOSSARY
 
 from ..data.naming import natural_label
 from ..errors import error
-from ..labels import Labels
+from ..labels import LabelSet
 from ..models.gliner.label_encoder import load
 from .alignment import Votes, check_type_name
 from .table import MISCELLANEOUS, AlignedType, AlignmentTable
@@ -24,7 +24,7 @@ class EmbeddingAlignment:
         self.encoder, self.revision, self.mode = encoder, revision, mode
         self.miscellaneous, self.min_similarity = miscellaneous, min_similarity
 
-    def __call__(self, votes: Votes, sources: Labels, targets: Labels) -> AlignmentTable:
+    def __call__(self, votes: Votes, sources: LabelSet, targets: LabelSet) -> AlignmentTable:
         """Align each target type with a source type of a like name or description.
 
         RAISES (SettingError): When no source types are known, or the extra "align" is missing where it is needed.
@@ -44,7 +44,7 @@ class EmbeddingAlignment:
                 rows[target] = AlignedType((self.miscellaneous,), None, counts)
         return AlignmentTable(rows, sources.names, self.miscellaneous, "spacy-openner.EmbeddingAlignment.v1")
 
-    def _similarities(self, sources: Labels, targets: Labels) -> np.ndarray:
+    def _similarities(self, sources: LabelSet, targets: LabelSet) -> np.ndarray:
         """Return cosines. *Shape:* (targets, sources), float64."""
         encode = load(self.encoder, self.revision)
         both = [encode(_texts(labels)).double().cpu().numpy() for labels in (targets, sources)]
@@ -91,10 +91,9 @@ def EmbeddingAlignment_v1(
     return EmbeddingAlignment(encoder, revision, mode, miscellaneous, min_similarity)
 
 
-def _texts(labels: Labels) -> list[str]:
+def _texts(labels: LabelSet) -> list[str]:
     """Return descriptions; where none was given, what spaCy says of a code such as "GPE", or the name as words."""
-    pairs = zip(labels.names, labels.descriptions, strict=True)
-    return [_as_words(name) if text == name else text for name, text in pairs]
+    return [_as_words(name) if text == name else text for name, text in labels.items()]
 
 
 def _as_words(name: str) -> str:

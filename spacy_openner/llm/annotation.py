@@ -11,9 +11,8 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.util import minibatch
 
-from .. import labels as doc_labels
 from ..decoding.mention_search import locate_mentions
-from ..labels import Labels
+from ..labels import LabelSet, set_labels
 from ..prompts.base import normalize_name
 from ..prompts.context import surrounding_text
 from ..prompts.llm_annotation import (
@@ -70,7 +69,7 @@ def sample(docs: Sequence[Doc], share: float, seed: int) -> list[Doc]:
 def annotate_docs(
     nlp: Language,
     docs: Iterable[Doc],
-    types: Labels,
+    types: LabelSet,
     client: LLMClient,
     outcome: Outcome,
     spans_key: str = DEFAULT_SPANS_KEY,
@@ -82,12 +81,11 @@ def annotate_docs(
 
     nlp (Language): Its tokenizer divides what the model says.
     docs (Iterable[Doc]): Tokenised. Their entities and span group are replaced.
-    types (Labels): What to look for.
+    types (LabelSet): What to look for.
     outcome (Outcome): Is counted up.
     YIELDS (Doc): Each doc that was answered for; what is not known of the others is not taken for "no entities".
     """
-    doc_labels.register()
-    described = dict(zip(types.names, types.descriptions, strict=True))
+    described = dict(types)
     names = {normalize_name(name): name for name in types.names}
     schema = annotation_schema(types.names)
 
@@ -108,7 +106,7 @@ def annotate_docs(
         outcome.dropped["of another type"] += len(said) - len(known)
         spans = _located(nlp, doc, known)
         outcome.dropped["not in the text"] += len(known) - len(spans)
-        doc_labels.write(doc, None)
+        set_labels(doc, None)
         doc.spans[spans_key] = spans
         doc.ents = spans
         outcome.done += 1

@@ -13,8 +13,8 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span, Token
 from spacy.training import Example
 
-from .. import labels as doc_labels
 from ..errors import warn
+from ..labels import LabelSet, get_labels, set_labels
 from ..types import DEFAULT_SPANS_KEY, EXPLANATIONS
 
 COMPONENTS_OWN = ""
@@ -52,7 +52,7 @@ def judge_types(reference: Doc, spans_key: str | None, candidates: Iterable[str]
     RETURNS (dict[str, bool]): Those of them about which the annotation says something, in order.
     """
     present = {span.label_ for span in gold_spans(reference, spans_key)}
-    listed = set(doc_labels.read(reference, doc_labels.NONE).names)
+    listed = set(get_labels(reference, LabelSet()).names)
     complete = spans_key in reference.spans or bool(np.all(reference.to_array(ENT_IOB)))
     return {
         label: label in present
@@ -117,15 +117,14 @@ def unannotated_copy(nlp: Language, gold: Doc | Example, *, own_types: bool = Tr
     own_types (bool): Whether it asks for the types that the annotated doc names; else for those of the pipeline.
     """
     # A pipeline without components of this package does not know the attribute.
-    doc_labels.register()
     if isinstance(gold, Example):
         copy = gold.predicted.copy()
     elif gold.has_unknown_spaces:
         copy = Doc(nlp.vocab, words=[token.text for token in gold])
     else:
         copy = nlp.make_doc(gold.text)
-    types = (gold.predicted if isinstance(gold, Example) else gold)._.get(doc_labels.ATTRIBUTE)
-    doc_labels.write(copy, types if own_types else None)
+    types = get_labels(gold.predicted if isinstance(gold, Example) else gold)
+    set_labels(copy, types if own_types else None)
     return copy
 
 

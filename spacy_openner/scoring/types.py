@@ -8,7 +8,7 @@ from typing import Any
 from spacy.scorer import PRFScore, ROCAUCScore
 from spacy.training import Example
 
-from .. import labels as doc_labels
+from ..labels import LabelSet, get_label_scores, get_labels
 from ..types import DEFAULT_SPANS_KEY
 from .gold import COMPONENTS_OWN, GoldSurvey, judge_types
 
@@ -52,9 +52,9 @@ def score_types(
     ranking, skipped, survey = ROCAUCScore(), 0, GoldSurvey(spans_key)
     for example in examples:
         survey.add(example.reference)
-        scores = doc_labels.read_scores(example.predicted)
+        scores = get_label_scores(example.predicted)
         skipped += not scores
-        kept = set(doc_labels.read(example.predicted, doc_labels.NONE).names)
+        kept = set(get_labels(example.predicted, LabelSet()).names)
         for label, present in judge_types(example.reference, spans_key, scores).items():
             per_type[label].score_set({label} & kept, {label} if present else set())
             decisions[label] += 1

@@ -13,8 +13,8 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from spacy.vocab import Vocab
 
-from .. import labels as doc_labels
 from ..errors import error, warn
+from ..labels import LabelSet, get_labels, set_labels
 from ..scoring.gold import gold_spans
 
 SETTINGS = ("path", "weight", "limit", "weights", "limits", "labels")
@@ -124,7 +124,6 @@ class OpenNERCorpus:
         YIELDS (Example): The reference has its gold spans under `spans_key`, the best flat set as `ents`, and
             the types of its source as `_.openner_labels`.
         """
-        doc_labels.register()
         shares = [(source, self._share(source)) for source in self.sources]
         again = [(source, self._share(source)) for source in self.replay]
         wanted = round(sum(n for _, n in shares) * self.replay_share / (1 - self.replay_share))
@@ -175,9 +174,8 @@ class OpenNERCorpus:
         for file in self._mixed(list(numbers)):
             docs = self._docs(file, vocab, taken[file])
             for i in self._mixed(taken[file]):
-                own = doc_labels.read(docs[i], doc_labels.NONE)
-                kept = self._kept(zip(own.names, own.descriptions, strict=True))
-                doc_labels.write(docs[i], types if own is doc_labels.NONE else kept)
+                own = get_labels(docs[i])
+                set_labels(docs[i], types if own is None else self._kept(own.items()))
                 yield docs[i]
 
     def _kept(self, types: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -214,7 +212,7 @@ class OpenNERCorpus:
         else:
             predicted = nlp.make_doc(doc.text)
         if self.reading.annotate_labels:
-            doc_labels.write(predicted, doc._.get(doc_labels.ATTRIBUTE))
+            set_labels(predicted, get_labels(doc))
         return Example(predicted, doc)
 
 
@@ -269,7 +267,7 @@ def _sources(given: Mapping[str, Mapping[str, Any]]) -> list[Source]:
             limit = settings.get("limits", {}).get(stem.name, settings.get("limit", 0))
             _check(f"{name} ({stem.name})", weight, limit)
             labels = settings["labels"] if "labels" in settings else _listed(stem)
-            pairs = None if labels is None else _pairs(doc_labels.parse(labels))
+            pairs = None if labels is None else _pairs(LabelSet(labels))
             found.append(Source(tuple(files), float(weight), limit, pairs))
     return found
 
@@ -301,5 +299,5 @@ def _listed(stem: Path) -> Any:
     return json.loads(file.read_text(encoding="utf8")) if file.is_file() else None
 
 
-def _pairs(labels: doc_labels.Labels) -> tuple[tuple[str, str], ...]:
-    return tuple(zip(labels.names, labels.descriptions, strict=True))
+def _pairs(labels: LabelSet) -> tuple[tuple[str, str], ...]:
+    return tuple(labels.items())

@@ -8,7 +8,7 @@ from spacy.attrs import ENT_IOB
 from spacy.tokens import Span
 from spacy.training import Example
 
-from .. import labels as doc_labels
+from ..labels import LabelSet, get_labels
 from ..models.words import WordMode, Words, doc_words
 from ..scoring.gold import explanations_of, gold_spans
 
@@ -44,8 +44,7 @@ def types_of(examples: Iterable[Example], spans_key: str | None) -> dict[str, st
     """
     types: dict[str, str] = {}
     for example in examples:
-        listed = doc_labels.read(example.reference, doc_labels.NONE)
-        types.update(zip(listed.names, listed.descriptions, strict=True))
+        types.update(get_labels(example.reference, LabelSet()))
         for span in gold_spans(example.reference, spans_key):
             types.setdefault(span.label_, span.label_)
     return {label: types[label] for label in sorted(types) if label.strip()}

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from spacy_openner import labels
 from spacy_openner.decoding.type_selection import TypeSelector
 from spacy_openner.descriptions import TABLE, propose, type_text
+from spacy_openner.labels import LabelSet
 
 TYPES = ["a", "b", "c", "d"]
 SCORES = np.array([0.1, 0.9, 0.5, 0.7], dtype=np.float32)
@@ -54,7 +54,7 @@ def test_the_table_describes_common_types():
 def test_own_descriptions_win():
     assert propose({"person": "Only members of the board.", "city": "city"})["person"] == "Only members of the board."
     assert propose({"city": "city"})["city"] != "city"
-    labels.parse(propose(["person", "zorp"]))
+    LabelSet(propose(["person", "zorp"]))
 
 
 def test_the_table_is_one():

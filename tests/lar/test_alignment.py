@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from spacy_openner.cli.app import app as cli
 from spacy_openner.errors import DataError, MissingExtra, SettingError
-from spacy_openner.labels import parse, register
+from spacy_openner.labels import LabelSet
 from spacy_openner.lar.alignment import PseudoLabelAlignment_v1, align_labels
 from spacy_openner.lar.embedding_alignment import EmbeddingAlignment_v1
 from spacy_openner.lar.table import AlignedType, AlignmentTable
@@ -154,7 +154,6 @@ def test_gold_in_a_span_group():
 def test_the_source_is_not_asked_for_what_docs_name(as_example):
     """Docs of a corpus name its types, which are target types."""
     nlp, asked = source_nlp(), []
-    register()
 
     @Language.component(f"asked_{as_example}")
     def look(doc):
@@ -182,7 +181,9 @@ def test_nothing_to_align_by():
 
 def test_types_that_the_docs_lack_are_miscellaneous():
     nlp = source_nlp()
-    table = align_labels(nlp, [gold_doc(nlp, "Ada")], PseudoLabelAlignment_v1(), targets=parse(["politician", "comet"]))
+    table = align_labels(
+        nlp, [gold_doc(nlp, "Ada")], PseudoLabelAlignment_v1(), targets=LabelSet(["politician", "comet"])
+    )
     assert table.targets["comet"] == AlignedType(("miscellaneous",), 0.0, {})
 
 
@@ -191,7 +192,7 @@ def test_types_that_the_docs_lack_are_miscellaneous():
 
 def test_the_nearest_name():
     table = EmbeddingAlignment_v1()(
-        {}, parse(["person", "location"]), parse(["politician", "city", "person", "scientist"])
+        {}, LabelSet(["person", "location"]), LabelSet(["politician", "city", "person", "scientist"])
     )
     found = {target: each.sources[0] for target, each in table.targets.items()}
     assert found == {"politician": "person", "city": "location", "person": "person", "scientist": "person"}
@@ -200,7 +201,7 @@ def test_the_nearest_name():
 
 
 def test_one_to_one():
-    sources, targets = parse(["person", "location"]), parse(["politician", "person", "city"])
+    sources, targets = LabelSet(["person", "location"]), LabelSet(["politician", "person", "city"])
     table = EmbeddingAlignment_v1(mode="one-to-one")({}, sources, targets)
     assert {target: each.sources[0] for target, each in table.targets.items()} == {
         "politician": "miscellaneous",
@@ -210,35 +211,35 @@ def test_one_to_one():
 
 
 def test_descriptions_stand_for_names():
-    sources = parse({"A1": "a person", "B2": "a city or a country"})
-    table = EmbeddingAlignment_v1()({}, sources, parse({"X": "towns and villages", "Y": "a man or a woman"}))
+    sources = LabelSet({"A1": "a person", "B2": "a city or a country"})
+    table = EmbeddingAlignment_v1()({}, sources, LabelSet({"X": "towns and villages", "Y": "a man or a woman"}))
     assert {target: each.sources[0] for target, each in table.targets.items()} == {"X": "B2", "Y": "A1"}
 
 
 def test_codes_are_read_as_words():
-    table = EmbeddingAlignment_v1()({}, parse(["PERSON", "LOCATION"]), parse(["location_city", "person-artist"]))
+    table = EmbeddingAlignment_v1()({}, LabelSet(["PERSON", "LOCATION"]), LabelSet(["location_city", "person-artist"]))
     assert [each.sources[0] for each in table.targets.values()] == ["LOCATION", "PERSON"]
 
 
 def test_what_is_like_nothing_is_miscellaneous():
-    table = EmbeddingAlignment_v1(min_similarity=0.99)({}, parse(["person"]), parse(["person", "enzyme"]))
+    table = EmbeddingAlignment_v1(min_similarity=0.99)({}, LabelSet(["person"]), LabelSet(["person", "enzyme"]))
     assert [each.sources[0] for each in table.targets.values()] == ["person", "miscellaneous"]
 
 
 def test_any_encoder(tiny_path):
-    table = EmbeddingAlignment_v1(str(tiny_path))({}, parse(["person"]), parse(["award"]))
+    table = EmbeddingAlignment_v1(str(tiny_path))({}, LabelSet(["person"]), LabelSet(["award"]))
     assert table.options("person") == ("award",)
 
 
 def test_names_need_names():
     with pytest.raises(SettingError, match="O509"):
-        EmbeddingAlignment_v1()({}, parse([]), parse(["city"]))
+        EmbeddingAlignment_v1()({}, LabelSet([]), LabelSet(["city"]))
 
 
 def test_without_scipy(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
     with pytest.raises(MissingExtra, match=r"O301.*spacy-openner\[align\]"):
-        EmbeddingAlignment_v1(mode="one-to-one")({}, parse(["person"]), parse(["city"]))
+        EmbeddingAlignment_v1(mode="one-to-one")({}, LabelSet(["person"]), LabelSet(["city"]))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from spacy.training import Example
 from typer.testing import CliRunner
 
 from spacy_openner.cli import app as cli
-from spacy_openner.labels import register
 from spacy_openner.prompts.toner import ToNERPrompt_v1
 from spacy_openner.training.corpus import OpenNERCorpus_v1
 from support.fake_chat_server import serve
@@ -101,7 +100,6 @@ def test_docs_keep_their_words_and_lose_their_annotation(tmp_path):
     nlp = spacy.blank("en")
     doc = Doc(nlp.vocab, ["Ada", "met", "O'Neil-Smith", "in", "New", "York", "."])
     doc.ents = [Span(doc, 1, 2, label="wrong")]
-    register()
     doc._.openner_labels = ["wrong"]
     DocBin(docs=[doc], store_user_data=True).to_disk(tmp_path / "in.spacy")
     said = [("new  york", "CITY"), ("O'Neil-Smith", "person"), ("Paris", "city"), ("Ada", "river"), ("", "city")]

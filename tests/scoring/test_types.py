@@ -9,11 +9,11 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from typer.testing import CliRunner
 
-from spacy_openner import labels
 from spacy_openner.calibration.types import calibrate_types
 from spacy_openner.cli.app import app as cli
 from spacy_openner.components.type_filter import TypeFilter, TypeScores
 from spacy_openner.errors import OpenNERWarning, SettingError
+from spacy_openner.labels import set_labels
 from spacy_openner.scoring.types import make_type_scorer, score_types
 from tests.support import tiny_models as tiny
 
@@ -138,7 +138,7 @@ def test_nothing_to_calibrate_by(nlp):
 def test_types_of_a_component_without_labels(nlp):
     nlp.get_pipe("type_filter").labels = []
     for doc in (annotated := docs(nlp)):
-        labels.write(doc, None)
+        set_labels(doc, None)
     result = calibrate_types(nlp, annotated, recall=1.0, types=["person", "city"])
     assert (result.after.decisions, result.after.present) == (8, 3)
     assert nlp.get_pipe("type_filter").labels == ()
