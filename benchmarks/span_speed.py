@@ -22,12 +22,11 @@ import spacy
 import torch
 
 from benchmarks.common import interleaved, machine, ratio, report, run_benchmark
-from spacy_openner.models.gliner import interface as span_models
-from spacy_openner.models.gliner import prompt_model as prompt_matcher
-from spacy_openner.models.gliner import runtime
-from spacy_openner.models.gliner.tokenization import group, pad
+from spacy_openner.models.gliner.windows import batch_windows, pad
+from spacy_openner.models.span_model import span_model
 from spacy_openner.models.words import doc_words
 from spacy_openner.nn import hub as sources
+from spacy_openner.nn import precision as precisions
 from support.annotated_sets import DATA, labels_of, sentences
 
 
@@ -59,9 +58,11 @@ def bare_encoder(path: Path, labels: list[str], texts: list[str], precision: str
         "open_ner_span", config={"labels": labels, "model": {"name": str(path), "precision": precision}}
     )
     words = [doc_words(nlp.make_doc(text), "gliner") for text in texts]
-    maker = prompt_matcher.pieces_of(pipe.model)
-    batches = [pad(windows, 0) for windows in group(maker.plan(words, [labels] * len(words)), pipe.batch_tokens)]
-    encoder = span_models.shim_of(pipe.model).runtime.network.encoder
+    maker = span_model(pipe.model).planner
+    batches = [
+        pad(windows, 0) for windows in batch_windows(maker.plan(words, [labels] * len(words)), pipe.batch_tokens)
+    ]
+    encoder = span_model(pipe.model).runtime.network.encoder
 
     def run() -> None:
         with torch.inference_mode():
@@ -139,7 +140,7 @@ def main() -> None:
                 print(f"{name}: left out, it does not run with this backbone ({problem})")
             else:
                 systems[name] = reference(path, labels, texts, size, packed, bf16=False)
-    if args.bfloat16 or runtime.has_fast_bfloat16():
+    if args.bfloat16 or precisions.has_fast_bfloat16():
         systems["gliner bfloat16 autocast, batch 8"] = reference(path, labels, texts, 8, packed=False, bf16=True)
         systems["encoder alone, bfloat16"] = bare_encoder(path, labels, texts, "bfloat16")
         systems["open_ner_span torch bfloat16"] = ours(path, labels, texts, precision="bfloat16")

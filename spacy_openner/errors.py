@@ -186,6 +186,10 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "The weights of the default type matcher are not in this installation (looked in {places}). Reinstall the "
         'package, or name an encoder: config={{"model": {{"name": "DIRECTORY_OR_HUB_NAME"}}}}.',
     ),
+    "O117": (
+        CheckpointError,
+        "These bytes are not what to_bytes() returned: {reason}. Nothing was loaded.",
+    ),
     # Texts
     "O201": (
         TextError,

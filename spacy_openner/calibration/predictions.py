@@ -20,7 +20,7 @@ from ..data.naming import read_types
 from ..decoding.span_index import SpanIndex
 from ..errors import OpenNERWarning, error
 from ..labels import LabelSet, get_labels
-from ..models.gliner import interface as span_models
+from ..models.span_model import span_model
 from ..scoring.gold import (
     GoldSurvey,
     gold_spans,
@@ -158,7 +158,7 @@ def predicting_component(nlp: Language, name: str) -> OpenNERPipe:
     if not isinstance(pipe, OpenNERPipe):
         fit = [other for other, component in components.items() if isinstance(component, OpenNERPipe)]
         raise error("O423", name=name, present=list(components), fit=fit)
-    if isinstance(pipe, OpenNERSpan) and span_models.max_width(pipe.model) == 1:
+    if isinstance(pipe, OpenNERSpan) and span_model(pipe.model).max_width == 1:
         raise error("O425", name=name)
     return pipe
 

@@ -350,14 +350,14 @@ class GNERGenerator(TrainableOpenPipe, OpenNERPipe):
     # Serialisation
 
     def _save(self, path: Path) -> None:
-        self.model.shims[0].save(path)
+        self.model.shims[0].save(self.model, path)
 
     def _load(self, path: Path) -> None:
-        self.model.shims[0].load(path)
+        self.model.shims[0].load(self.model, path)
 
     def _pack(self) -> bytes:
-        packed: bytes = self.model.shims[0].to_bytes()
+        packed: bytes = self.model.shims[0].pack(self.model)
         return packed
 
     def _unpack(self, data: bytes) -> None:
-        self.model.shims[0].from_bytes(data)
+        self.model.shims[0].unpack(self.model, data)

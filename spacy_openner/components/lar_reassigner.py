@@ -16,7 +16,7 @@ from ..lar.cascade import CascadeReassigner
 from ..lar.decisions import Decision, DecisionCounts, as_attrs
 from ..lar.reassigner import EntityCase, LabelSpace, Reassigner, TypeChoice
 from ..lar.table import AlignmentTable
-from ..models.gliner.shim import pack, unpack
+from ..nn.packing import pack, unpack
 from ..prompts.lar import NONE
 from ..scoring.gold import GoldSurvey, explanations_of
 from ..settings import check_config_keys

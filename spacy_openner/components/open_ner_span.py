@@ -15,8 +15,8 @@ from thinc.api import Config, Model
 from ..decoding.span_selection import choose, merge_adjacent
 from ..errors import error
 from ..labels import LabelSet, get_labels
-from ..models.gliner import interface as span_models
 from ..models.queries import ScoredSpan, SpanQuery, TrainingBatch, TrainingText
+from ..models.span_model import span_model
 from ..models.words import WordMode, doc_words
 from ..settings import check_config_keys
 from ..training.losses import Loss, SpanLoss_v1, gradient_of
@@ -139,7 +139,7 @@ class OpenNERSpan(TrainableOpenPipe, OpenNERPipe):
         questions = [self._question(doc, labels) for doc, labels in zip(docs, asked, strict=True)]
         if not any(len(question.words) and question.types for question in questions):
             return [[] for _ in docs]
-        answers = span_models.find(self.model, questions, self.batch_tokens)
+        answers = span_model(self.model).find(self.model, questions, self.batch_tokens)
         return [self._candidates(*each) for each in zip(questions, asked, answers, strict=True)]
 
     def span_scores(self, doc: Doc, spans: Sequence[Span], labels: Any = None) -> np.ndarray:
@@ -156,12 +156,12 @@ class OpenNERSpan(TrainableOpenPipe, OpenNERPipe):
                 raise error("O202", text=span.text)
         asked = get_labels(doc, self._labels) if labels is None else LabelSet(labels)
         question = self._question(doc, asked)
-        return span_models.score(self.model, question, [question.words.of_span(span) for span in spans])
+        return span_model(self.model).score(self.model, question, [question.words.of_span(span) for span in spans])
 
     def _question(self, doc: Doc, labels: LabelSet) -> SpanQuery:
         thresholds = [self._label_thresholds.get(label, self._threshold) for label in labels.names]
         texts = labels.prompt_texts(self.use_descriptions)
-        words = doc_words(doc, self.model.attrs["words"])
+        words = doc_words(doc, self._word_mode())
         return SpanQuery(words, texts, np.array(thresholds, dtype=np.float32), doc)
 
     def _candidates(self, question: SpanQuery, labels: LabelSet, answers: list[ScoredSpan]) -> list[Candidate]:
@@ -171,7 +171,7 @@ class OpenNERSpan(TrainableOpenPipe, OpenNERPipe):
             key = (int(question.words.starts[first]), int(question.words.ends[last - 1]), labels.names[label])
             best[key] = max(score, best.get(key, 0.0))
         candidates = [Candidate(*key, score) for key, score in best.items()]
-        if span_models.max_width(self.model) == 1:
+        if span_model(self.model).max_width == 1:
             candidates = merge_adjacent(candidates)
         return choose(candidates, self._overlap)
 
@@ -199,17 +199,18 @@ class OpenNERSpan(TrainableOpenPipe, OpenNERPipe):
             self.labels = labels
         elif not self.labels:
             self.labels = types_of(get_examples(), self.spans_key)
-        span_models.initialize(self.model, lambda: [eg.predicted for eg in islice(get_examples(), 10)], encoder, head)
+        span_model(self.model).initialize(
+            self.model, lambda: [eg.predicted for eg in islice(get_examples(), 10)], encoder, head
+        )
 
     def _batches(self, lessons: Sequence[TrainingText]) -> Iterator[TrainingBatch]:
-        return span_models.training_batches(self.model, lessons, self.batch_tokens)
+        return span_model(self.model).training_batches(self.model, lessons, self.batch_tokens)
 
     def _word_mode(self) -> WordMode:
-        mode: WordMode = self.model.attrs["words"]
-        return mode
+        return span_model(self.model).word_mode
 
     def _widest(self) -> int:
-        return span_models.max_width(self.model)
+        return span_model(self.model).max_width
 
     def get_loss(self, batch: TrainingBatch, scores: Any) -> tuple[float, Any]:
         """Compare scores with the gold annotation.
@@ -218,19 +219,19 @@ class OpenNERSpan(TrainableOpenPipe, OpenNERPipe):
         scores (torch.Tensor): The model's logits.
         RETURNS (tuple): The loss, averaged over the windows of the update, and its gradient by the scores.
         """
-        targets, known = span_models.targets(self.model, scores, batch.gold)
+        targets, known = span_model(self.model).targets(scores, batch.gold)
         return gradient_of(self.loss, scores, targets, known, batch.share)
 
     # Serialisation
 
     def _save(self, path: Path) -> None:
-        span_models.matcher_of(self.model).save(self.model, path)
+        span_model(self.model).save(self.model, path)
 
     def _load(self, path: Path) -> None:
-        span_models.matcher_of(self.model).load(self.model, path)
+        span_model(self.model).load(self.model, path)
 
     def _pack(self) -> bytes:
-        return span_models.matcher_of(self.model).to_bytes(self.model)
+        return span_model(self.model).pack(self.model)
 
     def _unpack(self, data: bytes) -> None:
-        span_models.matcher_of(self.model).from_bytes(self.model, data)
+        span_model(self.model).unpack(self.model, data)

@@ -16,8 +16,7 @@ from ..decoding.type_selection import TypeSelector
 from ..descriptions import propose, type_text
 from ..errors import error
 from ..labels import LabelSet, get_labels, set_labels
-from ..models.type_matcher import interface as type_matching
-from ..models.type_matcher.interface import TypeBatch, TypeLesson, TypeQuestion
+from ..models.type_matcher.model import TypeQuery, TypeTrainingBatch, TypeTrainingText, type_model
 from ..models.words import doc_sentences
 from ..scoring.gold import judge_types
 from ..settings import check_config_keys
@@ -213,7 +212,7 @@ class TypeFilter(TrainableOpenPipe):
         """
         asked = self._asked(docs)
         questions = [self._question(doc, labels) for doc, labels in zip(docs, asked, strict=True)]
-        scores = type_matching.score(self.model, questions, self.batch_tokens)
+        scores = type_model(self.model).score(self.model, questions, self.batch_tokens)
         return [TypeScores(*each) for each in zip(asked, scores, strict=True)]
 
     def choose(self, prediction: TypeScores) -> list[int]:
@@ -230,9 +229,9 @@ class TypeFilter(TrainableOpenPipe):
             kept = self.choose(prediction)
             set_labels(doc, prediction.labels.select(kept), dict(zip(names, prediction.scores.tolist(), strict=True)))
 
-    def _question(self, doc: Doc, labels: LabelSet) -> TypeQuestion:
+    def _question(self, doc: Doc, labels: LabelSet) -> TypeQuery:
         texts = [type_text(*each) for each in self._described(labels).items()]
-        return TypeQuestion(doc_sentences(doc), texts, doc)
+        return TypeQuery(doc_sentences(doc), texts, doc)
 
     def _described(self, labels: LabelSet) -> dict[str, str]:
         """The types with descriptions: their own, else the component's, else the table's, else the name."""
@@ -268,28 +267,28 @@ class TypeFilter(TrainableOpenPipe):
         elif not self.labels:
             self.labels = types_of(get_examples(), self.spans_key)
         sample = [eg.predicted for eg in islice(get_examples(), 10)]
-        type_matching.initialize(self.model, lambda: sample, encoder, static_width)
+        type_model(self.model).initialize(self.model, lambda: sample, encoder, static_width)
 
-    def _lessons(self, examples: Sequence[Example]) -> list[TypeLesson]:
+    def _lessons(self, examples: Sequence[Example]) -> list[TypeTrainingText]:
         return [self._lesson(example) for example in examples]
 
-    def _lesson(self, example: Example) -> TypeLesson:
+    def _lesson(self, example: Example) -> TypeTrainingText:
         asked = get_labels(example.reference, self._labels)
         universe = self._described(asked)
         known = judge_types(example.reference, self.spans_key, universe)
         drawn = self.sampler([label for label in known if known[label]], {label: universe[label] for label in known})
         # A name that stands for another one is described by itself.
         texts = [type_text(label if text == universe[label] else text, text) for label, text in drawn.items()]
-        question = TypeQuestion(doc_sentences(example.predicted), texts, example.predicted)
-        return TypeLesson(question, [known[label] for label in drawn])
+        question = TypeQuery(doc_sentences(example.predicted), texts, example.predicted)
+        return TypeTrainingText(question, [known[label] for label in drawn])
 
-    def _batches(self, lessons: Sequence[TypeLesson]) -> Iterator[TypeBatch]:
-        return type_matching.training_batches(self.model, lessons, self.batch_tokens)
+    def _batches(self, lessons: Sequence[TypeTrainingText]) -> Iterator[TypeTrainingBatch]:
+        return type_model(self.model).training_batches(self.model, lessons, self.batch_tokens)
 
-    def get_loss(self, batch: TypeBatch, scores: Any) -> tuple[float, Any]:
+    def get_loss(self, batch: TypeTrainingBatch, scores: Any) -> tuple[float, Any]:
         """Compare scores with the gold annotation.
 
-        batch (TypeBatch): What was scored.
+        batch (TypeTrainingBatch): What was scored.
         scores (torch.Tensor): Cosines. *Shape:* (texts, types).
         RETURNS (tuple): The loss, averaged over the texts of the update, and its gradient by the scores.
         """
@@ -301,16 +300,16 @@ class TypeFilter(TrainableOpenPipe):
     # Serialisation
 
     def _save(self, path: Path) -> None:
-        type_matching.save(self.model, path)
+        type_model(self.model).save(self.model, path)
 
     def _load(self, path: Path) -> None:
-        type_matching.load(self.model, path)
+        type_model(self.model).load(self.model, path)
 
     def _pack(self) -> bytes:
-        return type_matching.to_bytes(self.model)
+        return type_model(self.model).pack(self.model)
 
     def _unpack(self, data: bytes) -> None:
-        type_matching.from_bytes(self.model, data)
+        type_model(self.model).unpack(self.model, data)
 
 
 def _check_count(name: str, value: Any) -> None:

@@ -103,11 +103,11 @@ class GeneratorReassigner(SharedModelReassigner):
 
     def write_weights(self, model: Model, path: Path) -> None:
         """Write a generative model."""
-        model.shims[0].save(path)
+        model.shims[0].save(model, path)
 
     def read_weights(self, model: Model, path: Path) -> None:
         """Read a generative model."""
-        model.shims[0].load(path)
+        model.shims[0].load(model, path)
 
 
 def _best(options: Sequence[str], log_probs: np.ndarray) -> TypeChoice:

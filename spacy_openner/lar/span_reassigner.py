@@ -9,9 +9,8 @@ from thinc.api import Model
 
 from ..errors import TextError, error
 from ..models.architectures import SpanMatcher_v1
-from ..models.gliner import interface as matching
-from ..models.gliner.interface import MATCHER
 from ..models.queries import SpanQuery
+from ..models.span_model import is_span_model, span_model
 from ..models.words import doc_words
 from ..prompts.lar import NONE
 from .reassigner import TOO_LONG, EntityCase, LabelSpace, SharedModelReassigner, TypeChoice, by_doc
@@ -42,7 +41,7 @@ class SpanTypeReassigner(SharedModelReassigner):
 
     def fits(self, model: object) -> bool:
         """Tell whether this is a span matcher."""
-        return isinstance(model, Model) and MATCHER in model.attrs
+        return is_span_model(model)
 
     def make_default(self) -> Model:
         """Build the span matcher with the default weights."""
@@ -58,7 +57,7 @@ class SpanTypeReassigner(SharedModelReassigner):
         labels = list(dict.fromkeys(option for case in cases for option in case.options))
         texts = [types.targets.get(label, label) if self.use_descriptions else label for label in labels]
         doc = cases[0].doc
-        words = doc_words(doc, model.attrs["words"])
+        words = doc_words(doc, span_model(model).word_mode)
         query = SpanQuery(words, texts, np.zeros(len(labels), dtype=np.float32), doc)
         spans = [words.of_span(doc[case.start : case.end]) for case in cases]
         # All in one pass: what a window costs, its spans do not.
@@ -86,13 +85,13 @@ class SpanTypeReassigner(SharedModelReassigner):
     def _scores(self, model: Model, query: SpanQuery, spans: Sequence[tuple[int, int]]) -> list[np.ndarray | None]:
         """Score spans. *Shape of each:* (types,); None for one that is longer than any window."""
         try:
-            return list(matching.score(model, query, spans))
+            return list(span_model(model).score(model, query, spans))
         except TextError:
             return [self._score_alone(model, query, span) for span in spans]
 
     def _score_alone(self, model: Model, query: SpanQuery, span: tuple[int, int]) -> np.ndarray | None:
         try:
-            scores: np.ndarray = matching.score(model, query, [span])[0]
+            scores: np.ndarray = span_model(model).score(model, query, [span])[0]
         except TextError:
             return None
         return scores
@@ -110,15 +109,15 @@ class SpanTypeReassigner(SharedModelReassigner):
 
     def load_weights(self, model: Model) -> None:
         """Load the weights that the model names."""
-        matching.initialize(model, list)
+        span_model(model).initialize(model, list)
 
     def write_weights(self, model: Model, path: Path) -> None:
         """Write a span matcher."""
-        matching.matcher_of(model).save(model, path)
+        span_model(model).save(model, path)
 
     def read_weights(self, model: Model, path: Path) -> None:
         """Read a span matcher."""
-        matching.matcher_of(model).load(model, path)
+        span_model(model).load(model, path)
 
 
 def _best(case: EntityCase, row: np.ndarray, labels: Sequence[str], span: tuple[int, int]) -> Scored:

@@ -7,15 +7,20 @@ from thinc.api import Model
 from thinc.types import Floats2d
 
 from ..errors import error
+from ..nn.precision import Precision
+from ..nn.shim import ModelShim
+from ..nn.tok2vec import TOK2VEC
 from .generator.model import GeneratorShim
-from .gliner.bi_encoder import BiEncoderShim, WordRequest
-from .gliner.bi_encoder_model import TOK2VEC, BiEncoderMatcher
-from .gliner.interface import MATCHER, WORD_MODES
-from .gliner.prompt_model import Limits, PromptMatcher
-from .gliner.runtime import Backend, Precision, check
-from .gliner.shim import CheckpointShim, Request
-from .type_matcher.network import TypeMatcherShim, TypeRequest
+from .gliner.bi_encoder import WordRequest
+from .gliner.bi_encoder_model import BiEncoderSpanModel
+from .gliner.prompt_model import PromptSpanModel
+from .gliner.runtime import Backend, check
+from .gliner.shim import PromptSettings, WindowRequest
+from .span_model import WORD_MODES
+from .type_matcher.model import TypeModel
+from .type_matcher.shim import TypeRequest
 from .type_matcher.text_encoders import POOLINGS
+from .words import WordMode
 
 
 def SpanMatcher_v1(
@@ -28,7 +33,7 @@ def SpanMatcher_v1(
     overlap: int = 32,
     max_types: int | None = None,
     mixed_precision: bool = False,
-) -> Model[Request, Any]:
+) -> Model[WindowRequest, Any]:
     """Score spans against types named at run time (GLiNER). Registered as "spacy-openner.SpanMatcher.v1".
 
     name (str): Directory or hub name of a checkpoint of the GLiNER family; "" for the default weights.
@@ -36,7 +41,7 @@ def SpanMatcher_v1(
     words (str): "spacy" for the doc's tokens, "gliner" for the splitter that published checkpoints know.
     precision (str): "auto", "float32", "bfloat16", "float16" (GPU) or "int8" (ONNX Runtime).
     backend (str): "torch", or "onnx" for ONNX Runtime (extra `onnx`).
-    window (int | None): The most pieces, prompt included, that the model reads at once; its own limit if None.
+    window (int | None): The most subwords, prompt included, that the model reads at once; its own limit if None.
     overlap (int): Words that two windows share where no sentence start separates them.
     max_types (int | None): The most types in one prompt, at most as many as fit in half of the window. If None, as many
         as the checkpoint's files say (`openner_max_types`), or else all that fit.
@@ -54,18 +59,16 @@ def SpanMatcher_v1(
     ):
         if value is not None:
             _check_number(setting, value, least)
-    return Model(
-        "span_matcher",
-        _forward,
-        # `dropout_rate` is what thinc.api.set_dropout_rate looks for.
-        attrs={
-            MATCHER: PromptMatcher(),
-            "words": words,
-            "limits": Limits(window, overlap, max_types),
-            "dropout_rate": 0.0,
-        },
-        shims=[CheckpointShim(name, revision, cast(Precision, precision), cast(Backend, backend), mixed_precision)],
+    settings = PromptSettings(
+        words=cast(WordMode, words),
+        precision=cast(Precision, precision),
+        backend=cast(Backend, backend),
+        window=window,
+        overlap=overlap,
+        max_types=max_types,
+        mixed_precision=mixed_precision,
     )
+    return _model("span_matcher", PromptSpanModel(name, revision, settings))
 
 
 def BiEncoderSpanMatcher_v1(
@@ -91,13 +94,8 @@ def BiEncoderSpanMatcher_v1(
     """
     _check_number("width", width, 1)
     _check_number("max_width", max_width, 1, 128)
-    return Model(
-        "bi_encoder_span_matcher",
-        _forward,
-        layers=[tok2vec],
-        refs={TOK2VEC: tok2vec},
-        attrs={MATCHER: BiEncoderMatcher(), "words": "spacy", "dropout_rate": 0.0},
-        shims=[BiEncoderShim(label_encoder, label_revision, width, max_width)],
+    return _model(
+        "bi_encoder_span_matcher", BiEncoderSpanModel(label_encoder, label_revision, width, max_width), tok2vec
     )
 
 
@@ -119,8 +117,7 @@ def Generator_v1(
     RAISES (SettingError): For a value that is not allowed.
     """
     check(precision, "torch")
-    shim = GeneratorShim(name, revision, cast(Precision, precision), mixed_precision)
-    return Model("generator", _forward, attrs={"dropout_rate": 0.0}, shims=[shim])
+    return _model("generator", GeneratorShim(name, revision, cast(Precision, precision), mixed_precision))
 
 
 def TypeMatcher_v1(
@@ -140,7 +137,7 @@ def TypeMatcher_v1(
     tok2vec (Model | None): What reads the texts: an embedding layer, or a listener to a `tok2vec` or `transformer`
         component, whose vectors are then computed once for all components; a projection of them has to be trained. None
         for what reads the types.
-    pooling (str | None): What stands for a text: the "mean" of its pieces' vectors, as in the paper; or each of them,
+    pooling (str | None): What stands for a text: the "mean" of its subwords' vectors, as in the paper; or each of them,
         of which a type finds the best ("max"), since a type may be in one word of many. None for what the weights were
         trained with.
     mixed_precision (bool): Train with bfloat16 products.
@@ -149,9 +146,7 @@ def TypeMatcher_v1(
     """
     if pooling is not None and pooling not in POOLINGS:
         raise error("O001", name="pooling", value=pooling, allowed=", ".join(POOLINGS))
-    layers = {} if tok2vec is None else {"layers": [tok2vec], "refs": {TOK2VEC: tok2vec}}
-    shim = TypeMatcherShim(name, revision, tok2vec is None, pooling, mixed_precision)
-    return Model("type_matcher", _forward, attrs={"dropout_rate": 0.0}, shims=[shim], **layers)
+    return _model("type_matcher", TypeModel(name, revision, tok2vec is None, pooling, mixed_precision), tok2vec)
 
 
 def _check_number(name: str, value: Any, least: int, most: int | None = None) -> None:
@@ -161,7 +156,14 @@ def _check_number(name: str, value: Any, least: int, most: int | None = None) ->
         raise error("O001", name=name, value=value, allowed=allowed)
 
 
-def _forward(model: Model, inputs: Request, is_train: bool) -> tuple[Any, Any]:
+def _model(name: str, shim: ModelShim, tok2vec: Model | None = None) -> Model:
+    """Put a shim, and the layer of token vectors that it reads, into a thinc model."""
+    layers, refs = ([tok2vec], {TOK2VEC: tok2vec}) if tok2vec is not None else ([], {})
+    # `dropout_rate` is what thinc.api.set_dropout_rate looks for.
+    return Model(name, _forward, layers=layers, refs=refs, attrs={"dropout_rate": 0.0}, shims=[shim])
+
+
+def _forward(model: Model, inputs: Any, is_train: bool) -> tuple[Any, Any]:
     if is_train:
         model.shims[0].set_dropout(model.attrs["dropout_rate"])
     return model.shims[0](inputs, is_train)

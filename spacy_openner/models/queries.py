@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from spacy.tokens import Doc
 
 from .words import Words
 
@@ -22,7 +23,7 @@ class SpanQuery(NamedTuple):
     words: Words
     types: Sequence[str]
     thresholds: np.ndarray
-    doc: Any = None
+    doc: Doc
 
 
 class ScoredSpan(NamedTuple):
@@ -58,7 +59,7 @@ class TrainingText(NamedTuple):
     types: Sequence[str]
     spans: Sequence[tuple[int, int, int]]
     unknown: Sequence[tuple[int, int]]
-    doc: Any = None
+    doc: Doc
     names: Sequence[str] = ()
     likely: Sequence[int] | None = None
     explanations: Mapping[tuple[int, int, int], str] = MappingProxyType({})

@@ -1,5 +1,7 @@
 """Hugging Face encoders and tokenizers: built from a config, loaded by name, asked for their limits."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,26 @@ OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "longformer", "mpnet"
 # Backbones without a table of positions: they read any length, and this is far enough to be worth its cost.
 RELATIVE_LIMIT = 1024
 T5_FAMILY = ("t5", "mt5", "umt5")
+
+
+def in_float32() -> dict[str, torch.dtype]:
+    """Return the argument that has `transformers` build a network in float32; its name changed with a release."""
+    from transformers import PretrainedConfig
+
+    return {"dtype" if hasattr(PretrainedConfig(), "dtype") else "torch_dtype": torch.float32}
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Let `transformers` say nothing but errors. What matters of its reports is checked by whoever calls it."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def build_encoder(path: Path, config: dict[str, Any], key: str, name_key: str, rows: int) -> nn.Module:

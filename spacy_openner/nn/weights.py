@@ -1,7 +1,7 @@
 """Files of weights: read without running code, loaded strictly, written with one name for each tensor."""
 
 import pickle
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -24,7 +24,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """Read published names and tensors, in float32. Pickles are read with `weights_only=True`: they run no code.
 
     path (Path): A directory.
-    RAISES (CheckpointError): When there is no file of weights, or it is damaged.
+    RAISES (CheckpointError): When there is no file of weights, it is damaged, or holds numbers that are not finite.
     """
     file = path / WEIGHTS_FILE
     try:
@@ -34,6 +34,8 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
                 aliases = source.metadata() or {}
         elif (file := path / PICKLED_WEIGHTS_FILE).is_file():
             tensors, aliases = torch.load(file, map_location="cpu", weights_only=True), {}
+            if not isinstance(tensors, dict) or not all(map(torch.is_tensor, tensors.values())):
+                raise error("O105", path=str(file), reason="it holds no tensors by name")
         else:
             raise error("O101", path=str(path), reason=f"no {WEIGHTS_FILE} or {PICKLED_WEIGHTS_FILE} there")
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as problem:
@@ -41,7 +43,14 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     for omitted, kept in aliases.items():
         if kept in tensors:
             tensors.setdefault(omitted, tensors[kept])
+    if bad := not_finite(tensors):
+        raise error("O105", path=str(file), reason=f"its weights are no finite numbers in {bad[:5]}")
     return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+
+
+def not_finite(weights: Mapping[str, torch.Tensor]) -> list[str]:
+    """Name the tensors that hold NaN or infinite numbers: networks with them find nothing, without a word."""
+    return [key for key, value in weights.items() if value.is_floating_point() and not bool(value.isfinite().all())]
 
 
 def write_weights(path: Path, weights: dict[str, torch.Tensor], dtype: torch.dtype | None = None) -> None:

@@ -13,7 +13,7 @@ from spacy.util import load_model_from_config
 from thinc.api import Config
 
 from spacy_openner.errors import OpenNERWarning, SettingError
-from spacy_openner.models.gliner import interface as span_models
+from spacy_openner.models.span_model import span_model
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
 from tests.support import tiny_models as tiny
 
@@ -50,7 +50,7 @@ def fast_optimizer(rate=3e-3):
 
 def without_dropout(nlp):
     """Dropout is most of the noise in a tiny encoder."""
-    network = span_models.shim_of(nlp.get_pipe("open_ner_span").model).checkpoint.network
+    network = span_model(nlp.get_pipe("open_ner_span").model).checkpoint.network
     for module in network.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -140,17 +140,17 @@ def test_a_new_head_on_an_encoder_from_a_config(tmp_path):
     nlp.initialize(lambda: examples(nlp, types=None))
     pipe = nlp.get_pipe("open_ner_span")
     assert pipe.labels == ("city", "company", "person"), "taken from the examples"
-    assert span_models.max_width(pipe.model) == 3
-    head = span_models.shim_of(pipe.model).checkpoint.network.head
+    assert span_model(pipe.model).max_width == 3
+    head = span_model(pipe.model).checkpoint.network.head
     assert head.width == 24
     before = head.prompt[0].weight.clone()
     nlp.initialize(lambda: examples(nlp, types=None))
-    after = span_models.shim_of(pipe.model).checkpoint.network.head.prompt[0].weight
+    after = span_model(pipe.model).checkpoint.network.head.prompt[0].weight
     assert torch.equal(before, after), "weights that are there are left alone"
     nlp.to_disk(tmp_path / "saved")
     loaded = spacy.load(tmp_path / "saved").get_pipe("open_ner_span")
     assert loaded.labels == pipe.labels
-    saved = span_models.shim_of(loaded.model).checkpoint.network.head.prompt[0].weight
+    saved = span_model(loaded.model).checkpoint.network.head.prompt[0].weight
     assert torch.equal(saved, before)
 
 
@@ -172,7 +172,7 @@ def test_gradients_gather_until_an_optimizer_is_given(make_nlp):
         data = examples(nlp)[:4] * 2
         nlp.initialize(lambda data=data: data)
         sgd, losses = LayerwiseAdam_v1(1e-3), {}
-        network = span_models.shim_of(nlp.get_pipe("open_ner_span").model).checkpoint.network
+        network = span_model(nlp.get_pipe("open_ner_span").model).checkpoint.network
         without_dropout(nlp)  # the halves must see the network that the whole sees
         size = len(data) // parts
         spacy.util.fix_random_seed(0)
@@ -213,7 +213,7 @@ def test_types_outside_of_a_texts_own_list_are_not_taught(make_nlp):
 def test_wide_and_misaligned_gold_spans_are_counted(make_nlp):
     nlp = make_nlp()
     pipe = nlp.get_pipe("open_ner_span")
-    widest = span_models.max_width(pipe.model)
+    widest = span_model(pipe.model).max_width
     wide = example(nlp, "x " * (widest + 3), [(0, widest + 1, "person")])
     with pytest.warns(OpenNERWarning, match=f"W006.*1 gold spans of more than {widest}"):
         pipe.update([wide])
@@ -238,7 +238,7 @@ def test_long_texts_are_taught_whole(make_nlp):
     pipe = nlp.get_pipe("open_ner_span")
     words = ["Marie", *["went"] * 200, "Paris"]
     eg = example(nlp, " ".join(words), [(0, 1, "person"), (201, 202, "city")])
-    batches = list(span_models.training_batches(pipe.model, pipe._lessons([eg]), 128))
+    batches = list(span_model(pipe.model).training_batches(pipe.model, pipe._lessons([eg]), 128))
     assert len(batches) > 3
     assert sum(len(batch.gold.spans) for batch in batches) == 2
     assert sum(batch.share * len(batch.gold.n_words) for batch in batches) == pytest.approx(1)
@@ -249,9 +249,9 @@ def test_a_span_that_a_window_cuts_is_unknown_there(make_nlp):
     nlp = spacy.blank("en")
     words = [f"w{i}" for i in range(60)]
     eg = example(nlp, " ".join(words), [(i, i + 2, "person") for i in range(58)])
-    for batch in span_models.training_batches(pipe.model, pipe._lessons([eg]), 10_000):
+    for batch in span_model(pipe.model).training_batches(pipe.model, pipe._lessons([eg]), 10_000):
         logits = torch.zeros(len(batch.gold.n_words), int(batch.gold.n_words.max()), 12, int(batch.gold.n_types.max()))
-        targets, known = span_models.targets(pipe.model, logits, batch.gold)
+        targets, known = span_model(pipe.model).targets(logits, batch.gold)
         assert batch.gold.unknown
         for row, first, last in batch.gold.unknown:
             assert not known[row, first:last, 0].any()

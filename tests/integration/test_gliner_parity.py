@@ -8,7 +8,8 @@ import spacy
 import torch
 
 from spacy_openner.models.gliner import checkpoint as gliner_checkpoint
-from spacy_openner.models.gliner import prompt_model as prompt_matcher
+from spacy_openner.models.queries import SpanQuery
+from spacy_openner.models.span_model import span_model
 from spacy_openner.models.words import doc_words
 from tests.support import tiny_models as tiny
 
@@ -53,9 +54,12 @@ def own_scores(path: Path, text: str, labels: list[str]) -> np.ndarray:
         "open_ner_span",
         config={"labels": labels, "model": {"name": str(path), "words": "gliner", "precision": "float32"}},
     )
-    words = doc_words(nlp.make_doc(text), "gliner")
-    (window,) = prompt_matcher.pieces_of(pipe.model).plan([words], [labels])
-    logits = pipe.model.predict(prompt_matcher.request_of(pipe.model, [window], [labels]))
+    doc = nlp.make_doc(text)
+    words = doc_words(doc, "gliner")
+    shim = span_model(pipe.model)
+    (window,) = shim.planner.plan([words], [labels])
+    query = SpanQuery(words, labels, np.zeros(len(labels)), doc)
+    logits = pipe.model.predict(shim.request([window], [query]))
     return logits.sigmoid()[0].numpy()
 
 

@@ -11,7 +11,7 @@ import spacy
 from spacy.cli.package import package
 from spacy.cli.train import train
 
-from spacy_openner.models.gliner import interface as span_models
+from spacy_openner.models.span_model import span_model
 from spacy_openner.training.corpus import OpenNERCorpus_v1
 from tests.support import tiny_models as tiny
 
@@ -77,7 +77,7 @@ def test_training_goes_on_from_a_pipeline(trained, corpus, tmp_path):
     config.write_text(text[:start] + sourced + text[end:], encoding="utf8")
     train(config, tmp_path / "out", overrides=overrides)
     before, after = (
-        span_models.shim_of(spacy.load(path).get_pipe("open_ner_span").model).checkpoint.network
+        span_model(spacy.load(path).get_pipe("open_ner_span").model).checkpoint.network
         for path in (trained, tmp_path / "out" / "model-last")
     )
     change = (before.head.prompt[0].weight - after.head.prompt[0].weight).abs().max()
@@ -135,7 +135,7 @@ def open_recipe(name, corpus, tmp_path, encoder, **more):
 
 def test_the_recipe_of_the_default_weights(corpus, tmp_path):
     pipe = open_recipe("default.cfg", corpus, tmp_path, tiny.backbone("bert", tmp_path / "encoder"))
-    assert span_models.shim_of(pipe.model).checkpoint.network.head.width == 16
+    assert span_model(pipe.model).checkpoint.network.head.width == 16
 
 
 def test_the_recipe_of_the_default_generator(corpus, tmp_path, tiny_path):

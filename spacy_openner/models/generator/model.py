@@ -1,17 +1,13 @@
 """Generative models: loaded from a directory or hub, kept behind a thinc shim, run in a chosen precision."""
 
-import copy
-import os
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors.torch import load_file, save_file
 from thinc.api import Optimizer
-from thinc.shims import PyTorchShim
 from thinc.util import get_torch_default_device
 from torch import nn
 
@@ -19,11 +15,11 @@ from ...errors import error, warn
 from ...nn import hub as sources
 from ...nn import int8 as int8_rows
 from ...nn import lora
-from ...nn.backbones import T5_FAMILY, load_tokenizer
+from ...nn.backbones import T5_FAMILY, in_float32, load_tokenizer
 from ...nn.dropout import set_dropout, use_fast_dropout
 from ...nn.mixed_precision import mixed_precision
-from ..gliner.runtime import Precision, resolve
-from ..gliner.shim import apply_gradients, pack, unpack
+from ...nn.precision import Precision, prepared, resolve
+from ...nn.shim import ModelShim
 from .decoder_cache import CachedDecoder
 from .decoders import decoder_class
 from .tag_chunks import Chunks
@@ -151,13 +147,6 @@ def _load_network(directory: Path) -> Any:
     return network
 
 
-def in_float32() -> dict[str, torch.dtype]:
-    """Return the argument that has `transformers` build a network in float32; its name changed with a release."""
-    from transformers import PretrainedConfig
-
-    return {"dtype" if hasattr(PretrainedConfig(), "dtype") else "torch_dtype": torch.float32}
-
-
 def _filled(kind: Any, config: Any, state: dict[str, torch.Tensor]) -> Any:
     """Build a network and fill it with weights: strictly, and as `share_embeddings` lays it out where it does."""
     network = kind.from_config(config, **in_float32(), trust_remote_code=False)
@@ -232,33 +221,27 @@ def save_int8(generator: Generator, path: Path) -> None:
             file.unlink()
 
 
-class GeneratorShim(PyTorchShim):
+class GeneratorShim(ModelShim):
     """A generative model as part of a thinc model.
 
     name (str): Directory or hub name; "" for the default weights of the package.
     revision (str | None): Commit or tag of a hub name.
-    precision (str): See `runtime`.
-    mixed_precision (bool): Train with bfloat16 products (`models.mixed_precision`); weights stay float32.
+    precision (str): See `nn.precision`.
+    mixed_precision (bool): Train with bfloat16 products (`nn.mixed_precision`); weights stay float32.
     """
 
+    TRANSIENT: ClassVar[tuple[str, ...]] = ("_runtime",)
+
     def __init__(self, name: str, revision: str | None, precision: Precision, mixed_precision: bool = False) -> None:
-        super().__init__(None)
-        self.name, self.revision = name, revision
-        self.precision, self.mixed_precision = precision, mixed_precision
+        super().__init__(name, revision, mixed_precision)
+        self.precision = precision
         self._generator: Generator | None = None
         # An aid of training alone; see `classify`.
         self.classifier: nn.Linear | None = None
-        self._reset()
 
-    def _reset(self) -> None:
-        self.lock = threading.RLock()
+    def _renew(self) -> None:
+        super()._renew()
         self._runtime: Generator | None = None
-        self._owner = os.getpid()
-
-    @property
-    def is_loaded(self) -> bool:
-        """Whether the weights are there."""
-        return self._generator is not None
 
     @property
     def generator(self) -> Generator:
@@ -279,10 +262,7 @@ class GeneratorShim(PyTorchShim):
     @property
     def runtime(self) -> Generator:
         """What predicts, in the wanted precision; made now if it was not, and anew in a forked process."""
-        if self._owner != os.getpid():
-            # Thread pools do not survive a fork: a parallel region would wait for ever.
-            torch.set_num_threads(1)
-            self.lock, self._owner = threading.RLock(), os.getpid()
+        self._enter_process()
         with self.lock:
             if self._runtime is None:
                 self._runtime = self._prepare(self.generator)
@@ -290,11 +270,8 @@ class GeneratorShim(PyTorchShim):
 
     def _prepare(self, generator: Generator) -> Generator:
         device = get_torch_default_device()
-        chosen = resolve(self.precision, "torch", device)
-        network = generator.network.eval()
-        if chosen != "float32":
-            network = copy.deepcopy(network).to({"bfloat16": torch.bfloat16, "float16": torch.float16}[chosen])
-        return Generator(network.to(device), generator.tokenizer, generator.chunks)
+        network = prepared(generator.network.eval(), resolve(self.precision, device), device)
+        return Generator(network, generator.tokenizer, generator.chunks)
 
     def begin_update(self, inputs: Any) -> tuple[list[torch.Tensor], Callable[[list[torch.Tensor]], None]]:
         """Make the choices of an exercise (`teaching.Exercise`) for training.
@@ -334,14 +311,14 @@ class GeneratorShim(PyTorchShim):
         """Apply the gradients; the runtime is stale then."""
         network = self.generator.network
         if lora.is_adapted(network):
-            apply_gradients(self.id, network, optimizer, lora.learns)
+            self.apply_gradients(network, optimizer, lora.learns)
         else:
-            apply_gradients(self.id, network, optimizer)
+            self.apply_gradients(network, optimizer)
         if self.classifier is not None:
-            apply_gradients(self.id, self.classifier, optimizer)
+            self.apply_gradients(self.classifier, optimizer)
         self._runtime = None
 
-    def save(self, path: Path) -> None:
+    def write(self, path: Path) -> None:
         """Write the model, and what helped to train it."""
         save(self.generator, path)
         if self.classifier is not None:
@@ -349,31 +326,11 @@ class GeneratorShim(PyTorchShim):
                 {name: value.contiguous() for name, value in self.classifier.state_dict().items()}, path / CLASSIFIER
             )
 
-    def load(self, path: Path) -> None:
-        """Read what `save` wrote."""
+    def read(self, path: Path) -> None:
+        """Read what `write` wrote."""
         self.use(load(path))
         self.classifier = None
         if (path / CLASSIFIER).is_file():
             state = load_file(path / CLASSIFIER)
             self.classifier = nn.Linear(state["weight"].shape[1], state["weight"].shape[0])
             self.classifier.load_state_dict(state)
-
-    def to_bytes(self) -> bytes:
-        """Pack the model's files.
-
-        RAISES (CheckpointError): When one passes the limit of msgpack: use `to_disk` then.
-        """
-        return pack(self.save)
-
-    def from_bytes(self, bytes_data: bytes) -> "GeneratorShim":
-        """Read what `to_bytes` packed."""
-        unpack(bytes_data, self.load)
-        return self
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what cannot be copied or sent to another process; it is made again there."""
-        return {key: value for key, value in self.__dict__.items() if key not in ("lock", "_runtime")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._reset()

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import error
-from ..gliner.new_head import pretrained
+from ..gliner.pretrained import pretrained
 from .model import Generator, of, share_embeddings
 
 # How the tags of GNER's answers begin (see `prompts.gner`).

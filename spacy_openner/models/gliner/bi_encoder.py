@@ -1,23 +1,24 @@
 """A span head on word vectors of any origin, with types encoded apart: the network, and its shim inside thinc."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from thinc.api import Optimizer
-from thinc.shims import PyTorchShim
 from thinc.util import get_torch_default_device
 from torch import nn
 
 from ...errors import error
 from ...nn.dropout import set_dropout, use_fast_dropout
+from ...nn.vector_cache import index_texts
+from ...nn.weights import not_finite
+from ..queries import GoldTargets
+from ..span_model import SpanModel
 from . import label_encoder
 from .label_encoder import LabelEncoder
-from .shim import apply_gradients, pack, unpack
 from .span_head import MarkerV0Head
 
 HEAD_FILE = "head.safetensors"
@@ -36,7 +37,7 @@ class WordRequest(NamedTuple):
 
 
 class BiEncoderNetwork(nn.Module):
-    """What is trained: two projections and a head.
+    """The part that is trained: two projections and a head.
 
     text_width (int): Width of word vectors.
     label_width (int): Width of the label encoder's vectors.
@@ -72,7 +73,7 @@ class BiEncoderNetwork(nn.Module):
         return self.head.score_spans(words, self.label_projection(types)[None], first, last)
 
 
-class BiEncoderShim(PyTorchShim):
+class BiEncoderShim(SpanModel):
     """The network and the label encoder as part of a thinc model. The word vectors come from another layer of it.
 
     name (str): Directory or hub name of the label encoder; see `label_encoder.load`.
@@ -80,21 +81,29 @@ class BiEncoderShim(PyTorchShim):
     width, max_width (int): See `BiEncoderNetwork`.
     """
 
+    _labels: LabelEncoder | None = None
+
     def __init__(self, name: str, revision: str | None, width: int, max_width: int) -> None:
-        super().__init__(None)
-        self.name, self.revision = name, revision
-        self.width, self.max_width = width, max_width
-        self._labels: LabelEncoder | None = None
-        self._owner = os.getpid()
+        super().__init__(name, revision)
+        self.width, self._max_width = width, max_width
+
+    def _renew(self) -> None:
+        super()._renew()
+        if self._labels is not None:
+            self._labels.reset()
 
     @property
-    def is_loaded(self) -> bool:
-        """Whether the weights are there."""
-        return self._model is not None
+    def max_width(self) -> int:
+        """Words of the widest span."""
+        return self._max_width
+
+    def targets(self, logits: torch.Tensor, gold: GoldTargets) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the scores should be, and which are known; see `SpanHead.targets`."""
+        return self.network.head.targets(logits, gold)
 
     @property
     def network(self) -> BiEncoderNetwork:
-        """What is trained.
+        """The part that is trained.
 
         RAISES (CheckpointError): When it is not there yet.
         """
@@ -153,7 +162,7 @@ class BiEncoderShim(PyTorchShim):
     def finish_update(self, optimizer: Optimizer) -> None:
         """Apply the gradients."""
         if self.is_loaded:
-            apply_gradients(self.id, self.network, optimizer)
+            self.apply_gradients(self.network, optimizer)
 
     def set_dropout(self, rate: float) -> None:
         """Set the dropout of the head."""
@@ -161,19 +170,18 @@ class BiEncoderShim(PyTorchShim):
 
     def to_device(self, device_type: str, device_id: int) -> None:
         """Move the weights, if they are there."""
+        super().to_device(device_type, device_id)
         if self.is_loaded:
-            super().to_device(device_type, device_id)
             self.labels.to(self.device)
 
-    def save(self, path: Path) -> None:
+    def write(self, path: Path) -> None:
         """Write the weights and the label encoder; nothing where there are none yet."""
-        path.mkdir(parents=True, exist_ok=True)
         if self.is_loaded:
             save_file({key: value.cpu() for key, value in self.network.state_dict().items()}, path / HEAD_FILE)
             self.labels.save(path / ENCODER_FOLDER)
 
-    def load(self, path: Path) -> None:
-        """Read what `save` wrote.
+    def read(self, path: Path) -> None:
+        """Read what `write` wrote.
 
         RAISES (CheckpointError): When something is missing, damaged or of another size than the settings say.
         """
@@ -185,7 +193,9 @@ class BiEncoderShim(PyTorchShim):
         try:
             weights = load_file(path / HEAD_FILE)
             widths = weights["projection.weight"].shape[1], weights["label_projection.weight"].shape[1]
-        except (SafetensorError, OSError, KeyError) as problem:
+            if bad := not_finite(weights):
+                raise ValueError(f"its weights are no finite numbers in {bad[:5]}")
+        except (SafetensorError, OSError, KeyError, ValueError) as problem:
             raise error("O105", path=str(path / HEAD_FILE), reason=str(problem)) from problem
         network = BiEncoderNetwork(*widths, self.width, self.max_width)
         try:
@@ -194,34 +204,15 @@ class BiEncoderShim(PyTorchShim):
             raise error("O104", path=str(path), missing="nothing", unknown=str(problem)) from problem
         self._use(network, label_encoder.load(path / ENCODER_FOLDER))
 
-    def to_bytes(self) -> bytes:
-        """Pack the files that `save` writes."""
-        return pack(self.save)
-
-    def from_bytes(self, bytes_data: bytes) -> "BiEncoderShim":
-        """Read what `to_bytes` packed."""
-        unpack(bytes_data, self.load)
-        return self
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _owner=os.getpid())
-
     def _ready(self) -> BiEncoderNetwork:
-        """The network, ready to predict in this process."""
+        """Return the network, ready to predict in this process."""
+        self._enter_process()
         network = self.network
-        if self._owner != os.getpid():
-            # Thread pools do not survive a fork, and a lock may have been held by a thread that did not either.
-            self._owner = os.getpid()
-            torch.set_num_threads(1)
-            self.labels.reset()
         if network.training:
             network.eval()
         return network
 
     def _types(self, type_texts: Sequence[Sequence[str]]) -> torch.Tensor:
-        """Vectors of the types of each row; short rows repeat their first one. *Shape:* (batch, types, width)."""
-        place: dict[str, int] = {}
-        rows = [[place.setdefault(text, len(place)) for text in texts] for texts in type_texts]
-        longest = max(len(row) for row in rows)
-        index = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
-        return self.labels(list(place))[index.to(self.device)]
+        """Return the vectors of the types of each row. *Shape:* (batch, types, width)."""
+        texts, rows = index_texts(type_texts)
+        return self.labels(texts)[rows.to(self.device)]

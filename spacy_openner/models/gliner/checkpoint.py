@@ -82,6 +82,16 @@ class Checkpoint:
         return self.config.get(MAX_TYPES)
 
     @property
+    def max_words(self) -> int:
+        """The most words that a window shows."""
+        return int(self.config.get("max_len", 384))
+
+    @property
+    def embed_marker(self) -> bool:
+        """Whether a type's vector stands at its marker, or else at the subword after it."""
+        return bool(self.config.get("embed_ent_token", True))
+
+    @property
     def is_bi_encoder(self) -> bool:
         """Whether types are encoded apart from texts."""
         return self.network.label_encoder is not None

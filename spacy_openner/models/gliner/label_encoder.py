@@ -10,17 +10,17 @@ from torch import nn
 from torch.nn.functional import layer_norm
 
 from ...errors import error, warn
-from ...nn import hub as sources
+from ...nn import hub
 from ...nn.backbones import hidden_size, piece_limit
 from ...nn.vector_cache import VectorCache
-from . import checkpoint as gliner_checkpoint
-from .new_head import pretrained
+from . import checkpoint as checkpoints
+from .pretrained import pretrained
 
 
 class LabelEncoder:
     """Encodes type texts; its weights are never trained. May be used from several threads.
 
-    A vector is the mean over the text's pieces, brought to mean 0 and variance 1 so that the scale of the encoder
+    A vector is the mean over the text's subwords, brought to mean 0 and variance 1 so that the scale of the encoder
     does not matter.
 
     tokenizer (Any): The encoder's fast tokenizer.
@@ -57,10 +57,10 @@ class LabelEncoder:
     def _encode(self, texts: list[str]) -> torch.Tensor:
         encoded = self.tokenizer(texts, return_tensors="pt", padding=True).to(self.encoder.device)
         mask = encoded["attention_mask"]
-        room = piece_limit(self.encoder.config)
-        for text, pieces in zip(texts, mask.sum(1).tolist(), strict=True):
-            if pieces > room:
-                raise error("O006", label=text, pieces=pieces, room=room)
+        limit = piece_limit(self.encoder.config)
+        for text, length in zip(texts, mask.sum(1).tolist(), strict=True):
+            if length > limit:
+                raise error("O006", label=text, pieces=length, room=limit)
         vectors = self.encoder(input_ids=encoded["input_ids"], attention_mask=mask)[0].float()
         weights = mask[..., None].float()
         mean = (vectors * weights).sum(1) / weights.sum(1).clamp(min=1.0)
@@ -87,9 +87,9 @@ def load(name: str | Path, revision: str | None = None) -> LabelEncoder:
     revision (str | None): Commit or tag of a hub name.
     RAISES (CheckpointError): When it cannot be loaded.
     """
-    directory = sources.default_directory() if not name else Path(name).expanduser()
-    if (directory / gliner_checkpoint.CONFIG_FILE).is_file():
-        found = gliner_checkpoint.load(directory)
+    directory = hub.default_directory() if not name else Path(name).expanduser()
+    if (directory / checkpoints.CONFIG_FILE).is_file():
+        found = checkpoints.load(directory)
         if found.is_bi_encoder:
             return LabelEncoder(found.labels_tokenizer, found.network.label_encoder)
         return LabelEncoder(found.tokenizer, found.network.encoder)

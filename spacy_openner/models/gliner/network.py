@@ -17,20 +17,20 @@ Head = MarkerV0Head | MarkerHead | TokenHead
 class Batch:
     """Padded input of the network.
 
-    input_ids: Piece ids. *Shape:* (batch, pieces), int64.
-    attention_mask: 1 for pieces, 0 for padding. *Shape:* (batch, pieces), int64.
-    word_pieces: Position of each word's first piece; -1 for padding and for words without pieces.
+    input_ids: Subword ids. *Shape:* (batch, subwords), int64.
+    attention_mask: 1 for subwords, 0 for padding. *Shape:* (batch, subwords), int64.
+    word_positions: Position of each word's first subword; -1 for padding and for words without any.
         *Shape:* (batch, words), int64.
     n_words: *Shape:* (batch,), int64.
-    type_pieces: Position of each type's vector; -1 for padding. *Shape:* (batch, types), int64.
+    type_positions: Position of each type's vector; -1 for padding. *Shape:* (batch, types), int64.
         Without types of the text's own (bi-encoders) it has no columns.
     """
 
     input_ids: torch.Tensor
     attention_mask: torch.Tensor
-    word_pieces: torch.Tensor
+    word_positions: torch.Tensor
     n_words: torch.Tensor
-    type_pieces: torch.Tensor
+    type_positions: torch.Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """Move all tensors."""
@@ -40,7 +40,7 @@ class Batch:
 class Network(nn.Module):
     """A GLiNER network of any supported kind. Its parts are named; checkpoints map onto them by name.
 
-    encoder (nn.Module): A Hugging Face encoder: input_ids, attention_mask -> (batch, pieces, its width).
+    encoder (nn.Module): A Hugging Face encoder: input_ids, attention_mask -> (batch, subwords, its width).
     head (Head): A span or token head of width `head.width`.
     encoder_width (int): Width of the encoder's output; projected where it is not the head's.
     lstm_layers (int): Layers of the bidirectional LSTM over words; 0 for none.
@@ -89,13 +89,13 @@ class Network(nn.Module):
 
         RETURNS (tuple): Words (batch, words, width) and types (batch, types, width).
         """
-        wanted = torch.cat([batch.word_pieces, batch.type_pieces], dim=1)
+        wanted = torch.cat([batch.word_positions, batch.type_positions], dim=1)
         vectors = (encode or self.encode)(batch.input_ids, batch.attention_mask, wanted.clamp(min=0))
         vectors = vectors.to(next(self.head.parameters()).dtype)
         if self.projection is not None:
             vectors = self.projection(vectors)
         vectors = vectors * (wanted >= 0)[..., None].to(vectors.dtype)
-        words, types = vectors.split([batch.word_pieces.shape[1], batch.type_pieces.shape[1]], dim=1)
+        words, types = vectors.split([batch.word_positions.shape[1], batch.type_positions.shape[1]], dim=1)
         # A bi-encoder's checkpoint may hold an LSTM, which the reference implementation never applies.
         if self.lstm is not None and self.label_encoder is None:
             words = self._run_lstm(words, batch.n_words)
@@ -108,7 +108,7 @@ class Network(nn.Module):
         return at(self.encoder(input_ids=input_ids, attention_mask=attention_mask)[0], positions)
 
     def encode_types(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Encode type texts with the second encoder: projected, then averaged over pieces.
+        """Encode type texts with the second encoder: projected, then averaged over subwords.
 
         RETURNS (torch.Tensor): *Shape:* (types, width).
         """

@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from ...errors import error
-from ...nn.backbones import T5_FAMILY
-from .checkpoint import CONFIG_FILE, MAX_TYPES, Checkpoint, load
+from .checkpoint import MAX_TYPES, Checkpoint
 from .network import Head, Network
+from .pretrained import pretrained
 from .span_head import MarkerHead, MarkerV0Head
 from .token_head import TokenHead
 
@@ -84,22 +82,3 @@ def from_encoder(
     network = Network(backbone, head, backbone.config.hidden_size, lstm_layers=lstm_layers)
     ids = tokenizer.convert_tokens_to_ids(list(MARKERS))
     return Checkpoint(config, network.eval(), tokenizer, entity_id=ids[1], separator_id=ids[2])
-
-
-def pretrained(name: str | Path, revision: str | None = None) -> tuple[Any, Any]:
-    """Load a Hugging Face encoder in float32; of a model of two halves, its encoder, and of a span matcher, too.
-
-    name (str | Path): A directory or hub name; a span matcher in a directory only.
-    revision (str | None): Commit or tag of a hub name.
-    RETURNS (tuple): Its tokenizer and the network.
-    """
-    from transformers import AutoConfig, AutoModel, AutoTokenizer, T5EncoderModel
-
-    if (Path(name) / CONFIG_FILE).is_file():
-        checkpoint = load(Path(name))
-        return checkpoint.tokenizer, checkpoint.network.encoder
-    options = {"revision": revision or "main", "trust_remote_code": False}
-    kind = AutoConfig.from_pretrained(name, **options).model_type
-    loader = T5EncoderModel if kind in T5_FAMILY else AutoModel
-    tokenizer = AutoTokenizer.from_pretrained(name, **options)
-    return tokenizer, loader.from_pretrained(name, torch_dtype=torch.float32, **options)

@@ -1,20 +1,28 @@
-"""The text encoder in ONNX Runtime: exported once, kept as a file, the rest of the network stays in PyTorch."""
+"""The text encoder in ONNX Runtime: exported once, kept as a file, the rest of the network stays in PyTorch.
 
+A file's name holds a fingerprint of the weights that it was made of, so that it never stands in for others.
+"""
+
+import hashlib
 import os
+import shutil
 import tempfile
 import warnings
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from ...errors import error
+from ...nn.backbones import hidden_size
 from ...nn.last_layer import at
-from .network import Network
 
-FILES = {False: "encoder.float32.onnx", True: "encoder.int8.onnx"}
+PATTERN = "encoder.*.onnx*"
 OPSET = 17
+INPUTS, OUTPUT = ["input_ids", "attention_mask"], "hidden"
 
 _SESSIONS: weakref.WeakSet[Any] = weakref.WeakSet()
 _OF_PARENTS: list[Any] = []
@@ -32,37 +40,78 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_keep)
 
 
+def fingerprint(encoder: nn.Module) -> str:
+    """Return a short name of an encoder's weights."""
+    digest = hashlib.sha256()
+    for name, value in encoder.state_dict().items():
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
+
+
+def file_of(encoder: nn.Module, directory: Path, *, int8: bool) -> Path:
+    """Return the path of an encoder's exported form."""
+    return directory / f"encoder.{'int8' if int8 else 'float32'}.{fingerprint(encoder)}.onnx"
+
+
+def copy_exported(encoder: nn.Module, source: Path | None, target: Path) -> None:
+    """Copy the exported forms of an encoder, and remove those of others.
+
+    source (Path | None): The directory where they may be.
+    target (Path): The directory that they belong to; made if there is something to copy.
+    """
+    if source is None and not target.is_dir():
+        return
+    own = f"encoder.*.{fingerprint(encoder)}.onnx*"
+    for file in set(target.glob(PATTERN)) - set(target.glob(own)):
+        file.unlink()
+    for file in source.glob(own) if source is not None and source != target else ():
+        target.mkdir(exist_ok=True)
+        shutil.copyfile(file, target / file.name)
+
+
 class OnnxEncoder:
     """A `TextEncoder` over an exported file. Sessions of ONNX Runtime may be shared between threads."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, width: int) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         # As many threads as PyTorch was told to use: users limit both with torch.set_num_threads.
         options.intra_op_num_threads = torch.get_num_threads()
-        self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        try:
+            self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        # Its exceptions share no base below this one.
+        except Exception as problem:
+            raise error("O105", path=str(file), reason=str(problem).splitlines()[0]) from problem
         _SESSIONS.add(self._session)
+        inputs = [value.name for value in self._session.get_inputs()]
+        outputs = {value.name: value.shape[-1] for value in self._session.get_outputs()}
+        if sorted(inputs) != sorted(INPUTS) or outputs.get(OUTPUT) != width:
+            reason = f"it maps {inputs} to {outputs}, not {INPUTS} to {OUTPUT!r} of width {width}"
+            raise error("O105", path=str(file), reason=reason)
 
     @classmethod
-    def of(cls, network: Network, directory: Path, *, int8: bool) -> "OnnxEncoder":
-        """Open the exported encoder of a network, exporting it first where the file is not there.
+    def of(cls, encoder: nn.Module, directory: Path, *, int8: bool) -> "OnnxEncoder":
+        """Open the exported form of an encoder, exporting it first where the file is not there.
 
+        encoder (nn.Module): A Hugging Face encoder, in evaluation mode.
         directory (Path): Where the files are kept.
         int8 (bool): Weights in 8 bits, activations quantised as they come, instead of float32.
+        RAISES (CheckpointError): When the file is damaged or another model's.
         """
         directory.mkdir(parents=True, exist_ok=True)
-        plain = directory / FILES[False]
-        if not plain.is_file():
-            _write(plain, lambda target: export(network.encoder, target))
-        if int8 and not (directory / FILES[True]).is_file():
-            _write(directory / FILES[True], lambda target: quantise(plain, target))
-        return cls(directory / FILES[int8])
+        plain, wanted = file_of(encoder, directory, int8=False), file_of(encoder, directory, int8=int8)
+        if not wanted.is_file() and not plain.is_file():
+            _write(plain, lambda target: export(encoder, target))
+        if not wanted.is_file():
+            _write(wanted, lambda target: quantise(plain, target))
+        return cls(wanted, hidden_size(encoder))
 
     def __call__(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """Encode a batch; see `TextEncoder`."""
         feed = {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()}
-        return at(torch.from_numpy(self._session.run(["hidden"], feed)[0]), positions)
+        return at(torch.from_numpy(self._session.run([OUTPUT], feed)[0]), positions)
 
 
 def export(encoder: nn.Module, target: Path) -> None:
@@ -85,16 +134,16 @@ def export(encoder: nn.Module, target: Path) -> None:
     input_ids = torch.ones((2, 8), dtype=torch.int64)
     attention_mask = torch.ones((2, 8), dtype=torch.int64)
     attention_mask[1, 5:] = 0
-    axes = {0: "batch", 1: "pieces"}
+    axes = {0: "batch", 1: "subwords"}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the tracer warns about every shape that the model looks at
         torch.onnx.export(
             Hidden().eval(),
             (input_ids, attention_mask),
             str(target),
-            input_names=["input_ids", "attention_mask"],
-            output_names=["hidden"],
-            dynamic_axes={"input_ids": axes, "attention_mask": axes, "hidden": axes},
+            input_names=INPUTS,
+            output_names=[OUTPUT],
+            dynamic_axes={"input_ids": axes, "attention_mask": axes, OUTPUT: axes},
             opset_version=OPSET,
             dynamo=False,
         )
@@ -114,7 +163,7 @@ def quantise(source: Path, target: Path) -> None:
     )
 
 
-def _write(file: Path, make: Any) -> None:
+def _write(file: Path, make: Callable[[Path], None]) -> None:
     """Make a file under another name first, so that no reader meets half of it (two processes may export)."""
     with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
         draft = Path(scratch) / file.name

@@ -1,41 +1,56 @@
-"""One place that holds everything of PyTorch and Hugging Face: a thinc shim around a checkpoint.
+"""A checkpoint of the GLiNER family as part of a thinc model.
 
-Weights are loaded at first use. The float32 network is what is trained and saved; the runtime that predicts
-is derived from it (another precision, another backend) and made anew when the weights change.
+The float32 network is what is trained and saved; the runtime that predicts is derived from it (another precision,
+another backend) and made anew when the weights change.
 """
 
-import os
 import tempfile
-import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import ClassVar
 
-import srsly
 import torch
-from thinc.api import Optimizer
-from thinc.shims import PyTorchShim
-from thinc.util import get_torch_default_device, torch2xp, xp2torch
+from thinc.api import Model, Optimizer
+from thinc.util import get_torch_default_device
 
 from ...errors import error
-from ...nn import hub as sources
-from ...nn import memory
+from ...nn import hub
 from ...nn.backbones import piece_limit
 from ...nn.dropout import set_dropout, use_fast_dropout
 from ...nn.mixed_precision import mixed_precision
-from . import checkpoint as gliner_checkpoint
-from . import onnx_encoder, runtime
+from ...nn.precision import Precision
+from ...nn.vector_cache import VectorCache, index_texts
+from ..queries import GoldTargets
+from ..span_model import SpanModel
+from ..words import WordMode
+from . import checkpoint as checkpoints
+from . import onnx_encoder
 from .checkpoint import Checkpoint
-from .network import Batch
-from .runtime import Backend, Precision, Runtime
+from .network import Batch, Network
+from .runtime import Backend, Runtime, build
 from .tokenization import PromptTokenizer
+from .windows import WindowPlanner
 
-ONNX_FILES = "onnx"
-MSGPACK_LIMIT = 2**32 - 1
+ONNX_FOLDER = "onnx"
 
 
-class Request(NamedTuple):
-    """What the model scores.
+@dataclass(frozen=True)
+class PromptSettings:
+    """Settings of a model that reads types in a prompt; see `architectures.SpanMatcher_v1`."""
+
+    words: WordMode = "spacy"
+    precision: Precision = "auto"
+    backend: Backend = "torch"
+    window: int | None = None
+    overlap: int = 32
+    max_types: int | None = None
+    mixed_precision: bool = False
+
+
+@dataclass(frozen=True)
+class WindowRequest:
+    """Windows for the model to score.
 
     batch: Padded windows.
     type_texts: The types of each row, for a bi-encoder; empty where the prompt holds them.
@@ -45,46 +60,44 @@ class Request(NamedTuple):
     type_texts: Sequence[Sequence[str]] = ()
 
 
-class CheckpointShim(PyTorchShim):
-    """A checkpoint as part of a thinc model.
+class CheckpointShim(SpanModel):
+    """A checkpoint, loaded at first use, and the runtime derived from it.
 
     name (str): Directory or hub name; "" for the default weights of the package.
     revision (str | None): Commit or tag of a hub name.
-    precision, backend: See `runtime`.
-    mixed_precision (bool): Train with bfloat16 products (`models.mixed_precision`); weights stay float32.
+    settings (PromptSettings): How it reads texts, and how it is run.
     """
 
-    def __init__(
-        self, name: str, revision: str | None, precision: Precision, backend: Backend, mixed_precision: bool = False
-    ) -> None:
-        super().__init__(None)
-        self.name, self.revision = name, revision
-        self.precision, self.backend = precision, backend
-        self.mixed_precision = mixed_precision
-        self._checkpoint: Checkpoint | None = None
-        self._reset()
+    TRANSIENT: ClassVar[tuple[str, ...]] = ("_runtime", "_type_vectors", "_planner", "_scratch", "_onnx_files")
+    _checkpoint: Checkpoint | None = None
+    _planner: WindowPlanner | None = None
+    _scratch: tempfile.TemporaryDirectory | None = None
+    _onnx_files: Path | None = None
 
-    def _reset(self) -> None:
-        self.lock = threading.RLock()
+    def __init__(self, name: str, revision: str | None, settings: PromptSettings) -> None:
+        super().__init__(name, revision, settings.mixed_precision)
+        self.settings = settings
+
+    def _renew(self) -> None:
+        super()._renew()
+        self._reset_runtime()
+
+    def _reset_runtime(self) -> None:
         self._runtime: Runtime | None = None
-        self._owner = os.getpid()
-        self._type_vectors: dict[str, torch.Tensor] = {}
-        self._scratch: tempfile.TemporaryDirectory | None = None
-        self._onnx_files: Path | None = None
-        self.pieces: PromptTokenizer | None = None
+        self._type_vectors = VectorCache()
 
     @property
-    def is_loaded(self) -> bool:
-        """Whether the weights are there."""
-        return self._checkpoint is not None
+    def word_mode(self) -> WordMode:  # type: ignore[override]
+        """The words that the model sees."""
+        return self.settings.words
 
     @property
     def checkpoint(self) -> Checkpoint:
         """The checkpoint, loaded now if it was not."""
         with self.lock:
             if self._checkpoint is None:
-                directory = sources.find(self.name, self.revision)
-                self.use(gliner_checkpoint.load(directory), directory / ONNX_FILES)
+                directory = hub.find(self.name, self.revision)
+                self.use(checkpoints.load(directory), directory / ONNX_FOLDER)
             assert self._checkpoint is not None
             return self._checkpoint
 
@@ -95,74 +108,102 @@ class CheckpointShim(PyTorchShim):
         """
         with self.lock:
             self._reset_runtime()
-            self.pieces = None
+            self._planner = None
             use_fast_dropout(checkpoint.network)
             self._checkpoint = checkpoint
             self._model = checkpoint.network
             self._onnx_files = onnx_files if onnx_files is not None and onnx_files.is_dir() else None
 
     @property
+    def max_width(self) -> int:
+        """Words of the widest span; 0 for a token-level head."""
+        return self.checkpoint.network.head.max_width
+
+    def targets(self, logits: torch.Tensor, gold: GoldTargets) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the scores should be, and which are known; see the heads' `targets`."""
+        return self.checkpoint.network.head.targets(logits, gold)
+
+    @property
+    def planner(self) -> WindowPlanner:
+        """What lays windows over texts, made once for each checkpoint."""
+        if self._planner is None:
+            with self.lock:
+                if self._planner is None:
+                    self._planner = self._make_planner()
+        return self._planner
+
+    def _make_planner(self) -> WindowPlanner:
+        checkpoint, settings = self.checkpoint, self.settings
+        own = piece_limit(checkpoint.network.encoder.config)
+        tokenizer = PromptTokenizer(
+            checkpoint.tokenizer,
+            min(settings.window or own, own),
+            entity_id=checkpoint.entity_id,
+            separator_id=checkpoint.separator_id,
+            embed_marker=checkpoint.embed_marker,
+            max_types=settings.max_types or checkpoint.max_types,
+        )
+        return WindowPlanner(tokenizer, checkpoint.max_words, max(settings.overlap, self.max_width - 1))
+
+    @property
     def runtime(self) -> Runtime:
         """What predicts; built now if it was not, and anew in a forked process."""
-        if self._runtime is not None and self._owner != os.getpid():
-            # Thread pools of OpenMP and ONNX Runtime do not survive a fork: a parallel region would wait for ever.
-            torch.set_num_threads(1)
-            self.lock, self._runtime = threading.RLock(), None
+        self._enter_process()
         if self._runtime is None:
             with self.lock:
-                checkpoint = self.checkpoint
                 if self._runtime is None:
-                    checkpoint.network.eval()
-                    device = get_torch_default_device()
-                    files = self._onnx_directory() if self.backend == "onnx" else Path()
-                    self._owner = os.getpid()
-                    self._runtime = runtime.build(checkpoint, self.precision, self.backend, device, files)
-        assert self._runtime is not None
+                    self._runtime = self._build_runtime()
         return self._runtime
 
-    def predict(self, inputs: Request) -> torch.Tensor:
+    def _build_runtime(self) -> Runtime:
+        checkpoint, settings = self.checkpoint, self.settings
+        checkpoint.network.eval()
+        files = self._onnx_directory() if settings.backend == "onnx" else Path()
+        return build(checkpoint, settings.precision, settings.backend, get_torch_default_device(), files)
+
+    def predict(self, inputs: WindowRequest) -> torch.Tensor:
         """Score a batch; may be called from several threads.
 
         RETURNS (torch.Tensor): The head's logits, on the device that computed them.
         """
-        current = self.runtime
+        runtime = self.runtime
         with torch.inference_mode():
-            types = self._types(current, inputs.type_texts)
-            return current.network(inputs.batch.to(current.device), types, current.encode)
+            types = self._types(runtime.network, inputs.type_texts)
+            return runtime.network(inputs.batch.to(runtime.device), types, runtime.encode)
 
-    def score_spans(self, inputs: Request, starts: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+    def score_in_window(self, inputs: WindowRequest, starts: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
         """Score given spans of a batch of one row.
 
         starts, ends (torch.Tensor): First and last word of each span, both included. *Shape:* (spans,).
         RETURNS (torch.Tensor): Probabilities, on the CPU. *Shape:* (spans, types).
         """
-        current = self.runtime
+        runtime = self.runtime
         with torch.inference_mode():
-            words, own = current.network.represent(inputs.batch.to(current.device), current.encode)
-            types = self._types(current, inputs.type_texts)
-            head = current.network.head
+            words, own = runtime.network.represent(inputs.batch.to(runtime.device), runtime.encode)
+            types = self._types(runtime.network, inputs.type_texts)
+            head = runtime.network.head
             return head.score_spans(words, own if types is None else types, starts, ends).float().cpu()
 
-    def begin_update(self, inputs: Request) -> tuple[torch.Tensor, Callable[[torch.Tensor], None]]:
+    def begin_update(self, inputs: WindowRequest) -> tuple[torch.Tensor, Callable[[torch.Tensor], None]]:
         """Score a batch for training.
 
         RETURNS (tuple): Logits, and a callback that takes the gradient of the loss by them.
         """
         network = self.checkpoint.network.train()
         # The runtime may share these modules, which are now in training mode.
-        self._reset_runtime()
+        self._forget_derived()
         with mixed_precision(self.device, self.mixed_precision):
             types = None
             if inputs.type_texts:
-                unique, rows = _index(inputs.type_texts)
+                unique, rows = index_texts(inputs.type_texts)
                 types = self._encode_types(network, unique)[rows]
             logits = network(inputs.batch.to(self.device), types).float()
         return logits, lambda gradient: torch.autograd.backward(logits, gradient)
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Apply the gradients; the runtime is stale then."""
-        apply_gradients(self.id, self.checkpoint.network, optimizer)
-        self._reset_runtime()
+        self.apply_gradients(self.checkpoint.network, optimizer)
+        self._forget_derived()
 
     def set_dropout(self, rate: float) -> None:
         """Set the dropout of the head; the encoder keeps what its own config says."""
@@ -170,136 +211,51 @@ class CheckpointShim(PyTorchShim):
 
     def to_device(self, device_type: str, device_id: int) -> None:
         """Move the weights, if they are loaded; the runtime follows spaCy's device when it is built anew."""
-        if self._checkpoint is not None:
-            super().to_device(device_type, device_id)
-            self._runtime, self._type_vectors = None, {}
+        super().to_device(device_type, device_id)
+        self._reset_runtime()
 
-    def save(self, path: Path) -> None:
-        """Write the checkpoint, and the encoders that were exported from it."""
-        gliner_checkpoint.save(self.checkpoint, path)
-        if self._onnx_files is not None:
-            for file in self._onnx_files.glob("*.onnx*"):
-                target = path / ONNX_FILES / file.name
-                target.parent.mkdir(exist_ok=True)
-                target.write_bytes(file.read_bytes())
+    def save(self, model: Model, path: Path) -> None:
+        """Write the checkpoint, and the encoders that were exported from it (which `pack` leaves out: they are made
+        again where they are needed)."""
+        super().save(model, path)
+        onnx_encoder.copy_exported(self.checkpoint.network.encoder, self._onnx_files, path / ONNX_FOLDER)
 
-    def load(self, path: Path) -> None:
-        """Read what `save` wrote."""
-        self.use(gliner_checkpoint.load(path), path / ONNX_FILES)
+    def write(self, path: Path) -> None:
+        """Write the checkpoint."""
+        checkpoints.save(self.checkpoint, path)
 
-    def to_bytes(self) -> bytes:
-        """Pack the files of the checkpoint (exported encoders are made again where they are needed).
+    def read(self, path: Path) -> None:
+        """Read what `write` wrote."""
+        self.use(checkpoints.load(path), path / ONNX_FOLDER)
 
-        RAISES (CheckpointError): When they pass the limit of msgpack: use `to_disk` then.
-        """
-        return pack(lambda path: gliner_checkpoint.save(self.checkpoint, path))
-
-    def from_bytes(self, bytes_data: bytes) -> "CheckpointShim":
-        """Read what `to_bytes` packed."""
-        unpack(bytes_data, lambda path: self.use(gliner_checkpoint.load(path)))
-        return self
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what cannot be copied or sent to another process; it is made again there."""
-        made = ("lock", "_runtime", "_type_vectors", "_scratch", "_onnx_files", "pieces")
-        return {key: value for key, value in self.__dict__.items() if key not in made}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._reset()
-
-    def _reset_runtime(self) -> None:
-        self._runtime = None
-        self._type_vectors = {}
+    def _forget_derived(self) -> None:
+        """Forget all that was derived from weights that change now."""
+        self._reset_runtime()
         self._onnx_files = None
 
     def _onnx_directory(self) -> Path:
-        """Where exported encoders are, if the wanted one came with the weights; else a directory of our own,
-        since the one that the weights came from may be read-only."""
-        int8 = self.precision == "int8"
-        if self._onnx_files is None or not (self._onnx_files / onnx_encoder.FILES[int8]).is_file():
+        """Find the directory of the exported encoders: that beside the weights, if the wanted one is there; else one of
+        our own, since the one that the weights came from may be read-only."""
+        encoder, int8 = self.checkpoint.network.encoder, self.settings.precision == "int8"
+        if self._onnx_files is None or not onnx_encoder.file_of(encoder, self._onnx_files, int8=int8).is_file():
             self._scratch = tempfile.TemporaryDirectory(prefix="spacy-openner-")
             self._onnx_files = Path(self._scratch.name)
         return self._onnx_files
 
-    def _types(self, current: Runtime, type_texts: Sequence[Sequence[str]]) -> torch.Tensor | None:
+    def _types(self, network: Network, type_texts: Sequence[Sequence[str]]) -> torch.Tensor | None:
         """Look up type vectors, encoding those not met before. *Shape:* (batch, types, width)."""
         if not type_texts:
             return None
-        unique, rows = _index(type_texts)
-        cache = self._type_vectors
-        if any(text not in cache for text in unique):
-            with self.lock:
-                missing = [text for text in unique if text not in cache]
-                cache.update(zip(missing, self._encode_types(current.network, missing), strict=True))
-        return torch.stack([cache[text] for text in unique])[rows]
+        unique, rows = index_texts(type_texts)
+        return self._type_vectors(unique, lambda texts: self._encode_types(network, texts))[rows]
 
-    def _encode_types(self, network: Any, texts: list[str]) -> torch.Tensor:
+    def _encode_types(self, network: Network, texts: Sequence[str]) -> torch.Tensor:
+        """Encode types with the second encoder. *Shape:* (texts, width)."""
         tokenizer = self.checkpoint.labels_tokenizer
         device = next(network.parameters()).device
-        chunks = [texts[i : i + 64] for i in range(0, len(texts), 64)]
-        # The lock of the callers matters: padding in a fast tokenizer is not safe between threads.
-        encoded = [tokenizer(chunk, return_tensors="pt", padding=True).to(device) for chunk in chunks]
-        room = piece_limit(network.label_encoder.config)
-        lengths = [int(n) for e in encoded for n in e["attention_mask"].sum(1)]
-        for text, pieces in zip(texts, lengths, strict=True):
-            if pieces > room:
-                raise error("O006", label=text, pieces=pieces, room=room)
-        if not chunks:
-            return torch.zeros(0, network.head.width, device=device)
-        return torch.cat([network.encode_types(e["input_ids"], e["attention_mask"]) for e in encoded])
-
-
-def _index(type_texts: Sequence[Sequence[str]]) -> tuple[list[str], torch.Tensor]:
-    """The distinct texts, and each row's places among them; short rows repeat the first one."""
-    place: dict[str, int] = {}
-    rows = [[place.setdefault(text, len(place)) for text in texts] for texts in type_texts]
-    longest = max(len(row) for row in rows)
-    return list(place), torch.tensor([row + [0] * (longest - len(row)) for row in rows])
-
-
-def apply_gradients(
-    owner: int, network: torch.nn.Module, optimizer: Optimizer, learns: Callable[[str], bool] = lambda name: True
-) -> None:
-    """Update a network's parameters. What is left alone needs no gradient any more.
-
-    owner (int): The id of the shim, which is part of each parameter's key.
-    learns (Callable[[str], bool]): Whether a parameter of this name is trained, if the optimizer agrees.
-    """
-    scale_of = getattr(optimizer, "scale_of", lambda name: 1.0)
-    for name, parameter in network.named_parameters():
-        parameter.requires_grad_(learns(name) and scale_of(name) > 0)
-        if parameter.grad is not None and parameter.requires_grad:
-            values, gradient = torch2xp(parameter.data), torch2xp(parameter.grad)
-            updated, _ = optimizer((owner, name), values, gradient)
-            # An array that was updated in place is still the parameter's: wrapping it anew at every update would
-            # build an endless chain of wrappers.
-            if updated is not values:
-                parameter.data = xp2torch(updated, device=parameter.device)
-        parameter.grad = None
-    memory.after_update()
-
-
-def pack(save: Callable[[Path], None]) -> bytes:
-    """Put the files that `save` writes into a directory into one object.
-
-    RAISES (CheckpointError): When one of them passes the limit of msgpack: use `to_disk` then.
-    """
-    with tempfile.TemporaryDirectory() as scratch:
-        save(Path(scratch))
-        names = [file for file in Path(scratch).rglob("*") if file.is_file()]
-        if any(file.stat().st_size > MSGPACK_LIMIT for file in names):
-            raise error("O109")
-        files = {file.relative_to(scratch).as_posix(): file.read_bytes() for file in names}
-    packed: bytes = srsly.msgpack_dumps(files)
-    return packed
-
-
-def unpack(bytes_data: bytes, load: Callable[[Path], None]) -> None:
-    """Lay out again what `pack` took, and call `load` with the directory."""
-    with tempfile.TemporaryDirectory() as scratch:
-        for name, content in srsly.msgpack_loads(bytes_data).items():
-            file = Path(scratch) / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
-        load(Path(scratch))
+        encoded = tokenizer(list(texts), return_tensors="pt", padding=True).to(device)
+        limit = piece_limit(network.label_encoder.config)
+        for text, length in zip(texts, encoded["attention_mask"].sum(1).tolist(), strict=True):
+            if length > limit:
+                raise error("O006", label=text, pieces=length, room=limit)
+        return network.encode_types(encoded["input_ids"], encoded["attention_mask"])

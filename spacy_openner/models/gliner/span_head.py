@@ -42,13 +42,13 @@ def feed_forward(width: int, out: int, dropout: float, *, inner: int | None = No
     return nn.Sequential(nn.Linear(width, inner), nn.ReLU(inplace=True), nn.Dropout(dropout), nn.Linear(inner, out))
 
 
-def linear_of(block: nn.Sequential, place: int) -> nn.Linear:
-    """The linear layer at a place of a block."""
-    return cast(nn.Linear, block[place])
+def linear_of(block: nn.Sequential, index: int) -> nn.Linear:
+    """Return a linear layer of a block."""
+    return cast(nn.Linear, block[index])
 
 
 class SpanHead(nn.Module):
-    """What both span heads share: the type network, the walk over widths, and the choice by threshold.
+    """Base of both span heads: the type network, the walk over widths, and the choice by threshold.
 
     A subclass says how a start and an end combine (`endpoints`, `pair_scores`).
     """
@@ -104,7 +104,7 @@ class SpanHead(nn.Module):
         return self.pair_scores(prepared, whole, whole)[0].float().sigmoid()
 
     def targets(self, logits: torch.Tensor, gold: GoldTargets) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the scores should be, and which of them may be taught.
+        """Return what the scores should be, and which of them may be taught.
 
         logits (torch.Tensor): As `forward` returns them.
         gold (GoldTargets): The gold annotation of the rows; spans over `max_width` words cannot be taught.
@@ -119,8 +119,8 @@ class SpanHead(nn.Module):
         known = ends < gold.n_words[:, None, None]
         for row, first, last in gold.unknown:
             known[row] &= ~((starts < last) & (ends >= first))
-        asked = torch.arange(logits.shape[3]) < gold.n_types[:, None]
-        return targets.to(logits.device), (known[..., None] & asked[:, None, None, :]).to(logits.device)
+        queried = torch.arange(logits.shape[3]) < gold.n_types[:, None]
+        return targets.to(logits.device), (known[..., None] & queried[:, None, None, :]).to(logits.device)
 
     def select(self, logits: torch.Tensor, n_words: torch.Tensor, thresholds: torch.Tensor) -> Found:
         """Keep what is strictly over its type's threshold (paper, section 2.3).

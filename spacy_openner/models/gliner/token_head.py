@@ -10,6 +10,9 @@ from .span_head import Found, linear_of
 class TokenHead(nn.Module):
     """Scores words against types; a span's score is the least of its start, its end and all its insides."""
 
+    max_width = 0
+    """No limit."""
+
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
         self.width = width
@@ -51,7 +54,7 @@ class TokenHead(nn.Module):
         return torch.stack(rows)
 
     def targets(self, logits: torch.Tensor, gold: GoldTargets) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the scores should be, and which of them may be taught; as `SpanHead.targets`."""
+        """Return what the scores should be, and which of them may be taught; as `SpanHead.targets`."""
         targets = torch.zeros(logits.shape)
         for row, first, last, label in gold.spans:
             targets[row, first, label, 0] = 1.0

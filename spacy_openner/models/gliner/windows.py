@@ -1,90 +1,180 @@
-"""What all matchers do with windows over texts: gold annotation goes in, scored spans come out."""
+"""Words and prompts to padded batches: windows over texts of any length.
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+Nothing is cut. A text that does not fit is read in overlapping windows, and each window meets each prompt once.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from ..queries import GoldTargets, ScoredSpan, SpanQuery, TrainingText
-from .network import Head
+from ...errors import error, warn
+from ...nn.batching import batch_by_length
+from ..words import Words
+from .network import Batch
+from .tokenization import Prompt, PromptTokenizer, SubwordMap
+
+# How many batches' worth of windows are sorted together.
+BUFFER = 512
 
 
-class InputWindow(Protocol):
-    """A run of a text's words that is scored for some of its types.
+@dataclass(frozen=True)
+class InputWindow:
+    """One input row of the network: a run of a text's words behind one prompt.
 
     text: Index of the text among those planned together.
-    first, last: The words, `last` exclusive.
-    types: Index range of the types, among the text's types.
+    first, last: The words that it shows, `last` exclusive.
+    types: Index range of the types that it asks for, among the text's types.
+    input_ids: All subwords, prompt and special ones included. *Shape:* (subwords,).
+    word_positions: Position of each word's first subword, -1 for a word without. *Shape:* (words,).
+    type_positions: Position of each type's vector; empty for a bi-encoder. *Shape:* (types,).
     """
 
-    @property
-    def text(self) -> int: ...
-
-    @property
-    def first(self) -> int: ...
-
-    @property
-    def last(self) -> int: ...
-
-    @property
-    def types(self) -> range: ...
+    text: int
+    first: int
+    last: int
+    types: range
+    input_ids: np.ndarray
+    word_positions: np.ndarray
+    type_positions: np.ndarray
 
 
-class BestSpans:
-    """The best score of each span and type of some texts, over all windows."""
+class WindowPlanner:
+    """Lays windows over texts.
 
-    def __init__(self, n_texts: int) -> None:
-        self._scores: list[dict[tuple[int, int, int], float]] = [{} for _ in range(n_texts)]
+    tokenizer (PromptTokenizer): Makes subwords and prompts; its `limit` is that of a window.
+    max_words (int): The most words that a window shows.
+    overlap (int): Words that neighbouring windows share where no sentence start separates them.
+    """
 
-    def add(
-        self, head: Head, logits: torch.Tensor, windows: Sequence[InputWindow], queries: Sequence[SpanQuery]
-    ) -> None:
-        """Take what passes the thresholds of its text.
+    def __init__(self, tokenizer: PromptTokenizer, max_words: int, overlap: int) -> None:
+        self.tokenizer, self.max_words, self.overlap = tokenizer, max_words, overlap
 
-        logits (torch.Tensor): The head's scores, one row for each window.
-        queries (Sequence[SpanQuery]): All texts, of which the windows show some.
+    def plan(self, texts: Sequence[Words], types: Sequence[Sequence[str]]) -> Iterator[InputWindow]:
+        """Lay windows and prompts over texts.
+
+        texts (Sequence[Words]): The words of each text.
+        types (Sequence[Sequence[str]]): The types of each text, as written into prompts.
+        YIELDS (InputWindow): Each window of each text behind each of its prompts. Texts without words or
+            without types have none.
         """
-        limits = [queries[w.text].thresholds[w.types.start : w.types.stop] for w in windows]
-        thresholds = np.full((len(windows), max(map(len, limits))), np.inf, dtype=np.float32)
-        for row, values in zip(thresholds, limits, strict=True):
-            row[: len(values)] = values
-        found = head.select(logits, _n_words(windows).to(logits.device), torch.from_numpy(thresholds).to(logits.device))
-        for row, first, last, label, score in zip(*(column.tolist() for column in found), strict=True):
-            window = windows[row]
-            key = (window.first + first, window.first + last, window.types[label])
-            scores = self._scores[window.text]
-            scores[key] = max(score, scores.get(key, 0.0))
-
-    def answers(self) -> list[list[ScoredSpan]]:
-        """Of each text the spans that were found."""
-        return [[ScoredSpan(*key, score) for key, score in scores.items()] for scores in self._scores]
-
-
-def gold_targets(windows: Sequence[InputWindow], texts: Sequence[TrainingText]) -> GoldTargets:
-    """The gold annotation that windows show. A span that a window cuts is unknown there."""
-    spans: list[tuple[int, int, int, int]] = []
-    unknown: list[tuple[int, int, int]] = []
-    for row, window in enumerate(windows):
-        text = texts[window.text]
-        for first, last, label in text.spans:
-            if label not in window.types:
+        split = self.tokenizer.split_words([words.texts for words in texts])
+        for text, (words, subwords) in enumerate(zip(texts, split, strict=True)):
+            if not len(words) or not types[text]:
                 continue
-            if window.first <= first and last <= window.last:
-                spans.append((row, first - window.first, last - window.first, label - window.types.start))
-            else:
-                unknown += _visible(row, window, first, last)
-        for first, last in text.unknown:
-            unknown += _visible(row, window, first, last)
-    return GoldTargets(_n_words(windows), torch.tensor([len(window.types) for window in windows]), spans, unknown)
+            for prompt in self.tokenizer.prompts(types[text]):
+                for first, last in self.runs(words, subwords, self.budget(prompt)):
+                    yield self.window(text, subwords, first, last, prompt)
+
+    def plan_for_spans(
+        self, words: Words, types: Sequence[str], spans: Sequence[tuple[int, int]]
+    ) -> Iterator[InputWindow]:
+        """Lay windows over one text, so that each of some spans is whole in one of them.
+
+        spans (Sequence[tuple[int, int]]): First word and last word, exclusive; empty ones are passed over.
+        YIELDS (InputWindow): Those of the usual windows that show a span, and one more around each span that none of
+            them shows whole.
+        RAISES (TextError): When a span is longer than any window.
+        """
+        if not len(words) or not types or not spans:
+            return
+        subwords = self.tokenizer.split_words([words.texts])[0]
+        for prompt in self.tokenizer.prompts(types):
+            budget = self.budget(prompt)
+            runs = list(self.runs(words, subwords, budget))
+            for first, last in spans:
+                if first < last and not any(a <= first and last <= b for a, b in runs):
+                    runs.append(self._around(words, subwords, first, last, budget))
+            for first, last in runs:
+                if any(a < b and first <= a and b <= last for a, b in spans):
+                    yield self.window(0, subwords, first, last, prompt)
+
+    def runs(self, words: Words, subwords: SubwordMap, budget: int) -> Iterator[tuple[int, int]]:
+        """Cut a text into runs of words that fit.
+
+        A cut falls on a sentence start in the second half of what fits, if there is one, and the next window
+        starts there; otherwise the windows overlap.
+
+        budget (int): Subwords that one window has for words.
+        YIELDS (tuple[int, int]): First word and last word, exclusive.
+        """
+        sizes = np.minimum(subwords.ends - subwords.starts, budget)
+        reach = np.concatenate([[0], np.cumsum(sizes)])
+        first = 0
+        while True:
+            last = int(np.searchsorted(reach, reach[first] + budget, side="right")) - 1
+            last = min(last, first + self.max_words, len(words))
+            if last == len(words):
+                yield first, last
+                return
+            middle = first + (last - first) // 2 + 1
+            sentences = np.flatnonzero(words.sentence_starts[middle : last + 1])
+            cut = middle + int(sentences[-1]) if len(sentences) else last
+            yield first, cut
+            first = cut if len(sentences) else max(first + 1, cut - self.overlap)
+
+    def budget(self, prompt: Prompt) -> int:
+        """Count the subwords that a prompt leaves for words."""
+        return self.tokenizer.limit - len(prompt.ids) - len(self.tokenizer.suffix)
+
+    def window(self, text: int, subwords: SubwordMap, first: int, last: int, prompt: Prompt) -> InputWindow:
+        """Assemble one input row; see `InputWindow`."""
+        budget = self.budget(prompt)
+        start, end = int(subwords.starts[first]), int(subwords.ends[last - 1])
+        if last - first == 1 and end - start > budget:
+            word = self.tokenizer.decode(subwords.ids[start : start + 8])
+            warn("W003", word=word, pieces=end - start, room=budget)
+            end = start + budget
+        starts = subwords.starts[first:last]
+        positions = np.where(subwords.ends[first:last] > starts, starts - start + len(prompt.ids), -1)
+        ids = np.concatenate([prompt.ids, subwords.ids[start:end], self.tokenizer.suffix])
+        return InputWindow(text, first, last, prompt.types, ids, positions, prompt.positions)
+
+    def _around(self, words: Words, subwords: SubwordMap, first: int, last: int, budget: int) -> tuple[int, int]:
+        """Widen a span to both sides as far as a window allows."""
+        size = int(subwords.ends[last - 1] - subwords.starts[first])
+        if size > budget or last - first > self.max_words:
+            raise error("O201", text=" ".join(words.texts[first : first + 8]) + " ...", pieces=size, room=budget)
+        while last - first < self.max_words:
+            wider = (max(first - 1, 0), min(last + 1, len(words)))
+            grown = int(subwords.ends[wider[1] - 1] - subwords.starts[wider[0]])
+            if wider == (first, last) or grown > budget or wider[1] - wider[0] > self.max_words:
+                break
+            first, last = wider
+        return first, last
 
 
-def _n_words(windows: Sequence[InputWindow]) -> torch.Tensor:
-    return torch.tensor([window.last - window.first for window in windows])
+def batch_windows(
+    windows: Iterable[InputWindow], batch_tokens: int, buffer: int = BUFFER
+) -> Iterator[list[InputWindow]]:
+    """Group windows into batches of similar length.
+
+    batch_tokens (int): The most subwords in a batch, padding included; one window may exceed it.
+    buffer (int): How many batches' worth of windows are sorted together, so that memory stays bounded.
+    """
+    return batch_by_length(
+        windows, lambda window: len(window.input_ids), batch_tokens, buffer=buffer, split_unlike=True
+    )
 
 
-def _visible(row: int, window: InputWindow, first: int, last: int) -> Iterator[tuple[int, int, int]]:
-    """The part of a run of words that a window shows."""
-    first, last = max(first, window.first), min(last, window.last)
-    if first < last:
-        yield row, first - window.first, last - window.first
+def pad(windows: Sequence[InputWindow], pad_id: int) -> Batch:
+    """Stack windows into one padded batch.
+
+    pad_id (int): The subword that stands in for nothing.
+    RETURNS (Batch): On the CPU.
+    """
+    return Batch(
+        input_ids=_stack([w.input_ids for w in windows], pad_id),
+        attention_mask=_stack([np.ones_like(w.input_ids) for w in windows], 0),
+        word_positions=_stack([w.word_positions for w in windows], -1),
+        n_words=torch.tensor([w.last - w.first for w in windows]),
+        type_positions=_stack([w.type_positions for w in windows], -1),
+    )
+
+
+def _stack(rows: Sequence[np.ndarray], fill: int) -> torch.Tensor:
+    stacked = np.full((len(rows), max(len(row) for row in rows)), fill, dtype=np.int64)
+    for target, row in zip(stacked, rows, strict=True):
+        target[: len(row)] = row
+    return torch.from_numpy(stacked)

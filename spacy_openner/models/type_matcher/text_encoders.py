@@ -18,8 +18,9 @@ from torch.nn.functional import embedding_bag
 from ...errors import error
 from ...nn import int8 as int8_rows
 from ...nn.backbones import hidden_size, piece_limit
+from ...nn.batching import batch_by_length
 from ...nn.dropout import use_fast_dropout
-from ..gliner.new_head import pretrained
+from ..gliner.pretrained import pretrained
 
 SETTINGS_FILE = "type_matcher.json"
 TOKENIZER_FILE = "tokenizer.json"
@@ -183,16 +184,11 @@ class TransformerEncoder(TextEncoder):
     def states(self, windows: Sequence[Sequence[int]], batch_tokens: int) -> list[Tensor]:
         """Encode windows, those of similar length together; see `TextEncoder.states`."""
         rows = [[*self.before, *window, *self.after] for window in windows]
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-        found: dict[int, Tensor] = {}
-        batch: list[int] = []
-        for i in order:
-            if batch and len(rows[i]) * (len(batch) + 1) > batch_tokens:
-                found |= zip(batch, self._encode([rows[j] for j in batch]), strict=True)
-                batch = []
-            batch.append(i)
-        found |= zip(batch, self._encode([rows[j] for j in batch]), strict=True)
-        return [found[i] for i in range(len(rows))]
+        states: list[Tensor] = [torch.empty(0)] * len(rows)
+        for batch in batch_by_length(range(len(rows)), lambda i: len(rows[i]), batch_tokens):
+            for i, found in zip(batch, self._encode([rows[i] for i in batch]), strict=True):
+                states[i] = found
+        return states
 
     def _encode(self, rows: Sequence[Sequence[int]]) -> list[Tensor]:
         """The states of a batch without padding."""

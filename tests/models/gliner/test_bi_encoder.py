@@ -12,14 +12,14 @@ from spacy.cli.train import train as spacy_train
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.util import registry
+from spacy.vocab import Vocab
 
 from spacy_openner.data.convert import convert
 from spacy_openner.errors import CheckpointError, OpenNERWarning, SettingError
 from spacy_openner.models.gliner import bi_encoder_model as bi_matcher
-from spacy_openner.models.gliner import interface as span_models
 from spacy_openner.models.gliner import label_encoder
 from spacy_openner.models.queries import SpanQuery
-from spacy_openner.nn import vector_cache
+from spacy_openner.models.span_model import span_model
 from spacy_openner.training.optimizer import LayerwiseAdam_v1, WarmupCosine_v1
 from tests.components.test_training import TEXTS, TYPES, example, found
 from tests.support import tiny_models as tiny
@@ -271,8 +271,8 @@ def test_windows_and_chunks_change_nothing(add, monkeypatch):
 @pytest.mark.parametrize(("n", "width"), [(0, 3), (1, 3), (2, 3), (9, 3), (10, 3), (11, 3), (57, 9), (30, 1), (25, 10)])
 def test_every_span_is_whole_in_a_window(n, width, monkeypatch):
     monkeypatch.setattr(bi_matcher, "WINDOW_WORDS", 10)
-    text = SpanQuery(range(n), ["a", "b"], np.zeros(2))
-    windows = list(bi_matcher._plan([text], [0], width))
+    text = SpanQuery(range(n), ["a", "b"], np.zeros(2), Doc(Vocab()))
+    windows = list(bi_matcher.plan_windows([text], [0], width))
     shown = {
         (a, b) for w in windows for a in range(w.first, w.last) for b in range(a + 1, w.last + 1) if b - a <= width
     }
@@ -291,7 +291,10 @@ def test_long_texts_are_taught_whole(add, monkeypatch):
         pipe = nlp.get_pipe("open_ner_span")
         pipe.batch_tokens = 25
         pipe.loss = lambda logits, targets: ((logits - targets) * targets).sum()
-        (n,) = {round(1 / batch.share) for batch in span_models.training_batches(pipe.model, pipe._lessons(data), 25)}
+        (n,) = {
+            round(1 / batch.share)
+            for batch in span_model(pipe.model).training_batches(pipe.model, pipe._lessons(data), 25)
+        }
         assert n == (2 if size == 384 else 4)
         pipe.update(data)
         layer = pipe.model.get_ref("tok2vec")
@@ -344,7 +347,7 @@ def test_types_are_encoded_once(add, monkeypatch):
     pipe.labels = ["city", "award"]
     list(nlp.pipe(tiny.SENTENCES))
     assert seen == ["person", "city", "award"]
-    monkeypatch.setattr(vector_cache, "KEPT", 4)
+    labels._vectors.capacity = 4
     for i in range(20):
         pipe.labels = [f"type {i}", "city"]
         nlp("Hi there")

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from spacy_openner.errors import SettingError
-from spacy_openner.models.gliner import runtime
+from spacy_openner.nn import precision as precisions
+from spacy_openner.nn.precision import resolve
 from tests.support import tiny_models as tiny
 from tests.support.tiny_models import found
 
@@ -23,16 +24,15 @@ def test_bfloat16_is_close_and_scores_are_float32(make_nlp):
 
 @pytest.mark.parametrize("fast", [True, False])
 def test_auto(monkeypatch, fast):
-    monkeypatch.setattr(runtime, "has_fast_bfloat16", lambda: fast)
-    assert runtime.resolve("auto", "torch", CPU) == ("bfloat16" if fast else "float32")
-    assert runtime.resolve("auto", "onnx", CPU) == "float32"
-    assert runtime.resolve("auto", "torch", GPU) == "float32"
+    monkeypatch.setattr(precisions, "has_fast_bfloat16", lambda: fast)
+    assert resolve("auto", CPU) == ("bfloat16" if fast else "float32")
+    assert resolve("auto", GPU) == "float32"
 
 
 def test_what_a_device_cannot_do_is_refused():
     with pytest.raises(SettingError, match="O007"):
-        runtime.resolve("float16", "torch", CPU)
-    assert runtime.resolve("float16", "torch", GPU) == "float16"
+        resolve("float16", CPU)
+    assert resolve("float16", GPU) == "float16"
 
 
 def test_the_master_weights_stay_float32(make_nlp):

@@ -8,13 +8,13 @@ import pytest
 import spacy
 import torch
 from spacy.tokens import Doc
+from spacy.vocab import Vocab
 from torch.nn.functional import cosine_similarity
 
 from spacy_openner.errors import CheckpointError, OpenNERWarning, SettingError
 from spacy_openner.models.architectures import TypeMatcher_v1
-from spacy_openner.models.type_matcher import interface as type_matching
 from spacy_openner.models.type_matcher import text_encoders
-from spacy_openner.models.type_matcher.interface import TypeQuestion
+from spacy_openner.models.type_matcher.model import TypeQuery, type_model
 from spacy_openner.models.type_matcher.network import TypeNetwork
 from spacy_openner.models.words import Sentences, doc_sentences
 from spacy_openner.nn import hub as sources
@@ -34,8 +34,12 @@ def static_path(tmp_path_factory):
     return tiny.saved_types(tmp_path_factory.mktemp("static"))
 
 
-def question(*texts, types=TYPES):
-    return TypeQuestion(Sentences(list(texts), []), types)
+def score(model, queries, batch_tokens):
+    return type_model(model).score(model, queries, batch_tokens)
+
+
+def query(*texts, types=TYPES):
+    return TypeQuery(Sentences(list(texts), []), types, Doc(Vocab()))
 
 
 def mean_vector(encoder, text):
@@ -54,7 +58,7 @@ def test_scores_are_cosines_of_means(path):
     encoder = text_encoders.load(path)
     texts = ["Hi", "Marie Curie won", "a b"]
     model = TypeMatcher_v1(str(path))
-    found = type_matching.score(model, [question(text, types=TYPES[:1]) for text in texts], 2048)
+    found = score(model, [query(text, types=TYPES[:1]) for text in texts], 2048)
     for text, scores in zip(texts, found, strict=True):
         expected = cosine_similarity(mean_vector(encoder, text), mean_vector(encoder, TYPES[0]), dim=0)
         np.testing.assert_allclose(scores, [expected], atol=1e-5)
@@ -63,8 +67,8 @@ def test_scores_are_cosines_of_means(path):
 def test_the_best_sentence_counts(path):
     model = TypeMatcher_v1(str(path))
     sentences = tiny.SENTENCES[:4]
-    (together,) = type_matching.score(model, [question(*sentences)], 2048)
-    alone = type_matching.score(model, [question(sentence) for sentence in sentences], 2048)
+    (together,) = score(model, [query(*sentences)], 2048)
+    alone = score(model, [query(sentence) for sentence in sentences], 2048)
     np.testing.assert_allclose(together, np.max(alone, axis=0), atol=1e-5)
 
 
@@ -79,20 +83,20 @@ def test_the_best_piece_counts(path, monkeypatch):
     model = TypeMatcher_v1(str(path), pooling="max")
     for at_once in (8192, 3):
         monkeypatch.setattr("spacy_openner.models.type_matcher.network.AT_ONCE", at_once)
-        found = type_matching.score(model, [question(text, types=names) for text in texts], 2048)
+        found = score(model, [query(text, types=names) for text in texts], 2048)
         np.testing.assert_allclose(found, torch.stack(expected), atol=1e-5)
 
 
 def test_files_know_their_pooling(path, tmp_path):
     model = TypeMatcher_v1(str(path), pooling="max")
-    type_matching.save(model, tmp_path)
-    (expected,) = type_matching.score(model, [question("Marie Curie won")], 2048)
+    type_model(model).save(model, tmp_path)
+    (expected,) = score(model, [query("Marie Curie won")], 2048)
     for other in (TypeMatcher_v1(str(tmp_path)), TypeMatcher_v1(str(path))):
         if other.shims[0].name == str(path):
-            type_matching.load(other, tmp_path)
-        (found,) = type_matching.score(other, [question("Marie Curie won")], 2048)
+            type_model(other).load(other, tmp_path)
+        (found,) = score(other, [query("Marie Curie won")], 2048)
         np.testing.assert_allclose(found, expected, atol=1e-5)
-    (mean,) = type_matching.score(TypeMatcher_v1(str(path)), [question("Marie Curie won")], 2048)
+    (mean,) = score(TypeMatcher_v1(str(path)), [query("Marie Curie won")], 2048)
     assert abs(expected - mean).max() > 1e-3
 
 
@@ -104,13 +108,11 @@ def test_there_are_two_poolings():
 @pytest.mark.parametrize("pooling", ["mean", "max"])
 def test_a_batch_says_what_each_text_alone_says(path, pooling):
     model = TypeMatcher_v1(str(path), pooling=pooling)
-    questions = [
-        question(text, types=TYPES[: 1 + i % 3]) for i, text in enumerate([*tiny.SENTENCES, tiny.long_text(700)])
-    ]
+    questions = [query(text, types=TYPES[: 1 + i % 3]) for i, text in enumerate([*tiny.SENTENCES, tiny.long_text(700)])]
     for budget in (1, 64, 4096):
-        for one, found in zip(questions, type_matching.score(model, questions, budget), strict=True):
+        for one, found in zip(questions, score(model, questions, budget), strict=True):
             assert found.shape == (len(one.type_texts),)
-            np.testing.assert_allclose(found, type_matching.score(model, [one], 2048)[0], atol=1e-5)
+            np.testing.assert_allclose(found, score(model, [one], 2048)[0], atol=1e-5)
 
 
 def test_nothing_is_cut(path):
@@ -129,8 +131,8 @@ def test_nothing_is_cut(path):
 def test_the_end_of_a_long_text_is_read(static_path):
     model = TypeMatcher_v1(str(static_path))
     filler = "and a b c d " * 2000
-    without, within = type_matching.score(
-        model, [question(text, types=["polonium polonium"]) for text in (filler, filler + "polonium polonium")], 2048
+    without, within = score(
+        model, [query(text, types=["polonium polonium"]) for text in (filler, filler + "polonium polonium")], 2048
     )
     assert within > without + 0.2
 
@@ -138,9 +140,7 @@ def test_the_end_of_a_long_text_is_read(static_path):
 @pytest.mark.parametrize("pooling", ["mean", "max"])
 def test_texts_and_types_without_pieces(path, pooling):
     model = TypeMatcher_v1(str(path), pooling=pooling)
-    empty, odd, no_types = type_matching.score(
-        model, [question(), question("\u200b\u0300"), question("Hi", types=[])], 2048
-    )
+    empty, odd, no_types = score(model, [query(), query("\u200b\u0300"), query("Hi", types=[])], 2048)
     assert (empty == -1).all()
     assert np.isfinite(odd).all()
     assert no_types.shape == (0,)
@@ -154,7 +154,7 @@ def test_a_thousand_types_are_encoded_once(path, monkeypatch):
     windows_of = encoder.windows_of
     monkeypatch.setattr(encoder, "windows_of", lambda texts: read.extend(texts) or windows_of(texts))
     for _ in range(2):
-        (scores,) = type_matching.score(model, [question("Marie Curie", types=types)], 2048)
+        (scores,) = score(model, [query("Marie Curie", types=types)], 2048)
     assert scores.shape == (1000,)
     assert [text for text in read if text != "Marie Curie"] == types
 
@@ -210,9 +210,9 @@ def test_int8_rows_say_nearly_the_same(static_path, tmp_path):
 def test_any_encoder_will_do(tmp_path, tiny_path, bi_encoder_path):
     for kind in tiny.KINDS:
         model = TypeMatcher_v1(str(tiny.backbone(kind, tmp_path / kind)))
-        (scores,) = type_matching.score(model, [question(tiny.long_text(600))], 2048)
+        (scores,) = score(model, [query(tiny.long_text(600))], 2048)
         assert np.isfinite(scores).all()
-    (scores,) = type_matching.score(TypeMatcher_v1(str(tiny_path)), [question("Hi")], 2048)
+    (scores,) = score(TypeMatcher_v1(str(tiny_path)), [query("Hi")], 2048)
     assert scores.shape == (3,)
 
 
@@ -234,7 +234,7 @@ def test_broken_directories(path, damage, tmp_path):
     shutil.copytree(path, tmp_path / "broken")
     damage(tmp_path / "broken")
     with pytest.raises(CheckpointError, match=r"O115.*broken"):
-        type_matching.score(TypeMatcher_v1(str(tmp_path / "broken")), [question("Hi")], 2048)
+        score(TypeMatcher_v1(str(tmp_path / "broken")), [query("Hi")], 2048)
 
 
 @pytest.mark.parametrize("pooling", ["mean", "max"])
@@ -245,7 +245,7 @@ def test_a_tokenizer_without_special_pieces(pooling, tmp_path):
     model = TypeMatcher_v1()
     model.shims[0].use(TypeNetwork(encoder))
     for texts in (["\u200b"], ["\u200b", "Marie Curie"]):
-        scores = type_matching.score(model, [question(text) for text in texts], 2048)
+        scores = score(model, [query(text) for text in texts], 2048)
         assert np.isfinite(scores).all()
         assert (scores[0] == (0 if pooling == "mean" else -1)).all()
 
@@ -270,15 +270,15 @@ def test_a_table_that_is_too_small(static_path, tmp_path):
 def test_no_such_place(tmp_path):
     for name in ("no-such/dir/ectory", str(tmp_path), str(tmp_path / "none")):
         with pytest.raises(CheckpointError, match="O115"):
-            type_matching.score(TypeMatcher_v1(name), [question("Hi")], 2048)
+            score(TypeMatcher_v1(name), [query("Hi")], 2048)
     with pytest.warns(OpenNERWarning, match="W002"), pytest.raises(CheckpointError, match="O115"):
-        type_matching.score(TypeMatcher_v1("no-such/encoder"), [question("Hi")], 2048)
+        score(TypeMatcher_v1("no-such/encoder"), [query("Hi")], 2048)
 
 
 def test_an_installation_without_the_default(monkeypatch, tmp_path):
     monkeypatch.setattr(sources, "PACKAGE", tmp_path / "package")
     with pytest.raises(CheckpointError, match="O116"):
-        type_matching.score(TypeMatcher_v1(), [question("Hi")], 2048)
+        score(TypeMatcher_v1(), [query("Hi")], 2048)
 
 
 def test_the_default_is_small_and_works_offline():
@@ -287,6 +287,6 @@ def test_the_default_is_small_and_works_offline():
     assert json.loads((directory / "type_matcher.json").read_text())["encoder"] == "static"
     texts = ["She plays the cello in an orchestra.", "The enzyme binds to DNA in liver cells."]
     types = ["musical instrument: musical instrument", "protein: protein", "election: election"]
-    music, biology = type_matching.score(TypeMatcher_v1(), [question(text, types=types) for text in texts], 2048)
+    music, biology = score(TypeMatcher_v1(), [query(text, types=types) for text in texts], 2048)
     assert music.argmax() == 0
     assert biology.argmax() == 1

@@ -1,0 +1,41 @@
+"""Pretrained encoders, with nothing of them left to chance: those of `transformers`, and those of span matchers."""
+
+from pathlib import Path
+from typing import Any
+
+from ...nn.backbones import T5_FAMILY, in_float32, quiet_transformers
+from ...nn.weights import OPTIONAL_PARTS, not_finite
+from .checkpoint import CONFIG_FILE, load
+
+
+def pretrained(name: str | Path, revision: str | None = None) -> tuple[Any, Any]:
+    """Load a Hugging Face encoder in float32; of a model of two halves, its encoder, and of a span matcher, too.
+
+    name (str | Path): A directory or hub name; a span matcher in a directory only.
+    revision (str | None): Commit or tag of a hub name.
+    RETURNS (tuple): Its tokenizer and the network.
+    RAISES (OSError, ValueError): When it cannot be loaded; when weights that its output depends on are missing, of
+        another shape, or not finite.
+    """
+    from transformers import AutoConfig, AutoModel, AutoTokenizer, T5EncoderModel
+
+    if (Path(name) / CONFIG_FILE).is_file():
+        checkpoint = load(Path(name))
+        return checkpoint.tokenizer, checkpoint.network.encoder
+    options = {"revision": revision or "main", "trust_remote_code": False}
+    kind = AutoConfig.from_pretrained(name, **options).model_type
+    loader = T5EncoderModel if kind in T5_FAMILY else AutoModel
+    tokenizer = AutoTokenizer.from_pretrained(name, **options)
+    # What a missing pooler makes it say is untrue here: no score depends on it.
+    with quiet_transformers():
+        network, info = loader.from_pretrained(name, **in_float32(), output_loading_info=True, **options)
+    missing = [key for key in info["missing_keys"] if not any(part in key for part in OPTIONAL_PARTS)]
+    problems = {
+        "lack": sorted(missing),
+        "have another shape in": sorted(str(key) for key in info["mismatched_keys"]),
+        "are no finite numbers in": not_finite(network.state_dict()),
+    }
+    found = [f"{problem} {names[:5]}" for problem, names in problems.items() if names]
+    if found:
+        raise ValueError(f"its weights {', '.join(found)}")
+    return tokenizer, network

@@ -1,0 +1,98 @@
+"""Windows over texts as every span model has them: gold annotation goes in, scored spans come out."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from ..queries import GoldTargets, ScoredSpan, SpanQuery, TrainingText
+from .span_head import Found
+
+
+class TextWindow(Protocol):
+    """A run of a text's words that is scored for some of its types.
+
+    text: Index of the text among those planned together.
+    first, last: The words, `last` exclusive.
+    types: Index range of the types, among the text's types.
+    """
+
+    @property
+    def text(self) -> int: ...
+
+    @property
+    def first(self) -> int: ...
+
+    @property
+    def last(self) -> int: ...
+
+    @property
+    def types(self) -> range: ...
+
+
+class SpanSelector(Protocol):
+    """A head, as far as it chooses spans by their scores."""
+
+    def select(self, logits: Any, n_words: torch.Tensor, thresholds: torch.Tensor) -> Found:
+        """Keep what is over its type's threshold; see `SpanHead.select`."""
+        ...
+
+
+class BestSpans:
+    """The best score of each span and type of some texts, over all windows."""
+
+    def __init__(self, n_texts: int) -> None:
+        self._scores: list[dict[tuple[int, int, int], float]] = [{} for _ in range(n_texts)]
+
+    def add(
+        self, head: SpanSelector, logits: torch.Tensor, windows: Sequence[TextWindow], queries: Sequence[SpanQuery]
+    ) -> None:
+        """Take what passes the thresholds of its text.
+
+        logits (torch.Tensor): The head's scores, one row for each window.
+        queries (Sequence[SpanQuery]): All texts, of which the windows show some.
+        """
+        limits = [queries[w.text].thresholds[w.types.start : w.types.stop] for w in windows]
+        thresholds = np.full((len(windows), max(map(len, limits))), np.inf, dtype=np.float32)
+        for row, values in zip(thresholds, limits, strict=True):
+            row[: len(values)] = values
+        found = head.select(logits, _n_words(windows).to(logits.device), torch.from_numpy(thresholds).to(logits.device))
+        for row, first, last, label, score in zip(*(column.tolist() for column in found), strict=True):
+            window = windows[row]
+            key = (window.first + first, window.first + last, window.types[label])
+            scores = self._scores[window.text]
+            scores[key] = max(score, scores.get(key, 0.0))
+
+    def spans(self) -> list[list[ScoredSpan]]:
+        """Return the spans of each text."""
+        return [[ScoredSpan(*key, score) for key, score in scores.items()] for scores in self._scores]
+
+
+def gold_targets(windows: Sequence[TextWindow], texts: Sequence[TrainingText]) -> GoldTargets:
+    """Return the gold annotation that windows show. A span that a window cuts is unknown there."""
+    spans: list[tuple[int, int, int, int]] = []
+    unknown: list[tuple[int, int, int]] = []
+    for row, window in enumerate(windows):
+        text = texts[window.text]
+        for first, last, label in text.spans:
+            if label not in window.types:
+                continue
+            if window.first <= first and last <= window.last:
+                spans.append((row, first - window.first, last - window.first, label - window.types.start))
+            else:
+                unknown += _visible(row, window, first, last)
+        for first, last in text.unknown:
+            unknown += _visible(row, window, first, last)
+    return GoldTargets(_n_words(windows), torch.tensor([len(window.types) for window in windows]), spans, unknown)
+
+
+def _n_words(windows: Sequence[TextWindow]) -> torch.Tensor:
+    return torch.tensor([window.last - window.first for window in windows])
+
+
+def _visible(row: int, window: TextWindow, first: int, last: int) -> Iterator[tuple[int, int, int]]:
+    """Yield the part of a run of words that a window shows."""
+    first, last = max(first, window.first), min(last, window.last)
+    if first < last:
+        yield row, first - window.first, last - window.first
