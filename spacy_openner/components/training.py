@@ -14,6 +14,7 @@ from ..errors import warn
 from ..labels import get_labels
 from ..models.queries import TrainingText
 from ..models.words import WordMode
+from ..scoring.gold import GoldSurvey
 from ..training.optimizer import LayerwiseAdam_v1
 from ..training.sampling import Sampler, TypeSampler_v1
 from ..training.targets import Gold, align
@@ -40,6 +41,7 @@ class TrainableOpenPipe(OpenLabelPipe, TrainablePipe):
         self.sampler = sampler or TypeSampler_v1()
         # Gold spans that training met and could not teach, by reason.
         self.untaught: Counter[str] = Counter()
+        self._gold_survey: GoldSurvey | None = None
 
     def _batches(self, lessons: Sequence[Any]) -> Iterator[Any]:
         """Lay lessons out for the model.
@@ -90,6 +92,7 @@ class TrainableOpenPipe(OpenLabelPipe, TrainablePipe):
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, f"{type(self).__name__}.update")
+        self._survey_gold(examples)
         set_dropout_rate(self.model, drop)
         for batch in self._batches(self._lessons(examples)):
             scores, backprop = self.model.begin_update(batch.request)
@@ -124,6 +127,14 @@ class TrainableOpenPipe(OpenLabelPipe, TrainablePipe):
             self._count_untaught(gold)
             lessons.append(make_lesson(gold, universe, self.sampler, example.predicted))
         return lessons
+
+    def _survey_gold(self, examples: Sequence[Example]) -> None:
+        """Warn where the examples have no entities, but span groups that were perhaps meant."""
+        if self._gold_survey is None or self._gold_survey.spans_key != self.spans_key:
+            self._gold_survey = GoldSurvey(self.spans_key)
+        for example in examples:
+            self._gold_survey.add(example.reference)
+        self._gold_survey.warn(repr(self.name))
 
     def _count_untaught(self, gold: Gold) -> None:
         """Say it, at the first and at every tenfold count, when gold spans are out of the model's reach."""

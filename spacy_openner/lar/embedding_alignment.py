@@ -10,6 +10,37 @@ from ..models.gliner.label_encoder import load
 from .alignment import Votes, check_type_name
 from .table import MISCELLANEOUS, AlignedType, AlignmentTable
 
+# Codes of entity types that spaCy explains. Other codes of its glossary are parts of speech: "ART" is an article there.
+CODES = frozenset(
+    [
+        "PERSON",
+        "NORP",
+        "FACILITY",
+        "FAC",
+        "ORG",
+        "GPE",
+        "LOC",
+        "PRODUCT",
+        "EVENT",
+        "WORK_OF_ART",
+        "LAW",
+        "LANGUAGE",
+        "DATE",
+        "TIME",
+        "PERCENT",
+        "MONEY",
+        "QUANTITY",
+        "ORDINAL",
+        "CARDINAL",
+        "PER",
+        "MISC",
+        "EVT",
+        "PROD",
+        "DRV",
+        "GPE_LOC",
+        "GPE_ORG",
+    ]
+)
 MODES: tuple[str, ...] = ("nearest", "one-to-one")
 
 
@@ -97,6 +128,5 @@ def _texts(labels: LabelSet) -> list[str]:
 
 
 def _as_words(name: str) -> str:
-    code = name.isupper() and len(name) > 2
     words = natural_label(name)
-    return f"{words}: {GLOSSARY[name]}" if code and name in GLOSSARY else words
+    return f"{words}: {GLOSSARY[name]}" if name in CODES and name in GLOSSARY else words

@@ -82,6 +82,7 @@ class GoldSurvey:
     def __init__(self, spans_key: str | None) -> None:
         self.spans_key = spans_key
         self.has_entities = False
+        self.has_warned = False
         self.other_groups: Counter[str] = Counter()
 
     def add(self, doc: Doc) -> None:
@@ -92,12 +93,13 @@ class GoldSurvey:
         self.other_groups.update({key: len(group) for key, group in doc.spans.items() if key != self.spans_key})
 
     def warn(self, name: str) -> None:
-        """Warn where no doc has an entity, but some have spans elsewhere.
+        """Warn, once, where no doc has an entity, but some have spans elsewhere.
 
         name (str): What looks for entities, for the message.
         """
         elsewhere = {key: n for key, n in self.other_groups.items() if n}
-        if elsewhere and not self.has_entities:
+        if elsewhere and not self.has_entities and not self.has_warned:
+            self.has_warned = True
             where = "doc.ents" if self.spans_key is None else f"doc.spans[{self.spans_key!r}] or doc.ents"
             warn("W431", name=name, where=where, groups=elsewhere)
 

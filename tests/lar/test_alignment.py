@@ -2,16 +2,18 @@
 
 import json
 import sys
+import warnings
 
 import pytest
 import spacy
+import torch
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from typer.testing import CliRunner
 
 from spacy_openner.cli.app import app as cli
-from spacy_openner.errors import DataError, MissingExtra, SettingError
+from spacy_openner.errors import DataError, MissingExtra, OpenNERWarning, SettingError
 from spacy_openner.labels import LabelSet
 from spacy_openner.lar.alignment import PseudoLabelAlignment_v1, align_labels
 from spacy_openner.lar.embedding_alignment import EmbeddingAlignment_v1
@@ -320,3 +322,69 @@ def test_mistakes_get_a_message_and_an_exit_code(saved, args, code, message, mon
     result = run(*args)
     assert result.exit_code == code
     assert message in result.stderr
+
+
+# Several source types
+
+
+def aligned(counts, **settings):
+    return PseudoLabelAlignment_v1(**settings)({"x": counts}, LabelSet([]), LabelSet(["x"])).targets["x"]
+
+
+def test_frequent_source_types_are_all_taken():
+    """A location is a GPE, LOC or FAC to a model of OntoNotes."""
+    counts = {"LOC": 4, "GPE": 5, "FAC": 1, "": 9}
+    assert aligned(counts) == AlignedType(("GPE", "LOC"), 5 / 19, {"": 9, "GPE": 5, "LOC": 4, "FAC": 1})
+    assert aligned(counts, min_source_share=1).sources == ("GPE",)
+    assert aligned(counts, min_source_share=0.41).sources == ("GPE",)
+    assert aligned(counts, min_source_share=0.4).sources == ("GPE", "LOC")
+
+
+def test_one_entity_is_no_second_source_type():
+    assert aligned({"A": 2, "B": 1}, min_source_share=0).sources == ("A",)
+    assert aligned({"A": 2, "B": 2}, min_source_share=0).sources == ("A", "B")
+
+
+def test_small_counts_are_doubted():
+    nlp = source_nlp()
+    gold = [gold_doc(nlp, "Ada left Oslo")] * 10
+    with pytest.warns(OpenNERWarning, match=r"W505.*fewer than 10.*\{'musician': 1\}"):
+        align_labels(nlp, [*gold, gold_doc(nlp, "Lee left")])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        align_labels(nlp, gold)
+
+
+def test_lists_of_names_do_for_types():
+    nlp = source_nlp()
+    with pytest.warns(OpenNERWarning, match="W505"):
+        table = align_labels(nlp, [gold_doc(nlp, "Ada")], targets=["politician", "river"], sources=["person", "place"])
+    assert list(table.targets) == ["politician", "river"]
+    assert table.sources == ("person", "place")
+
+
+def test_gold_under_another_key():
+    nlp = source_nlp()
+    doc = gold_doc(nlp, "Ada")
+    doc.spans["sc"] = [Span(doc, 0, 1, label="singer")]
+    with pytest.warns(OpenNERWarning, match="W505"):
+        assert list(align_labels(nlp, [doc], spans_key="sc").targets) == ["singer"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"min_source_share": 1.1}, {"min_source_share": True}, {"min_share": "a"}, {"miscellaneous": " "}],
+)
+def test_strategies_check_their_settings(settings):
+    with pytest.raises(SettingError, match=f"O001.*{next(iter(settings))}"):
+        PseudoLabelAlignment_v1(**settings)
+
+
+def test_codes_are_read_as_spacy_explains_them(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "spacy_openner.lar.embedding_alignment.load",
+        lambda *args: lambda texts: seen.append(texts) or torch.eye(4)[: len(texts)],
+    )
+    EmbeddingAlignment_v1()({}, LabelSet(["GPE", "cell_type", "ART"]), LabelSet({"country": "a state"}))
+    assert seen == [["a state"], ["gpe: Countries, cities, states", "cell type", "art"]]

@@ -7,7 +7,7 @@ import spacy
 from spacy_openner.errors import SettingError
 from spacy_openner.lar.generator_reassigner import GENERATOR, GeneratorReassigner_v1
 from spacy_openner.lar.reassigner import TOO_LONG, EntityCase, LabelSpace
-from spacy_openner.lar.span_reassigner import SPAN, SpanTypeReassigner_v1
+from spacy_openner.lar.span_reassigner import NEIGHBOUR, SPAN, SpanTypeReassigner_v1
 from spacy_openner.models.architectures import Generator_v1, SpanMatcher_v1
 from spacy_openner.models.generator import model as generators
 from spacy_openner.models.generator.likelihood import log_likelihoods
@@ -208,3 +208,63 @@ def test_the_default_weights_else():
 def test_settings_that_are_not_allowed(make):
     with pytest.raises(SettingError, match="O001"):
         make()
+
+
+# Neighbouring spans
+
+
+class Scores:
+    """Stands in for a span matcher's scores: words -> label -> score; else nothing."""
+
+    def __init__(self, monkeypatch, table):
+        self.table, self.seen = table, []
+        monkeypatch.setattr("spacy_openner.lar.span_reassigner.matching.score", self)
+
+    def __call__(self, model, query, spans):
+        self.seen += spans
+        rows = [self.table.get(span, {}) for span in spans]
+        return np.array([[row.get(label, 0.001) for label in query.types] for row in rows], dtype=np.float32)
+
+
+def chosen(nlp, path, span, types=TYPES, **settings):
+    reassigner = SpanTypeReassigner_v1(SpanMatcher_v1(str(path)), **settings)
+    text = "the Italian Democratic Socialists 's party"
+    (choice,) = reassigner(cases(nlp, (text, *span, ("person", "award", "city"))), types)
+    return choice
+
+
+def test_a_span_that_scores_nothing_is_judged_by_its_neighbours(nlp, tiny_path, monkeypatch):
+    scores = Scores(monkeypatch, {(1, 4): {"award": 0.7, "city": 0.2}, (1, 3): {"city": 0.6}})
+    choice = chosen(nlp, tiny_path, (0, 5))
+    assert choice == ("award", pytest.approx(0.7), SPAN, NEIGHBOUR, (1, 4))
+    # Its start is 2 words off.
+    scores.table[2, 6] = {"city": 0.9}
+    assert chosen(nlp, tiny_path, (0, 5)).span == (2, 6)
+    assert chosen(nlp, tiny_path, (0, 5), neighbours=1).span == (1, 4)
+
+
+def test_a_span_that_scores_needs_no_neighbours(nlp, tiny_path, monkeypatch):
+    Scores(monkeypatch, {(0, 5): {"person": 0.02}, (1, 4): {"award": 0.7}})
+    assert chosen(nlp, tiny_path, (0, 5)) == ("person", pytest.approx(0.02), SPAN, "", None)
+
+
+def test_nothing_anywhere_is_none(nlp, tiny_path, monkeypatch):
+    Scores(monkeypatch, {(3, 5): {"award": 0.7}})
+    choice = chosen(nlp, tiny_path, (0, 2))
+    assert (choice.label, choice.reason, choice.span) == (NONE, "", None)
+    assert choice.score == pytest.approx(0.999)
+    assert chosen(nlp, tiny_path, (0, 2), NEVER_NONE).label == "person"
+    assert chosen(nlp, tiny_path, (0, 5), neighbours=0).label == NONE
+
+
+def test_neighbours_share_a_word_and_lie_in_the_text(nlp, tiny_path, monkeypatch):
+    scores = Scores(monkeypatch, {})
+    chosen(nlp, tiny_path, (1, 2))
+    assert set(scores.seen) == {(a, b) for a in (0, 1) for b in (2, 3, 4)}
+    assert scores.seen.count((1, 2)) == 1
+
+
+@pytest.mark.parametrize("settings", [{"neighbours": 9}, {"neighbours": True}, {"none_below": True}])
+def test_settings_of_neighbours(settings):
+    with pytest.raises(SettingError, match="O001"):
+        SpanTypeReassigner_v1(**settings)
