@@ -72,7 +72,6 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "to_disk() then saves beside the weights: nlp.get_pipe(...).{name} = {{...}}.",
     ),
     "O010": (SettingError, "There is no .spacy file at {path!r}. Check the path, or make one: spacy-openner convert."),
-    "O011": (SettingError, "Cannot read {path!r} as a .spacy file: {reason}. Make it again: spacy-openner convert."),
     "O012": (
         SettingError,
         "`{name}` at initialize is for models with a checkpoint (spacy-openner.SpanMatcher.v1), not for "
