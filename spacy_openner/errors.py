@@ -189,6 +189,17 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         CheckpointError,
         "These bytes are not what to_bytes() returned: {reason}. Nothing was loaded.",
     ),
+    "O131": (
+        CheckpointError,
+        "Cannot load a type-cache model from {path!r}: {reason}. It must be a directory that such a model was saved "
+        "to, or the name of a repository of its files.",
+    ),
+    "O132": (
+        SettingError,
+        "The model TypeCacheSpanMatcher has no weights of its own in this installation (looked in {places}). Name a "
+        'directory of weights: config={{"model": {{"name": "DIRECTORY"}}}}, or let [initialize] make a new network '
+        "of an encoder.",
+    ),
     # Texts
     "O201": (
         TextError,
