@@ -72,6 +72,7 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "to_disk() then saves beside the weights: nlp.get_pipe(...).{name} = {{...}}.",
     ),
     "O010": (SettingError, "There is no .spacy file at {path!r}. Check the path, or make one: spacy-openner convert."),
+    "O011": (SettingError, "Cannot read {path!r} as a .spacy file: {reason}. Make it again: spacy-openner convert."),
     "O012": (
         SettingError,
         "`{name}` at initialize is for models with a checkpoint (spacy-openner.SpanMatcher.v1), not for "
@@ -111,8 +112,9 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
     # Checkpoints
     "O101": (
         CheckpointError,
-        "No checkpoint at {path!r}: it is neither a directory with a gliner_config.json nor the name of a "
-        "repository that could be loaded ({reason}). Check the path; offline, give a local directory.",
+        "No checkpoint at {path!r}: it is neither a directory with a gliner_config.json (GLiNER) or an extractor's "
+        "config.json (GLiNER2), nor the name of a repository that could be loaded ({reason}). Check the path; offline, "
+        "give a local directory.",
     ),
     "O102": (
         CheckpointError,
@@ -189,16 +191,25 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         CheckpointError,
         "These bytes are not what to_bytes() returned: {reason}. Nothing was loaded.",
     ),
-    "O131": (
+    "O120": (
         CheckpointError,
-        "Cannot load a type-cache model from {path!r}: {reason}. It must be a directory that such a model was saved "
-        "to, or the name of a repository of its files.",
+        "Cannot load the tokenizer of {path!r} (from {source!r}): {reason}. Put the tokenizer.json and the "
+        "tokenizer_config.json that it was trained with beside the weights.",
     ),
-    "O132": (
+    "O121": (
+        CheckpointError,
+        "{path!r} is a checkpoint of the `gliner2` package ({classes}) with {found}, which is not read here. Read are "
+        "architecture 'span' with any counting layer and architecture 'boundary' with candidate_pool 'shared', both "
+        "with token_pooling 'first'. Use `gliner2` itself for this one.",
+    ),
+    "O122": (
         SettingError,
-        "The model TypeCacheSpanMatcher has no weights of its own in this installation (looked in {places}). Name a "
-        'directory of weights: config={{"model": {{"name": "DIRECTORY"}}}}, or let [initialize] make a new network '
-        "of an encoder.",
+        "GLiNER2.5 checkpoints (architecture 'boundary') are read here, not trained. Fine-tune this one with the "
+        "`gliner2` package, whose files are read as they are; or fine-tune a checkpoint of architecture 'span'.",
+    ),
+    "O123": (
+        CheckpointError,
+        "{path!r} is a checkpoint of the `{writer}` package that lacks {missing}. Get it again, whole.",
     ),
     # Texts
     "O201": (
@@ -311,34 +322,6 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
     ),
     # Extras
     "O301": (MissingExtra, "{what} needs the package {package!r}: pip install 'spacy-openner[{extra}]'."),
-    # Bulk annotation
-    "O601": (DataError, "Cannot tell the format of {path!r} by its name; allowed endings: {allowed} (and .gz)."),
-    "O602": (DataError, "Cannot read {path!r}: {reason}. Mend or remove the file, and run again: the rest is kept."),
-    "O603": (DataError, "{path!r} has no field {field!r}; it has: {fields}. Name the one that holds the text."),
-    "O604": (MissingExtra, "This needs {package}: pip install 'spacy-openner[{extra}]'."),
-    "O605": (DataError, "There are no files to annotate at {source!r}; known endings: {allowed}. Check the path."),
-    "O606": (
-        DataError,
-        "{dest!r} holds files that no run has written. Name a new or an empty directory for the output.",
-    ),
-    "O607": (DataError, "Another run is writing to {dest!r}. Wait for it to end, or name another directory."),
-    "O608": (
-        DataError,
-        "{dest!r} was begun with other settings ({changed}), and its output would not be of one kind. "
-        "Name another directory, or go on with the settings of then.",
-    ),
-    "O609": (SettingError, "There is no pipeline {pipeline!r}: no such directory, and no such package is installed."),
-    # Service
-    "O651": (
-        SettingError,
-        "The environment variable {variable} must hold a key of at least 8 printable ASCII characters. "
-        "Set another one, or unset it to ask clients for none.",
-    ),
-    "O652": (
-        SettingError,
-        "The pipeline has no component that finds entities of named types (it has: {pipes}). Add one: "
-        "nlp.add_pipe('open_ner_span').",
-    ),
     # Data
     "O401": (
         DataError,
@@ -378,6 +361,8 @@ _WARNINGS: dict[str, str] = {
     "the reference path, one piece at a time, which is many times slower.",
     "W011": "{n} words take more than {room} pieces, an eighth of what the model reads at once. It is shown their "
     "beginnings only; what it says of them counts for the whole words.",
+    "W120": "The checkpoint {path!r} asks for an adaptive threshold, which adds spans below the threshold until there "
+    "are as many as it expects. That is left out here: lower `threshold` if spans are missing.",
     "W501": "Answers of the language model cannot be kept in {path!r} ({reason}). Those of now are kept in memory, "
     "until the program ends. Make room, or choose another `cache_dir`.",
     "W502": "The budget of the language model is spent ({requests} requests, {tokens} tokens): no more are sent. Raise "

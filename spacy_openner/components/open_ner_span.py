@@ -162,7 +162,7 @@ class OpenNERSpan(TrainableOpenPipe, OpenNERPipe):
         thresholds = [self._label_thresholds.get(label, self._threshold) for label in labels.names]
         texts = labels.prompt_texts(self.use_descriptions)
         words = doc_words(doc, self._word_mode())
-        return SpanQuery(words, texts, np.array(thresholds, dtype=np.float32), doc)
+        return SpanQuery(words, texts, np.array(thresholds, dtype=np.float32), doc, labels.names)
 
     def _candidates(self, question: SpanQuery, labels: LabelSet, answers: list[ScoredSpan]) -> list[Candidate]:
         """From words to tokens. Two spans of words may become one of tokens: it has the better score."""

@@ -58,7 +58,7 @@ class SpanTypeReassigner(SharedModelReassigner):
         texts = [types.targets.get(label, label) if self.use_descriptions else label for label in labels]
         doc = cases[0].doc
         words = doc_words(doc, span_model(model).word_mode)
-        query = SpanQuery(words, texts, np.zeros(len(labels), dtype=np.float32), doc)
+        query = SpanQuery(words, texts, np.zeros(len(labels), dtype=np.float32), doc, labels)
         spans = [words.of_span(doc[case.start : case.end]) for case in cases]
         # All in one pass: what a window costs, its spans do not.
         near = [self._neighbours(*span, len(words)) for span in spans]

@@ -18,12 +18,14 @@ class SpanQuery(NamedTuple):
     types: The types, as they are written into prompts.
     thresholds: The score that a span must pass, for each type. *Shape:* (types,).
     doc: The text itself, for models whose words are encoded by a layer of spaCy's.
+    names: The types' own names, in step with `types`, for models that read names and descriptions apart.
     """
 
     words: Words
     types: Sequence[str]
     thresholds: np.ndarray
     doc: Doc
+    names: Sequence[str] = ()
 
 
 class ScoredSpan(NamedTuple):

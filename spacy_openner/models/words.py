@@ -1,18 +1,34 @@
 """The words that a model sees, and the spaCy tokens that they stand for."""
 
 import re
+import sys
+import unicodedata
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
 from spacy.attrs import IDX, IS_SPACE, SENT_START
 from spacy.tokens import Doc, Span
 
-WordMode = Literal["spacy", "gliner"]
+WordMode = Literal["spacy", "gliner", "gliner2"]
 
 # The splitter that published checkpoints were trained with: a run of letters, digits and underscores, joined
 # by hyphens; or any other single character.
 GLINER_WORD = re.compile(r"\w+(?:[-_]\w+)*|\S")
+
+
+@cache
+def gliner2_word() -> re.Pattern[str]:
+    """The splitter that GLiNER2 checkpoints are trained with.
+
+    A web address, an e-mail address or an @name is one word. So is a run of letters, digits, underscores, the marks
+    that combine with letters, and joiners, with hyphens inside; any other character is one by itself.
+    """
+    marks = "".join(chr(code) for code in range(sys.maxunicode) if unicodedata.category(chr(code))[0] == "M")
+    run = rf"[\w{marks}\u200c\u200d]+"
+    address = r"[a-z0-9._%+-]+@[a-z0-9.-]+\.[a-z]{2,}"
+    return re.compile(rf"https?://\S+|www\.\S+|{address}|@[a-z0-9_]+|{run}(?:[-_]{run})*|\S", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -44,15 +60,16 @@ def doc_words(doc: Doc, mode: WordMode) -> Words:
     """Split a doc into words.
 
     doc (Doc): Any doc.
-    mode (str): "spacy" for the doc's own tokens without white space; "gliner" for the splitter of published
-        checkpoints on the raw text, each word standing for all tokens that it touches, so that nothing
+    mode (str): "spacy" for the doc's own tokens without white space; "gliner" or "gliner2" for the splitter of
+        published checkpoints on the raw text, each word standing for all tokens that it touches, so that nothing
         found in it is lost however the two tokenisations disagree.
     RETURNS (Words): The words in order.
     """
     if mode == "spacy":
         starts = np.flatnonzero(doc.to_array(IS_SPACE) == 0)
         return Words([doc[i].text for i in starts.tolist()], starts, starts + 1, _sentence_starts(doc, starts))
-    matches = list(GLINER_WORD.finditer(doc.text))
+    pattern = gliner2_word() if mode == "gliner2" else GLINER_WORD
+    matches = list(pattern.finditer(doc.text))
     offsets = doc.to_array(IDX).astype(np.int64)
     first = np.array([match.start() for match in matches], dtype=np.int64)
     last = np.array([match.end() - 1 for match in matches], dtype=np.int64)

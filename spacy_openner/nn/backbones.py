@@ -1,5 +1,6 @@
 """Hugging Face encoders and tokenizers: built from a config, loaded by name, asked for their limits."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "longformer", "mpnet"
 # Backbones without a table of positions: they read any length, and this is far enough to be worth its cost.
 RELATIVE_LIMIT = 1024
 T5_FAMILY = ("t5", "mt5", "umt5")
+SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
 def in_float32() -> dict[str, torch.dtype]:
@@ -70,12 +72,52 @@ def load_tokenizer(path: Path, directory: Path, name: str | None) -> Any:
 
     source = str(directory) if (directory / "tokenizer_config.json").is_file() else name
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    except (OSError, ValueError, TypeError, AttributeError) as problem:
-        raise error("O101", path=str(path), reason=f"its tokenizer: {problem}") from problem
+        settings = _tokenizer_settings(source)
+        if _is_of_release_5(settings):
+            tokenizer = _from_tokenizer_file(source, settings)
+        else:
+            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as problem:
+        raise error("O120", path=str(path), source=source, reason=str(problem).strip() or repr(problem)) from problem
     if not tokenizer.is_fast:
         raise error("O107", path=str(path), kind=type(tokenizer).__name__)
     return tokenizer
+
+
+def _tokenizer_settings(source: str | None) -> dict[str, Any]:
+    """Read `tokenizer_config.json` of a directory or hub name."""
+    from transformers.utils import cached_file
+
+    file = cached_file(source, "tokenizer_config.json", _raise_exceptions_for_missing_entries=False)
+    settings = json.loads(Path(file).read_text(encoding="utf8")) if file else {}
+    return settings if isinstance(settings, dict) else {}
+
+
+def _is_of_release_5(settings: dict[str, Any]) -> bool:
+    """Tell whether transformers 5 wrote a tokenizer in a way that release 4 cannot read."""
+    more = settings.get("extra_special_tokens")
+    return settings.get("tokenizer_class") == "TokenizersBackend" or isinstance(more, list)
+
+
+def _from_tokenizer_file(source: str | None, settings: dict[str, Any]) -> Any:
+    """Load `tokenizer.json`, which every release reads, and take the names of special tokens from the settings."""
+    from transformers import PreTrainedTokenizerFast
+    from transformers.utils import cached_file
+
+    names = {key: _content(settings[key]) for key in SPECIAL_TOKENS if settings.get(key)}
+    more = settings.get("extra_special_tokens") or []
+    options = {key: settings[key] for key in ("model_max_length", "padding_side") if key in settings}
+    return PreTrainedTokenizerFast(
+        tokenizer_file=cached_file(source, "tokenizer.json"),
+        additional_special_tokens=[_content(token) for token in more],
+        **names,
+        **options,
+    )
+
+
+def _content(token: Any) -> str:
+    """The text of a token, which may be written with its properties."""
+    return str(token["content"] if isinstance(token, dict) else token)
 
 
 def embedding_rows(weights: dict[str, torch.Tensor], prefix: str) -> int:

@@ -15,9 +15,12 @@ import torch
 from ...errors import error
 from ...nn.backbones import build_encoder, embedding_rows, hidden_size, load_tokenizer
 from ...nn.weights import KeyTable, load_strictly, read_weights, rename, write_weights
+from ..words import WordMode
 from .network import Head, Network
 from .span_head import MarkerHead, MarkerV0Head
 from .token_head import TokenHead
+from .tokenization import PromptTokenizer
+from .windows import WindowPlanner
 
 CONFIG_FILE = "gliner_config.json"
 LABELS_TOKENIZER = "labels_tokenizer"
@@ -95,6 +98,31 @@ class Checkpoint:
     def is_bi_encoder(self) -> bool:
         """Whether types are encoded apart from texts."""
         return self.network.label_encoder is not None
+
+    @property
+    def word_mode(self) -> WordMode:
+        """The words that it is trained with."""
+        return "gliner"
+
+    def planner(self, limit: int, overlap: int, max_types: int | None) -> WindowPlanner:
+        """Make what lays windows over texts; see `WindowPlanner`.
+
+        limit (int): The most subwords in a window.
+        max_types (int | None): The most types in a prompt; the checkpoint's own number if None.
+        """
+        tokenizer = PromptTokenizer(
+            self.tokenizer,
+            limit,
+            entity_id=self.entity_id,
+            separator_id=self.separator_id,
+            embed_marker=self.embed_marker,
+            max_types=max_types or self.max_types,
+        )
+        return WindowPlanner(tokenizer, self.max_words, overlap)
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint; see `save`."""
+        save(self, path)
 
 
 def load(path: Path) -> Checkpoint:

@@ -42,7 +42,7 @@ class PromptSpanModel(CheckpointShim):
     def find(self, model: Model, queries: Sequence[SpanQuery], batch_tokens: int) -> list[list[ScoredSpan]]:
         """Score all spans; see `SpanModel.find`."""
         best, head = BestSpans(len(queries)), self.checkpoint.network.head
-        planned = self.planner.plan([query.words for query in queries], [query.types for query in queries])
+        planned = self.planner.plan([query.words for query in queries], self._prompt_types(queries))
         for windows in batch_windows(planned, batch_tokens):
             best.add(head, model.predict(self.request(windows, queries)), windows, queries)
         return best.spans()
@@ -50,7 +50,7 @@ class PromptSpanModel(CheckpointShim):
     def score(self, model: Model, query: SpanQuery, spans: Sequence[tuple[int, int]]) -> np.ndarray:
         """Score given spans; see `SpanModel.score`."""
         scores = np.zeros((len(spans), len(query.types)), dtype=np.float32)
-        for window in self.planner.plan_for_spans(query.words, query.types, spans):
+        for window in self.planner.plan_for_spans(query.words, self._prompt_types([query])[0], spans):
             shown = [i for i, (a, b) in enumerate(spans) if a < b and window.first <= a and b <= window.last]
             starts = torch.tensor([spans[i][0] - window.first for i in shown])
             ends = torch.tensor([spans[i][1] - 1 - window.first for i in shown])
@@ -63,7 +63,7 @@ class PromptSpanModel(CheckpointShim):
         self, model: Model, texts: Sequence[TrainingText], batch_tokens: int
     ) -> Iterator[TrainingBatch]:
         """Lay texts out; see `SpanModel.training_batches`."""
-        planned = list(self.planner.plan([text.words for text in texts], [text.types for text in texts]))
+        planned = list(self.planner.plan([text.words for text in texts], self._prompt_types(texts)))
         for windows in batch_windows(planned, batch_tokens):
             yield TrainingBatch(self.request(windows, texts), gold_targets(windows, texts), 1 / len(planned))
 
@@ -79,3 +79,8 @@ class PromptSpanModel(CheckpointShim):
         if not checkpoint.is_bi_encoder:
             return WindowRequest(batch)
         return WindowRequest(batch, [[texts[w.text].types[i] for i in w.types] for w in windows])
+
+    def _prompt_types(self, texts: Sequence[SpanQuery] | Sequence[TrainingText]) -> list[Sequence[Any]]:
+        """Return each text's types as its checkpoint's prompts take them."""
+        tokenizer = self.planner.tokenizer
+        return [tokenizer.prompt_types(text.types, text.names) for text in texts]

@@ -10,7 +10,7 @@ from ...errors import error
 from ...nn import optional
 from ...nn.last_layer import TextEncoder
 from ...nn.precision import PRECISIONS, Precision, prepared, resolve
-from .checkpoint import Checkpoint
+from ..span_checkpoint import SpanCheckpoint
 from .network import Network
 from .onnx_encoder import OnnxEncoder
 
@@ -45,7 +45,7 @@ def check(precision: str, backend: str) -> None:
 
 
 def build(
-    checkpoint: Checkpoint, precision: Precision, backend: Backend, device: torch.device, onnx_files: Path
+    checkpoint: SpanCheckpoint, precision: Precision, backend: Backend, device: torch.device, onnx_files: Path
 ) -> Runtime:
     """Prepare a checkpoint's network for prediction. The checkpoint itself stays in float32.
 

@@ -21,15 +21,14 @@ from ...nn.dropout import set_dropout, use_fast_dropout
 from ...nn.mixed_precision import mixed_precision
 from ...nn.precision import Precision
 from ...nn.vector_cache import VectorCache, index_texts
+from .. import span_checkpoint
 from ..queries import GoldTargets
+from ..span_checkpoint import SpanCheckpoint
 from ..span_model import SpanModel
 from ..words import WordMode
-from . import checkpoint as checkpoints
 from . import onnx_encoder
-from .checkpoint import Checkpoint
 from .network import Batch, Network
 from .runtime import Backend, Runtime, build
-from .tokenization import PromptTokenizer
 from .windows import WindowPlanner
 
 ONNX_FOLDER = "onnx"
@@ -69,7 +68,7 @@ class CheckpointShim(SpanModel):
     """
 
     TRANSIENT: ClassVar[tuple[str, ...]] = ("_runtime", "_type_vectors", "_planner", "_scratch", "_onnx_files")
-    _checkpoint: Checkpoint | None = None
+    _checkpoint: SpanCheckpoint | None = None
     _planner: WindowPlanner | None = None
     _scratch: tempfile.TemporaryDirectory | None = None
     _onnx_files: Path | None = None
@@ -88,20 +87,20 @@ class CheckpointShim(SpanModel):
 
     @property
     def word_mode(self) -> WordMode:  # type: ignore[override]
-        """The words that the model sees."""
-        return self.settings.words
+        """The words that the model sees: the doc's tokens, or what its checkpoint is trained with (loaded now)."""
+        return "spacy" if self.settings.words == "spacy" else self.checkpoint.word_mode
 
     @property
-    def checkpoint(self) -> Checkpoint:
+    def checkpoint(self) -> SpanCheckpoint:
         """The checkpoint, loaded now if it was not."""
         with self.lock:
             if self._checkpoint is None:
                 directory = hub.find(self.name, self.revision)
-                self.use(checkpoints.load(directory), directory / ONNX_FOLDER)
+                self.use(span_checkpoint.load(directory), directory / ONNX_FOLDER)
             assert self._checkpoint is not None
             return self._checkpoint
 
-    def use(self, checkpoint: Checkpoint, onnx_files: Path | None = None) -> None:
+    def use(self, checkpoint: SpanCheckpoint, onnx_files: Path | None = None) -> None:
         """Take a checkpoint, replacing what was there.
 
         onnx_files (Path | None): Where its exported encoders may lie.
@@ -135,15 +134,8 @@ class CheckpointShim(SpanModel):
     def _make_planner(self) -> WindowPlanner:
         checkpoint, settings = self.checkpoint, self.settings
         own = piece_limit(checkpoint.network.encoder.config)
-        tokenizer = PromptTokenizer(
-            checkpoint.tokenizer,
-            min(settings.window or own, own),
-            entity_id=checkpoint.entity_id,
-            separator_id=checkpoint.separator_id,
-            embed_marker=checkpoint.embed_marker,
-            max_types=settings.max_types or checkpoint.max_types,
-        )
-        return WindowPlanner(tokenizer, checkpoint.max_words, max(settings.overlap, self.max_width - 1))
+        overlap = max(settings.overlap, self.max_width - 1)
+        return checkpoint.planner(min(settings.window or own, own), overlap, settings.max_types)
 
     @property
     def runtime(self) -> Runtime:
@@ -222,11 +214,11 @@ class CheckpointShim(SpanModel):
 
     def write(self, path: Path) -> None:
         """Write the checkpoint."""
-        checkpoints.save(self.checkpoint, path)
+        self.checkpoint.save(path)
 
     def read(self, path: Path) -> None:
         """Read what `write` wrote."""
-        self.use(checkpoints.load(path), path / ONNX_FOLDER)
+        self.use(span_checkpoint.load(path), path / ONNX_FOLDER)
 
     def _forget_derived(self) -> None:
         """Forget all that was derived from weights that change now."""

@@ -53,11 +53,11 @@ class SpanHead(nn.Module):
     A subclass says how a start and an end combine (`endpoints`, `pair_scores`).
     """
 
-    def __init__(self, width: int, max_width: int, dropout: float) -> None:
+    def __init__(self, width: int, max_width: int, dropout: float, prompt: nn.Module | None = None) -> None:
         super().__init__()
         self.width = width
         self.max_width = max_width
-        self.prompt = feed_forward(width, width, dropout)
+        self.prompt = feed_forward(width, width, dropout) if prompt is None else prompt
 
     def endpoints(self, words: torch.Tensor, types: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Compute what is needed once for each word and type, before any span is looked at."""
@@ -75,8 +75,12 @@ class SpanHead(nn.Module):
         RETURNS (torch.Tensor): Logits; [b, i, k, t] is the span of words i to i + k, both included. Spans
             that pass the last word hold -inf. *Shape:* (batch, words, max_width, types), float32.
         """
+        return self.score_all(words, self.prompt(types))
+
+    def score_all(self, words: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
+        """As `forward`, with what the type network makes of the types (`queries`) instead of the types."""
         n_words = words.shape[1]
-        prepared = self.endpoints(words, self.prompt(types))
+        prepared = self.endpoints(words, queries)
         columns = []
         for k in range(self.max_width):
             reach = max(n_words - k, 0)
@@ -95,11 +99,14 @@ class SpanHead(nn.Module):
         ends (torch.Tensor): Last words, included. *Shape:* (spans,).
         RETURNS (torch.Tensor): Probabilities. *Shape:* (spans, types), float32.
         """
+        return self.score_pairs(words, self.prompt(types), starts, ends)
+
+    def score_pairs(
+        self, words: torch.Tensor, queries: torch.Tensor, starts: torch.Tensor, ends: torch.Tensor
+    ) -> torch.Tensor:
+        """As `score_spans`, with what the type network makes of the types (`queries`) instead of the types."""
         whole = slice(0, len(starts))
-        first, last = (
-            self.endpoints(words[:, starts], self.prompt(types)),
-            self.endpoints(words[:, ends], self.prompt(types)),
-        )
+        first, last = self.endpoints(words[:, starts], queries), self.endpoints(words[:, ends], queries)
         prepared = (first[0], last[1], *first[2:])
         return self.pair_scores(prepared, whole, whole)[0].float().sigmoid()
 
@@ -141,8 +148,8 @@ class SpanHead(nn.Module):
 class MarkerV0Head(SpanHead):
     """The head of most published checkpoints (`span_mode` "markerV0"), factorised."""
 
-    def __init__(self, width: int, max_width: int, dropout: float) -> None:
-        super().__init__(width, max_width, dropout)
+    def __init__(self, width: int, max_width: int, dropout: float, prompt: nn.Module | None = None) -> None:
+        super().__init__(width, max_width, dropout, prompt)
         self.start = feed_forward(width, width, dropout)
         self.end = feed_forward(width, width, dropout)
         self.out = feed_forward(2 * width, width, dropout)

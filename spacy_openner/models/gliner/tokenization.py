@@ -61,7 +61,7 @@ class PromptTokenizer:
         self.entity_id, self.separator_id = entity_id, separator_id
         self.embed_marker, self.max_types = embed_marker, max_types
         self._type_ids = BoundedCache[str, np.ndarray]()
-        self._prompts = BoundedCache[tuple[str, ...], list[Prompt]](KNOWN_PROMPTS)
+        self._prompts = BoundedCache[tuple[Any, ...], list[Prompt]](KNOWN_PROMPTS)
         backend = tokenizer.backend_tokenizer
         # Set once: changing them at call time is what makes fast tokenizers unsafe between threads.
         backend.no_truncation()
@@ -92,10 +92,18 @@ class PromptTokenizer:
             split.append(SubwordMap(ids, starts, np.searchsorted(owners, index, side="right")))
         return split
 
-    def prompts(self, types: Sequence[str]) -> list[Prompt]:
+    def prompt_types(self, types: Sequence[str], names: Sequence[str]) -> Sequence[Any]:
+        """Return what `prompts` takes for the types of a text.
+
+        types (Sequence[str]): The types, as they are written into prompts.
+        names (Sequence[str]): Their own names, in step; empty where `types` are all there is.
+        """
+        return types
+
+    def prompts(self, types: Sequence[Any]) -> list[Prompt]:
         """Split types over prompts of about equal size.
 
-        types (Sequence[str]): At least one.
+        types (Sequence[Any]): At least one; see `prompt_types`.
         RETURNS (list[Prompt]): A bi-encoder needs one, empty but for the prefix.
         RAISES (SettingError): When one type alone does not fit.
         """
@@ -103,7 +111,7 @@ class PromptTokenizer:
             return [Prompt(self.prefix, range(len(types)), np.zeros(0, dtype=np.int64))]
         return self._prompts.look_up([tuple(types)], lambda missing: [self.split_types(each) for each in missing])[0]
 
-    def split_types(self, types: Sequence[str]) -> list[Prompt]:
+    def split_types(self, types: Sequence[Any]) -> list[Prompt]:
         """Lay out the prompts of types; see `prompts`."""
         coded = self._type_ids.look_up(types, lambda missing: [self._encode_type(text) for text in missing])
         budget = self.limit // 2

@@ -5,6 +5,7 @@ Nothing is cut. A text that does not fit is read in overlapping windows, and eac
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,11 +52,11 @@ class WindowPlanner:
     def __init__(self, tokenizer: PromptTokenizer, max_words: int, overlap: int) -> None:
         self.tokenizer, self.max_words, self.overlap = tokenizer, max_words, overlap
 
-    def plan(self, texts: Sequence[Words], types: Sequence[Sequence[str]]) -> Iterator[InputWindow]:
+    def plan(self, texts: Sequence[Words], types: Sequence[Sequence[Any]]) -> Iterator[InputWindow]:
         """Lay windows and prompts over texts.
 
         texts (Sequence[Words]): The words of each text.
-        types (Sequence[Sequence[str]]): The types of each text, as written into prompts.
+        types (Sequence[Sequence[Any]]): The types of each text; see `PromptTokenizer.prompt_types`.
         YIELDS (InputWindow): Each window of each text behind each of its prompts. Texts without words or
             without types have none.
         """
@@ -68,7 +69,7 @@ class WindowPlanner:
                     yield self.window(text, subwords, first, last, prompt)
 
     def plan_for_spans(
-        self, words: Words, types: Sequence[str], spans: Sequence[tuple[int, int]]
+        self, words: Words, types: Sequence[Any], spans: Sequence[tuple[int, int]]
     ) -> Iterator[InputWindow]:
         """Lay windows over one text, so that each of some spans is whole in one of them.
 
@@ -168,7 +169,7 @@ def pad(windows: Sequence[InputWindow], pad_id: int) -> Batch:
         input_ids=_stack([w.input_ids for w in windows], pad_id),
         attention_mask=_stack([np.ones_like(w.input_ids) for w in windows], 0),
         word_positions=_stack([w.word_positions for w in windows], -1),
-        n_words=torch.tensor([w.last - w.first for w in windows]),
+        n_words=torch.tensor([len(w.word_positions) for w in windows]),
         type_positions=_stack([w.type_positions for w in windows], -1),
     )
 
