@@ -160,7 +160,8 @@ def main() -> None:
         for name, times in seconds.items()
     ]
     print(f"{len(texts)} texts, {len(labels)} types, medians of {args.rounds} rounds; {machine()}")
-    report(rows, args.output, texts=len(texts), types=len(labels), rounds=args.rounds, long=args.long)
+    extra = {"texts": len(texts), "types": len(labels), "rounds": args.rounds, "long": args.long}
+    report(rows, args.output, **extra, seconds=seconds)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from spacy.training import Example
 
 from benchmarks.common import report, run_benchmark
 from spacy_openner.nn import hub as sources
-from support.annotated_sets import CROSSNER, DATA, labels_of, read_set
+from support.annotated_sets import CROSSNER, DATA, find_split, labels_of, read_set
 
 
 def examples_of(nlp: spacy.language.Language, rows: list[dict[str, Any]]) -> list[Example]:
@@ -33,14 +33,30 @@ def examples_of(nlp: spacy.language.Language, rows: list[dict[str, Any]]) -> lis
 
 
 def sets(data: Path, names: list[str], sample: int) -> dict[str, list[dict[str, Any]]]:
-    """CrossNER dev sets whole; of the MIT sets, which have no dev, a fixed sample of train."""
+    """Read CrossNER dev sets whole; of the MIT sets, which have no dev, a fixed sample of train."""
     found = {name: read_set(name, "dev", data) for name in names if name.startswith("crossner")}
     for name in names:
         if name.startswith("mit"):
-            found[name] = random.Random(0).sample(read_set(name, "train", data), sample)
+            rows = read_set(name, "train", data)
+            found[name] = random.Random(0).sample(rows, min(sample, len(rows)))
     return found
 
 
+def available(data: Path) -> list[str]:
+    """List the sets of the table that are here; those that are not are named.
+
+    RAISES (DataError): When none is, with how to get one.
+    """
+    here = [name for name in SETS if find_split(name, "train" if name.startswith("mit") else "dev", data)]
+    if not here:
+        read_set(SETS[0], "dev", data)
+    missing = [name for name in SETS if name not in here]
+    if missing:
+        print(f"Left out, as they are not here (the mean is of the others): {', '.join(missing)}")
+    return here
+
+
+SETS = [*(f"crossner_{domain}" for domain in CROSSNER), "mit_movie", "mit_restaurant"]
 KINDS = {"open_ner_span": sources.MATCHER, "gner_generator": sources.GENERATOR}
 
 
@@ -52,15 +68,13 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="the package's own if not given")
     parser.add_argument("--modes", nargs="+", default=["torch:float32"], help="BACKEND:PRECISION")
     parser.add_argument("--threshold", type=float, default=0.5)
-    parser.add_argument(
-        "--sets", nargs="+", default=[*(f"crossner_{d}" for d in CROSSNER), "mit_movie", "mit_restaurant"]
-    )
+    parser.add_argument("--sets", nargs="+", help="those of CrossNER and MIT that are here if not given")
     parser.add_argument("--sample", type=int, default=500, help="sentences of the MIT sets")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    chosen = sets(args.data, args.sets, args.sample)
+    chosen = sets(args.data, args.sets or available(args.data), args.sample)
     directory = args.model or sources.default_directory(KINDS[args.factory])
     rows = []
     for mode in args.modes:

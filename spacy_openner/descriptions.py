@@ -10,7 +10,7 @@ from .labels import LabelSet
 TABLE = Path(__file__).with_name("descriptions.json")
 
 
-def propose(labels: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+def describe_types(labels: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
     """Describe types.
 
     labels (Sequence[str] | Mapping[str, str]): Names, or names with descriptions.

@@ -72,7 +72,6 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "to_disk() then saves beside the weights: nlp.get_pipe(...).{name} = {{...}}.",
     ),
     "O010": (SettingError, "There is no .spacy file at {path!r}. Check the path, or make one: spacy-openner convert."),
-    "O011": (SettingError, "Cannot read {path!r} as a .spacy file: {reason}. Make it again: spacy-openner convert."),
     "O012": (
         SettingError,
         "`{name}` at initialize is for models with a checkpoint (spacy-openner.SpanMatcher.v1), not for "
@@ -190,6 +189,17 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
     "O117": (
         CheckpointError,
         "These bytes are not what to_bytes() returned: {reason}. Nothing was loaded.",
+    ),
+    "O131": (
+        CheckpointError,
+        "Cannot load a type-cache model from {path!r}: {reason}. It must be a directory that such a model was saved "
+        "to, or the name of a repository of its files.",
+    ),
+    "O132": (
+        SettingError,
+        "The model TypeCacheSpanMatcher has no weights of its own in this installation (looked in {places}). Name a "
+        'directory of weights: config={{"model": {{"name": "DIRECTORY"}}}}, or let [initialize] make a new network '
+        "of an encoder.",
     ),
     "O120": (
         CheckpointError,
@@ -322,6 +332,34 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
     ),
     # Extras
     "O301": (MissingExtra, "{what} needs the package {package!r}: pip install 'spacy-openner[{extra}]'."),
+    # Bulk annotation
+    "O601": (DataError, "Cannot tell the format of {path!r} by its name; allowed endings: {allowed} (and .gz)."),
+    "O602": (DataError, "Cannot read {path!r}: {reason}. Mend or remove the file, and run again: the rest is kept."),
+    "O603": (DataError, "{path!r} has no field {field!r}; it has: {fields}. Name the one that holds the text."),
+    "O604": (MissingExtra, "This needs {package}: pip install 'spacy-openner[{extra}]'."),
+    "O605": (DataError, "There are no files to annotate at {source!r}; known endings: {allowed}. Check the path."),
+    "O606": (
+        DataError,
+        "{dest!r} holds files that no run has written. Name a new or an empty directory for the output.",
+    ),
+    "O607": (DataError, "Another run is writing to {dest!r}. Wait for it to end, or name another directory."),
+    "O608": (
+        DataError,
+        "{dest!r} was begun with other settings ({changed}), and its output would not be of one kind. "
+        "Name another directory, or go on with the settings of then.",
+    ),
+    "O609": (SettingError, "There is no pipeline {pipeline!r}: no such directory, and no such package is installed."),
+    # Service
+    "O651": (
+        SettingError,
+        "The environment variable {variable} must hold a key of at least 8 printable ASCII characters. "
+        "Set another one, or unset it to ask clients for none.",
+    ),
+    "O652": (
+        SettingError,
+        "The pipeline has no component that finds entities of named types (it has: {pipes}). Add one: "
+        "nlp.add_pipe('open_ner_span').",
+    ),
     # Data
     "O401": (
         DataError,

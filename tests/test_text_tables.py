@@ -1,5 +1,4 @@
 import pytest
-
 from spacy_openner.text_tables import display_width, one_line, render_rows
 
 

@@ -4,19 +4,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import minibatch
 
 from ..components.base import OpenLabelPipe
 from ..components.entity_pipe import OpenNERPipe
 from ..components.open_ner_span import OpenNERSpan
-from ..data.naming import read_types
 from ..decoding.span_index import SpanIndex
 from ..errors import OpenNERWarning, error
 from ..labels import LabelSet, get_labels
@@ -31,7 +29,6 @@ from ..scoring.gold import (
     unannotated_tokens,
 )
 from ..scoring.positions import shared_positions
-from ..training.corpus import LABELS_SUFFIX, SHARD_NUMBER
 from ..types import Candidate
 from .threshold_search import JudgedText
 
@@ -161,20 +158,3 @@ def predicting_component(nlp: Language, name: str) -> OpenNERPipe:
     if isinstance(pipe, OpenNERSpan) and span_model(pipe.model).max_width == 1:
         raise error("O425", name=name)
     return pipe
-
-
-def read_gold(path: Path, nlp: Language) -> tuple[list[Doc], Types]:
-    """Read annotated docs, and the types that are annotated there.
-
-    path (Path): A `.spacy` file. `NAME.labels.json` beside `NAME.spacy` (or `NAME-00001.spacy`) lists all types that
-        are annotated, or maps them to descriptions.
-    nlp (Language): For its vocabulary.
-    RETURNS (tuple): The docs, and what the list holds; None without one.
-    RAISES (DataError): For files that cannot be read.
-    """
-    try:
-        docs = list(DocBin().from_disk(path).get_docs(nlp.vocab))
-    except Exception as problem:  # whatever zlib, msgpack and numpy make of other data
-        raise error("O403", path=str(path), reason=f"{type(problem).__name__}: {problem}") from problem
-    beside = path.with_name(SHARD_NUMBER.sub("", path.stem) + LABELS_SUFFIX)
-    return docs, read_types(beside) if beside.is_file() else None

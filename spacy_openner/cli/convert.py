@@ -1,33 +1,29 @@
-"""The command `convert`; `spacy_openner.cli.app` adds it to the others."""
+"""The command `convert`: annotated data to .spacy files."""
 
-import json
 from enum import Enum
-from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from ..data.convert import convert
+from ..data import convert as conversion
+from ..data.formats import READERS
 from ..data.naming import read_label_map, read_types
-from ..data.report import render_report
 from ..types import DEFAULT_SPANS_KEY
+from .options import Arg, AsJson, FileOpt, Opt, put, put_json
+from .tables import render_table
 
-Arg, Opt = typer.Argument, typer.Option
-FileOpt = partial(typer.Option, metavar="FILE", exists=True, dir_okay=False)
+if TYPE_CHECKING:
+    from ..data.report import ConversionReport, Finding
 
-Format = Enum(
-    "Format",
-    {"auto": "auto", "columns": "columns", "jsonl": "jsonl", "gliner": "gliner", "spacy": "spacy", "brat": "brat"},
-    type=str,
-)
+Format = Enum("Format", {kind: kind for kind in ("auto", *READERS)}, type=str)  # type: ignore[misc]
 Discontinuous = Enum("Discontinuous", {"drop": "drop", "join": "join"}, type=str)
 
+HEADINGS = {"dropped": "Dropped spans", "repaired": "Repaired", "skipped": "Skipped texts"}
 
-def convert_files(
+
+def convert(
     source: Annotated[Path, Arg(metavar="SOURCE", exists=True, help="A file, or a directory of brat or spaCy files.")],
     target: Annotated[Path, Arg(metavar="TARGET", help="NAME.spacy, or a directory. Existing files are replaced.")],
-    format: Annotated[Format, Opt(help="Of the source; auto looks at names and contents.")] = Format.auto,
+    format: Annotated[Format, Opt(help="Of the source; auto looks at names and contents.")] = Format.auto,  # type: ignore[attr-defined]
     labels: Annotated[Path | None, FileOpt(help="JSON: label -> label to write; null leaves its spans out.")] = None,
     types: Annotated[Path | None, FileOpt(help="JSON: all types annotated, a list, or type -> description.")] = None,
     natural: Annotated[bool, Opt(help='Write other labels as words: "cell_type" as "cell type".')] = True,
@@ -39,7 +35,7 @@ def convert_files(
     source_key: Annotated[str | None, Opt(help="spacy: span group to read instead of doc.ents.")] = None,
     lang: Annotated[str | None, Opt(help="brat: language, for the tokenizer; by default en.")] = None,
     discontinuous: Annotated[Discontinuous | None, Opt(help="brat: entities with gaps; by default drop.")] = None,
-    as_json: Annotated[bool, Opt("--json", help="Print the report as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Convert annotated data to .spacy files with all spans, and list its types beside them."""
     options = {
@@ -49,7 +45,7 @@ def convert_files(
         "lang": lang,
         "discontinuous": discontinuous and discontinuous.value,
     }
-    report = convert(
+    report = conversion.convert(
         source,
         target,
         format=format.value,
@@ -61,5 +57,29 @@ def convert_files(
         shard=shard,
         **{name: value for name, value in options.items() if value is not None},
     )
-    shown = json.dumps(report.to_dict(), ensure_ascii=False) if as_json else render_report(report)
-    typer.echo(shown.encode())
+    if as_json:
+        put_json(report.to_dict())
+    else:
+        put(render_report(report))
+
+
+def render_report(report: "ConversionReport") -> str:
+    """Lay out what a conversion wrote, and what it did not."""
+    first, last = report.files[0], report.files[-1]
+    files = first if first == last else f"{first} to {last}"
+    lines = [
+        f"Read {report.source} as {report.format}, wrote {files} and {report.labels_file}.",
+        f"Texts: {report.texts}, docs: {report.docs}, tokens: {report.tokens}, spans: {report.spans}, "
+        f"types: {len(report.types)}",
+        _counted([(str(count), label) for label, count in report.types.items()]),
+    ]
+    for name, heading in HEADINGS.items():
+        findings: dict[str, Finding] = getattr(report, name)
+        if findings:
+            lines.append(f"{heading}: {sum(finding.count for finding in findings.values())}")
+            lines.append(_counted([(str(f.count), why, f"first: {f.example}") for why, f in findings.items()]))
+    return "\n".join(line for line in lines if line)
+
+
+def _counted(rows: list[tuple[str, ...]]) -> str:
+    return render_table(rows, indent=2, numbers=[0]) if rows else ""

@@ -1,4 +1,4 @@
-"""Docs for people to look at: records, tables, pages."""
+"""Renderings of docs: records for JSON, tables, displaCy pages."""
 
 import zlib
 from collections.abc import Iterator
@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ..text_tables import display_width, one_line, pad
 from ..types import DEFAULT_SPANS_KEY
+from .tables import render_table
 
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc
+
 
 COLUMNS = ("entity", "label", "score", "characters")
 
@@ -37,19 +38,13 @@ def doc_record(doc: "Doc", overlap: str = "flat") -> dict[str, Any]:
     return {"text": doc.text, "ents": ents}
 
 
-def render_table(record: dict[str, Any]) -> str:
+def render_entities(record: dict[str, Any]) -> str:
     """Lay out the entities of a record (see `doc_record`) in aligned columns."""
-    if not record["ents"]:
-        return "(no entities)"
-    rows: list[tuple[str, ...]] = [COLUMNS]
+    rows = []
     for ent in record["ents"]:
         score = "-" if ent["score"] is None else f"{ent['score']:.3f}"
-        place = f"{ent['start_char']}-{ent['end_char']}"
-        rows.append((one_line(ent["text"]), one_line(ent["label"]), score, place))
-    widths = [max(map(display_width, column)) for column in zip(*rows, strict=True)]
-    rows.insert(1, tuple("-" * width for width in widths))
-    padded = (map(pad, row, widths) for row in rows)
-    return "\n".join("   ".join(row).rstrip() for row in padded)
+        rows.append((ent["text"], ent["label"], score, f"{ent['start_char']}-{ent['end_char']}"))
+    return render_table(rows, header=COLUMNS) if rows else "(no entities)"
 
 
 def label_color(label: str) -> str:

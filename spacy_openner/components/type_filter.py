@@ -13,7 +13,7 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
 from ..decoding.type_selection import TypeSelector
-from ..descriptions import propose, type_text
+from ..descriptions import describe_types, type_text
 from ..errors import error
 from ..labels import LabelSet, get_labels, set_labels
 from ..models.type_matcher.model import TypeQuery, TypeTrainingBatch, TypeTrainingText, type_model
@@ -129,7 +129,7 @@ class TypeFilter(TrainableOpenPipe):
     top_k (int | None): The most types that are kept beside those of `always`; None for no limit.
     always (Sequence[str]): Types that are never filtered out.
     min_types (int): At least so many are kept, the best ones, whatever their scores.
-    propose_descriptions (bool): Describe types that have no description by the table of `descriptions.propose`.
+    propose_descriptions (bool): Describe types that have no description by the table of `describe_types`.
     loss (Callable): What training minimises.
     sampler (Sampler | None): Draws the types of training texts.
     **settings (Any): See `OpenLabelPipe`. Scores are cosines, from -1 to 1; `spans_key` is where gold entities are.
@@ -240,7 +240,7 @@ class TypeFilter(TrainableOpenPipe):
             given = {name: text if text != name else own.get(name, name) for name, text in labels.items()}
         else:
             given = self.descriptions
-        return propose(given) if self.propose_descriptions else given
+        return describe_types(given) if self.propose_descriptions else given
 
     # Training
 

@@ -1,22 +1,22 @@
 """Conversion of annotated data to what training reads: spaCy's files, with all spans and the list of types."""
 
 import json
-import os
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import error
+from ..files import refuse_overwriting, replaced_file, write_json
 from ..types import DEFAULT_SPANS_KEY
+from .docbin import labels_file
 from .formats import detect_format, read
 from .naming import list_types, make_renamer
-from .report import Report
+from .report import ConversionReport
 from .texts import AnnotatedText, Span, Tally
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def convert(
     n_sents: int = 1,
     shard: int | None = None,
     **options: Any,
-) -> Report:
+) -> ConversionReport:
     """Convert annotated data to .spacy files, and list the types that it annotates beside them.
 
     Each doc has the tokens of the data, all spans in `doc.spans`, and the longest of those that do not overlap
@@ -57,30 +57,34 @@ def convert(
     n_sents (int): How many texts make a doc; it ends sooner where a document of the data ends.
     shard (int | None): How many docs make a file: NAME-00001.spacy and so on. All in one if not given.
     **options (Any): Of the format's reader (see `spacy_openner.data.formats`).
-    RETURNS (Report): What was written, and what was not.
+    RETURNS (ConversionReport): What was written, and what was not.
     RAISES (OpenNERError): For settings that are not allowed, data of another form, or data without texts.
     """
     for name, value in (("n_sents", n_sents), ("shard", 1 if shard is None else shard)):
         if value < 1:
             raise error("O001", name=name, value=value, allowed="1 and more")
-    source, target = Path(source), _target_file(Path(source), Path(target))
+    source, target = Path(source), target_file(Path(source), Path(target))
+    listing = labels_file(target)
+    old_shards = [path for path in target.parent.glob("*.spacy") if _is_shard(path, target)]
+    refuse_overwriting([source], [target, listing, *old_shards])
     kind = detect_format(source) if format == "auto" else format
     intake = _Intake(make_renamer(labels, natural))
     groups = _group(intake.take(read(source, kind, intake.tally, **options)), n_sents)
-    labels_file = target.with_suffix(".labels.json")
-    with _replacing(target, is_sharded=shard is not None) as folder:
-        n_docs = _write_docs(groups, folder / target.stem, spans_key, shard)
+    with ExitStack() as stack:
+        files, n_docs = _write_docs(groups, target, spans_key, shard, stack)
         if not n_docs:
             raise error("O406", path=str(source), kind=kind, skipped=", ".join(intake.tally.skipped) or "none")
         listed = list_types(intake.types, types, labels)
-        listing = json.dumps(listed, ensure_ascii=False, indent=2) + "\n"
-        (folder / labels_file.name).write_text(listing, encoding="utf-8")
-        names = sorted(path.name for path in folder.glob("*.spacy"))
-    return Report(
+        write_json(stack.enter_context(replaced_file(listing)), listed)
+    if shard is not None:
+        # Older ones would be read too.
+        for path in set(old_shards) - set(files):
+            path.unlink()
+    return ConversionReport(
         source=str(source),
         format=kind,
-        files=tuple(str(target.with_name(name)) for name in names),
-        labels_file=str(labels_file),
+        files=tuple(map(str, files)),
+        labels_file=str(listing),
         texts=intake.texts,
         docs=n_docs,
         tokens=intake.tokens,
@@ -173,27 +177,31 @@ def _group(texts: Iterable[AnnotatedText], size: int) -> Iterator[list[Annotated
         yield group
 
 
-def _write_docs(groups: Iterable[list[AnnotatedText]], stem: Path, spans_key: str, shard: int | None) -> int:
+def _write_docs(
+    groups: Iterable[list[AnnotatedText]], target: Path, spans_key: str, shard: int | None, stack: ExitStack
+) -> tuple[list[Path], int]:
     """Write a doc for each group, and hold no more than one file's docs in memory.
 
-    stem (Path): The files' path up to their numbers.
-    RETURNS (int): How many docs were written. Without any there is no file.
+    target (Path): The file, or that whose name is numbered.
+    stack (ExitStack): Puts all files in their places when it ends.
+    RETURNS (tuple[list[Path], int]): The files, none without docs, and how many docs were written.
     """
     from spacy.tokens import DocBin
     from spacy.vocab import Vocab
 
-    groups, n_docs = iter(groups), 0
+    groups, files, n_docs = iter(groups), list[Path](), 0
     for number in count(1):
         # A vocab of its own keeps the strings of earlier files from adding up.
         vocab, packed = Vocab(), DocBin(attrs=ATTRS)
         for group in islice(groups, shard):
             packed.add(_make_doc(vocab, group, spans_key))
         if len(packed):
-            packed.to_disk(stem.with_name(f"{stem.name}-{number:05}.spacy" if shard else f"{stem.name}.spacy"))
+            files.append(target.with_name(f"{target.stem}-{number:05}.spacy") if shard else target)
+            packed.to_disk(stack.enter_context(replaced_file(files[-1], parents=True)))
         n_docs += len(packed)
         if shard is None or len(packed) < shard:
             break
-    return n_docs
+    return files, n_docs
 
 
 def _make_doc(vocab: "Vocab", group: Sequence[AnnotatedText], spans_key: str) -> "Doc":
@@ -222,8 +230,8 @@ def _make_doc(vocab: "Vocab", group: Sequence[AnnotatedText], spans_key: str) ->
     return doc
 
 
-def _target_file(source: Path, target: Path) -> Path:
-    """Give the file to write: the target, or one in it that is named like the source.
+def target_file(source: Path, target: Path) -> Path:
+    """Return the file to write: the target, or one in it that is named like the source.
 
     RAISES (SettingError): For a target that is neither a .spacy file nor a directory.
     """
@@ -235,23 +243,5 @@ def _target_file(source: Path, target: Path) -> Path:
     return target / f"{name if source.is_dir() else Path(name).stem}.spacy"
 
 
-@contextmanager
-def _replacing(target: Path, is_sharded: bool) -> Iterator[Path]:
-    """Give a directory for new files, which replace those beside the target when all are written.
-
-    is_sharded (bool): Remove the target's old files with numbers that no new file has: they would be read too.
-    RAISES (DataError): If the files cannot be written.
-    """
-    folder = target.parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=f".{target.stem}-") as name:
-            yield Path(name)
-            written = sorted(path.name for path in Path(name).iterdir())
-            for file in written:
-                os.replace(Path(name) / file, folder / file)
-        for path in folder.iterdir() if is_sharded else ():
-            if re.fullmatch(re.escape(target.stem) + r"-\d{5,}\.spacy", path.name) and path.name not in written:
-                path.unlink()
-    except OSError as err:
-        raise error("O407", path=str(target), reason=err) from err
+def _is_shard(path: Path, target: Path) -> bool:
+    return re.fullmatch(re.escape(target.stem) + r"-\d{5,}\.spacy", path.name) is not None

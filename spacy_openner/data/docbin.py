@@ -1,14 +1,80 @@
-"""spaCy's own files of annotated docs."""
+"""spaCy's own files of annotated docs, and the lists of types beside them."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import error
+from ..files import replaced_file, write_json
+from .naming import read_types
 from .texts import AnnotatedText, Span, Tally
 
 if TYPE_CHECKING:
-    from spacy.tokens import Doc
+    from spacy.tokens import Doc, DocBin
+    from spacy.vocab import Vocab
+
+LABELS_SUFFIX = ".labels.json"
+SHARD_NUMBER = re.compile(r"-\d{5,}$")
+
+
+def labels_file(path: Path) -> Path:
+    """Return where the types of a .spacy file are listed: NAME.labels.json for NAME.spacy and NAME-00001.spacy."""
+    return path.with_name(SHARD_NUMBER.sub("", path.stem) + LABELS_SUFFIX)
+
+
+def load_docbin(path: Path) -> "DocBin":
+    """Load a .spacy file without decoding its docs.
+
+    RAISES (DataError): For a file that cannot be read, or is not of this format.
+    """
+    from spacy.tokens import DocBin
+
+    try:
+        return DocBin().from_disk(path)
+    except OSError as problem:
+        raise error("O403", path=str(path), reason=problem) from problem
+    except Exception as problem:  # whatever zlib, msgpack and numpy make of other data
+        raise _damaged(path, problem) from problem
+
+
+def decode_docs(stored: "DocBin", vocab: "Vocab", path: Path) -> Iterator["Doc"]:
+    """Decode the docs of a .spacy file.
+
+    path (Path): Where they come from, for messages.
+    RAISES (DataError): For docs that are damaged, or name strings that the file lacks.
+    """
+    try:
+        for doc in stored.get_docs(vocab):
+            _require_strings(doc)
+            yield doc
+    except Exception as problem:
+        raise _damaged(path, problem) from problem
+
+
+def read_annotated(path: Path, vocab: "Vocab") -> tuple[list["Doc"], list[str] | dict[str, str] | None]:
+    """Read the docs of a .spacy file, and the types that are annotated there.
+
+    RETURNS (tuple): The docs, and what the list beside the file holds; None without one.
+    RAISES (DataError): For files that cannot be read.
+    """
+    docs = list(decode_docs(load_docbin(path), vocab, path))
+    beside = labels_file(path)
+    return docs, read_types(beside) if beside.is_file() else None
+
+
+def write_annotated(docs: Iterable["Doc"], path: Path, types: Any = None) -> None:
+    """Write docs to a .spacy file, and their types beside it: both files, or neither.
+
+    types (Sequence[str] | Mapping[str, str] | None): None to list none.
+    RAISES (DataError): When that cannot be done; what was there stays.
+    """
+    from spacy.tokens import DocBin
+
+    with replaced_file(path, parents=True) as beside:
+        DocBin(docs=docs, store_user_data=True).to_disk(beside)
+        if types is not None:
+            write_json(labels_file(path), types)
 
 
 def read_spacy(
@@ -22,11 +88,13 @@ def read_spacy(
     YIELDS (AnnotatedText): Each annotated doc.
     RAISES (DataError): For a file that is not of this format, or if no doc has the span group.
     """
+    from spacy.vocab import Vocab
+
     tally = tally or Tally()
     files = sorted(Path(path).rglob("*.spacy")) if Path(path).is_dir() else [Path(path)]
     seen: set[str] = set()
     for file in files:
-        for number, doc in enumerate(_docs(file), 1):
+        for number, doc in enumerate(decode_docs(load_docbin(file), Vocab(), file), 1):
             where = f"{file}, doc {number}"
             seen.update(doc.spans)
             if source_key in doc.spans or (source_key is None and doc.has_annotation("ENT_IOB")):
@@ -37,19 +105,19 @@ def read_spacy(
         raise error("O405", path=str(path), key=source_key, keys=sorted(seen))
 
 
-def _docs(path: Path) -> Iterator["Doc"]:
-    """Unpack a file's docs."""
-    from spacy.tokens import DocBin
-    from spacy.vocab import Vocab
+def _damaged(path: Path, problem: Exception) -> Exception:
+    reason = f"it is damaged, or not a DocBin as spaCy writes it ({type(problem).__name__}: {problem})"
+    return error("O403", path=str(path), reason=reason)
 
-    try:
-        docs = DocBin().from_disk(path)
-    except OSError as err:
-        raise error("O403", path=str(path), reason=err) from err
-    except Exception as err:  # whatever zlib, msgpack and numpy make of other data
-        reason = f"it is not a DocBin as spaCy writes it ({type(err).__name__})"
-        raise error("O403", path=str(path), reason=reason) from err
-    yield from docs.get_docs(Vocab())
+
+def _require_strings(doc: "Doc") -> None:
+    """Look up all strings of a doc's words and labels, which fails where the file lacks one."""
+    strings = doc.vocab.strings
+    for token in doc:
+        strings[token.orth]
+    groups = doc.spans.values()
+    for label in {*(ent.label for ent in doc.ents), *(span.label for group in groups for span in group)}:
+        strings[label]
 
 
 def _read_doc(doc: "Doc", source_key: str | None, where: str) -> AnnotatedText:

@@ -62,20 +62,6 @@ def read_values(path: Path, kind: str, expected: str) -> Iterator[tuple[int, Any
             raise error("O401", where=where, expected=expected, found=err.found, kind=kind) from err
 
 
-def read_json(path: Path, expected: str) -> Any:
-    """Read a small JSON file as a whole.
-
-    expected (str): What it should hold, for messages.
-    RAISES (DataError): If it is not JSON.
-    """
-    with opened(path) as stream:
-        data = stream.read()
-    try:
-        return json.loads(data)
-    except ValueError as err:
-        raise error("O404", path=str(path), expected=expected, found=f"something that is not JSON ({err})") from err
-
-
 class _NotJson(Exception):
     """There is something else where JSON should be.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from spacy.language import Language
 
 from ..errors import error
-from ..llm.types import Report
+from ..llm.types import UsageReport
 from ..settings import check_config_keys
 from .reassigner import EntityCase, LabelSpace, Reassigner, TypeChoice
 
@@ -28,7 +28,7 @@ class CascadeReassigner:
         self.gate: dict[str, float] = dict(gate or {})
 
     @property
-    def report(self) -> Report | None:
+    def report(self) -> UsageReport | None:
         """What a language model was asked; None where none is."""
         return self.second.report or self.first.report
 

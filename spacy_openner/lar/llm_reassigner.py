@@ -8,7 +8,7 @@ from spacy.language import Language
 
 from ..errors import error
 from ..llm.client import LLMClient
-from ..llm.types import Failure, Question, Report
+from ..llm.types import Failure, LLMRequest, UsageReport
 from ..prompts.context import surrounding_text, visible_range
 from ..prompts.multiple_choice import MentionQuestion, choices_schema, parse_choices, render_choices
 from .reassigner import EntityCase, LabelSpace, TypeChoice, by_doc
@@ -33,7 +33,7 @@ class LLMReassigner:
         self.entities_per_request, self.context = entities_per_request, context
 
     @property
-    def report(self) -> Report:
+    def report(self) -> UsageReport:
         """What was asked, and what it took."""
         return self.client.report
 
@@ -72,9 +72,9 @@ class LLMReassigner:
         start, end = min(case.start for case in cases), max(case.end for case in cases)
         return Group(cases, *visible_range(start, end, len(cases[0].doc), self.context))
 
-    def _question(self, group: Group, mentions: Sequence[MentionQuestion], types: LabelSpace) -> Question:
+    def _question(self, group: Group, mentions: Sequence[MentionQuestion], types: LabelSpace) -> LLMRequest:
         text = str(group.cases[0].doc[group.first : group.last].text)
-        return Question(render_choices(text, mentions, types.targets), choices_schema(mentions))
+        return LLMRequest(render_choices(text, mentions, types.targets), choices_schema(mentions))
 
     def attach(self, name: str, nlp: Language) -> None:
         """Do nothing: there is no model to share."""

@@ -14,7 +14,7 @@ from thinc.api import Model
 
 from ..errors import error
 from ..files import read_json_strictly, write_json
-from ..llm.types import Report
+from ..llm.types import UsageReport
 
 TOO_LONG = "too long"
 SHARED, CONFIG = "shared_model.json", "config.cfg"
@@ -74,7 +74,7 @@ class Reassigner(Protocol):
     """Chooses target types. It must not change docs."""
 
     @property
-    def report(self) -> Report | None:
+    def report(self) -> UsageReport | None:
         """What a language model was asked; None where none is."""
         ...
 
@@ -138,7 +138,7 @@ class SharedModelReassigner(ABC):
         return {**self.__dict__, "_pipeline": None}
 
     @property
-    def report(self) -> Report | None:
+    def report(self) -> UsageReport | None:
         """No language model is asked."""
         return None
 

@@ -12,7 +12,7 @@ from spacy.tokens import Doc, Span
 from spacy.util import minibatch
 
 from ..decoding.mention_search import locate_mentions
-from ..labels import LabelSet, set_labels
+from ..labels import LabelSet, LabelsLike, set_labels
 from ..prompts.base import normalize_name
 from ..prompts.context import surrounding_text
 from ..prompts.llm_annotation import (
@@ -29,7 +29,7 @@ from ..scoring.gold import explanations_of, gold_spans
 from ..types import DEFAULT_SPANS_KEY, EXPLANATIONS
 from .client import LLMClient
 from .responses import STOPPING
-from .types import Answer, Failure, Question
+from .types import Failure, LLMRequest, LLMResponse
 
 T = TypeVar("T")
 
@@ -39,14 +39,14 @@ MALFORMED = "malformed"
 
 
 @dataclass
-class Outcome:
-    """What came of it.
+class AnnotationReport:
+    """The results of annotating or explaining docs.
 
     texts (int): Those that something was asked about.
     done (int): Those with an answer to all that was asked.
     entities (int): What was annotated, or explained.
     dropped (Counter[str]): Entities of answers that could not be used, by reason.
-    failures (Counter[str]): Questions without an answer, by kind; see `llm.report.Failure`.
+    failures (Counter[str]): Questions without an answer, by kind; see `llm.types.Failure`.
     """
 
     texts: int = 0
@@ -69,10 +69,11 @@ def sample(docs: Sequence[Doc], share: float, seed: int) -> list[Doc]:
 def annotate_docs(
     nlp: Language,
     docs: Iterable[Doc],
-    types: LabelSet,
+    labels: LabelsLike,
     client: LLMClient,
-    outcome: Outcome,
+    *,
     spans_key: str = DEFAULT_SPANS_KEY,
+    report: AnnotationReport | None = None,
 ) -> Iterator[Doc]:
     """Let a language model find the entities of docs.
 
@@ -81,41 +82,48 @@ def annotate_docs(
 
     nlp (Language): Its tokenizer divides what the model says.
     docs (Iterable[Doc]): Tokenised. Their entities and span group are replaced.
-    types (LabelSet): What to look for.
-    outcome (Outcome): Is counted up.
+    labels (LabelsLike): The types to look for, with descriptions where there are any.
+    client (LLMClient): Asks the model; its cache lets an interrupted run go on.
+    spans_key (str): The span group to write.
+    report (AnnotationReport | None): Is counted up.
     YIELDS (Doc): Each doc that was answered for; what is not known of the others is not taken for "no entities".
     """
+    report, types = report or AnnotationReport(), LabelSet(labels)
     described = dict(types)
     names = {normalize_name(name): name for name in types.names}
     schema = annotation_schema(types.names)
 
-    def question(doc: Doc) -> Question:
-        return Question(render_annotation(doc.text, described), schema)
+    def question(doc: Doc) -> LLMRequest:
+        return LLMRequest(render_annotation(doc.text, described), schema)
 
     for doc, answer in _asked(client, docs, question):
-        outcome.texts += 1
-        said = parse_entities(answer.value) if isinstance(answer, Answer) else None
+        report.texts += 1
+        said = parse_entities(answer.value) if isinstance(answer, LLMResponse) else None
         if said is None:
-            outcome.failures[answer.kind if isinstance(answer, Failure) else MALFORMED] += 1
+            report.failures[answer.kind if isinstance(answer, Failure) else MALFORMED] += 1
             continue
         known = [
             each._replace(label=names[normalize_name(each.label)])
             for each in said
             if normalize_name(each.label) in names
         ]
-        outcome.dropped["of another type"] += len(said) - len(known)
+        report.dropped["of another type"] += len(said) - len(known)
         spans = _located(nlp, doc, known)
-        outcome.dropped["not in the text"] += len(known) - len(spans)
+        report.dropped["not in the text"] += len(known) - len(spans)
         set_labels(doc, None)
         doc.spans[spans_key] = spans
         doc.ents = spans
-        outcome.done += 1
-        outcome.entities += len(spans)
+        report.done += 1
+        report.entities += len(spans)
         yield doc
 
 
 def explain_docs(
-    docs: Iterable[Doc], client: LLMClient, outcome: Outcome, spans_key: str = DEFAULT_SPANS_KEY
+    docs: Iterable[Doc],
+    client: LLMClient,
+    *,
+    spans_key: str = DEFAULT_SPANS_KEY,
+    report: AnnotationReport | None = None,
 ) -> Iterator[Doc]:
     """Let a language model explain the entities of docs; explanations that are there already are kept.
 
@@ -123,35 +131,40 @@ def explain_docs(
     them in training (`explain` in its ToNER prompt).
 
     docs (Iterable[Doc]): Annotated in `doc.spans[spans_key]`, or else in `doc.ents`.
-    outcome (Outcome): Is counted up.
+    client (LLMClient): Asks the model; its cache lets an interrupted run go on.
+    spans_key (str): The span group to read and write.
+    report (AnnotationReport | None): Is counted up.
     YIELDS (Doc): All docs, in order; what is not explained has "".
     """
+    report = report or AnnotationReport()
     for some in minibatch(docs, AT_ONCE):
         parts = [part for doc in some for part in _unexplained(doc, spans_key)]
         found: dict[int, dict[Span, str]] = {id(doc): {} for doc, _ in parts}
         for (doc, spans), answer in _asked(client, parts, _why):
             if isinstance(answer, Failure):
-                outcome.failures[answer.kind] += 1
+                report.failures[answer.kind] += 1
                 continue
             texts = parse_explanations(answer.value, _typed(doc, spans))
-            outcome.dropped["without an explanation"] += texts.count("")
+            report.dropped["without an explanation"] += texts.count("")
             found[id(doc)] |= {span: text for span, text in zip(spans, texts, strict=True) if text}
         for doc in some:
             _write(doc, found.get(id(doc), {}), spans_key)
             if id(doc) in found:
-                outcome.texts += 1
-                outcome.done += not list(_unexplained(doc, spans_key))
-                outcome.entities += len(found[id(doc)])
+                report.texts += 1
+                report.done += not list(_unexplained(doc, spans_key))
+                report.entities += len(found[id(doc)])
             yield doc
 
 
 def _asked(
-    client: LLMClient, items: Iterable[T], question: Callable[[T], Question]
-) -> Iterator[tuple[T, Answer | Failure]]:
+    client: LLMClient, items: Iterable[T], question: Callable[[T], LLMRequest]
+) -> Iterator[tuple[T, LLMResponse | Failure]]:
     """Ask about one thing after the other, many at once; about nothing more once that makes no sense."""
     over: Failure | None = None
     for some in minibatch(items, AT_ONCE):
-        answers: list[Answer | Failure] = [over] * len(some) if over else client.ask([question(item) for item in some])
+        answers: list[LLMResponse | Failure] = (
+            [over] * len(some) if over else client.ask([question(item) for item in some])
+        )
         for item, answer in zip(some, answers, strict=True):
             if isinstance(answer, Failure) and (answer.kind == "stopped" or answer.kind in STOPPING):
                 over = Failure("stopped", answer.message)
@@ -182,9 +195,9 @@ def _unexplained(doc: Doc, spans_key: str) -> Iterator[tuple[Doc, list[Span]]]:
         yield doc, spans[start : start + ENTITIES_PER_REQUEST]
 
 
-def _why(part: tuple[Doc, Sequence[Span]]) -> Question:
+def _why(part: tuple[Doc, Sequence[Span]]) -> LLMRequest:
     doc, spans = part
-    return Question(render_explanation(doc.text, _typed(doc, spans)), explanation_schema(len(spans)))
+    return LLMRequest(render_explanation(doc.text, _typed(doc, spans)), explanation_schema(len(spans)))
 
 
 def _typed(doc: Doc, spans: Sequence[Span]) -> list[EntityContext]:

@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .types import Question
+from .types import LLMRequest
 
 FILE = "answers.sqlite3"
 WAIT = 30.0
 TABLE = "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, model TEXT, made TEXT, answer TEXT) WITHOUT ROWID"
 
 
-def key_of(model: str, parameters: Mapping[str, Any], question: Question) -> str:
+def key_of(model: str, parameters: Mapping[str, Any], question: LLMRequest) -> str:
     """What a question is known by: model, parameters, messages and schema, and nothing else."""
     parts = [model, dict(parameters), question.messages, dict(question.schema)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode("utf8")).hexdigest()

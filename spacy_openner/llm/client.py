@@ -11,9 +11,9 @@ from typing import Any
 
 from ..errors import error, warn
 from .cache import Cache, key_of
-from .responses import STOPPING, Fault, Said, fault_of, parse, read
+from .responses import STOPPING, Fault, Reply, fault_of, parse, read
 from .session import Session
-from .types import Answer, Failure, Question, Report
+from .types import Failure, LLMRequest, LLMResponse, UsageReport
 
 NO_KEY = "none"
 GIVE_UP_AFTER = 10
@@ -21,7 +21,7 @@ FIRST_WAIT = 0.5
 
 
 @dataclass
-class _Run:
+class _Batch:
     """One call of `ask`: `in_a_row` questions failed since one was answered, `stopped` says why no more are sent."""
 
     in_a_row: int = 0
@@ -61,7 +61,7 @@ class LLMClient:
         self.timeout, self.max_retries, self.max_wait = timeout, max_retries, max_wait
         self.max_requests, self.max_tokens = max_requests, max_tokens
         self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
-        self.report = Report(prices=dict(prices or {}))
+        self.report = UsageReport(prices=dict(prices or {}))
         self._reset()
 
     def _reset(self) -> None:
@@ -72,19 +72,19 @@ class LLMClient:
     def __repr__(self) -> str:
         return f"LLMClient(model={self.model!r}, base_url={self.base_url!r})"
 
-    def ask(self, questions: Sequence[Question]) -> list[Answer | Failure]:
+    def ask(self, questions: Sequence[LLMRequest]) -> list[LLMResponse | Failure]:
         """Ask questions, as many at once as `concurrency` allows, and wait for all of them.
 
         What is answered is kept in the cache at once: a run that is interrupted goes on where it was.
 
-        questions (Sequence[Question]): Any number; equal ones are asked once.
-        RETURNS (list[Answer | Failure]): In step with the questions. Nothing that a server does raises.
+        questions (Sequence[LLMRequest]): Any number; equal ones are asked once.
+        RETURNS (list[LLMResponse | Failure]): In step with the questions. Nothing that a server does raises.
         RAISES (SettingError): Without a key where one is needed.
         """
         if not questions:
             return []
         session = self._running()
-        run = _Run()
+        run = _Batch()
         found = session.run(self._all(session, run, questions))
         if session.cache.problem is not None:
             self._say("W501", path=str(self.cache_dir), reason=session.cache.problem)
@@ -137,11 +137,11 @@ class LLMClient:
 
     # Questions
 
-    async def _all(self, session: Session, run: _Run, questions: Sequence[Question]) -> list[Answer | Failure]:
+    async def _all(self, session: Session, run: _Batch, questions: Sequence[LLMRequest]) -> list[LLMResponse | Failure]:
         return list(await asyncio.gather(*(self._one(session, run, question) for question in questions)))
 
-    async def _one(self, session: Session, run: _Run, question: Question) -> Answer | Failure:
-        """Answer one question, from the cache, by what is under way already, or by a server."""
+    async def _one(self, session: Session, run: _Batch, question: LLMRequest) -> LLMResponse | Failure:
+        """LLMResponse one question, from the cache, by what is under way already, or by a server."""
         self.report.questions += 1
         key = key_of(self.model, self.parameters, question)
         known = session.cache.get(key)
@@ -153,7 +153,7 @@ class LLMClient:
                 pass
             else:
                 self.report.cache_hits += 1
-                return Answer(value, cached=True)
+                return LLMResponse(value, cached=True)
         first = key not in run.pending
         if first:
             run.pending[key] = asyncio.ensure_future(self._answered(session, run, question, key))
@@ -165,15 +165,15 @@ class LLMClient:
             self.report.answered += 1
         else:
             self.report.cache_hits += 1
-        return Answer(parse(said, question.schema), cached=not first)
+        return LLMResponse(parse(said, question.schema), cached=not first)
 
-    async def _answered(self, session: Session, run: _Run, question: Question, key: str) -> str | Failure:
+    async def _answered(self, session: Session, run: _Batch, question: LLMRequest, key: str) -> str | Failure:
         """Let a server answer, however often that takes, and keep what it says."""
         async with session.slots:
             if run.stopped is not None:
                 return Failure("stopped", run.stopped)
             try:
-                said = await self._persistently(session, question)
+                said = await self._request_with_retry(session, question)
             except Fault as fault:
                 failure = Failure(fault.kind, self._without_key(fault.message))
                 run.in_a_row += fault.kind != "budget"
@@ -184,7 +184,7 @@ class LLMClient:
         session.cache.put(key, self.model, said)
         return said
 
-    async def _persistently(self, session: Session, question: Question) -> str:
+    async def _request_with_retry(self, session: Session, question: LLMRequest) -> str:
         from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
         attempts = AsyncRetrying(
@@ -210,7 +210,7 @@ class LLMClient:
             return problem.wait
         return float(wait_random_exponential(multiplier=2 * FIRST_WAIT, max=self.max_wait)(state))
 
-    async def _with_or_without_schema(self, session: Session, question: Question) -> str:
+    async def _with_or_without_schema(self, session: Session, question: LLMRequest) -> str:
         """Ask for an answer of the schema. A server that refuses is asked again without, and then always so."""
         if self.structured == "plain" or not session.knows_schemas:
             return await self._request(session, question, None)
@@ -223,13 +223,13 @@ class LLMClient:
             session.knows_schemas = False
             return said
 
-    async def _request(self, session: Session, question: Question, schema: Mapping[str, Any] | None) -> str:
+    async def _request(self, session: Session, question: LLMRequest, schema: Mapping[str, Any] | None) -> str:
         """Send one request.
 
         RAISES (Fault): For everything that can go wrong with it.
         """
         self._check_budget()
-        await session.pace.turn()
+        await session.limiter.acquire()
         self._check_budget()
         self.report.requests += 1
         messages = [{"role": role, "content": text} for role, text in question.messages]
@@ -263,7 +263,7 @@ class LLMClient:
             if most is not None and used >= most:
                 raise Fault("budget", f"{used} {name} are spent, of {most}")
 
-    def _meter(self, question: Question, said: Said) -> None:
+    def _meter(self, question: LLMRequest, said: Reply) -> None:
         self.report.unmetered += said.tokens is None
         estimated = sum(len(text) for _, text in question.messages) // 4, len(said.content) // 4
         asked, answered = said.tokens or estimated

@@ -82,7 +82,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-class Said(NamedTuple):
+class Reply(NamedTuple):
     """What a server replied.
 
     content: What the model said.
@@ -106,7 +106,7 @@ class Said(NamedTuple):
         return self.content
 
 
-def read(reply: Any) -> Said:
+def read(reply: Any) -> Reply:
     """Read a reply of the protocol: an object, or the events of a stream, which some servers send unasked.
 
     reply (Any): What JSON made of the body; a string where it was none.
@@ -123,7 +123,7 @@ def read(reply: Any) -> Said:
             finish = "refusal" if message.get("refusal") else choice.get("finish_reason") or finish
     if not found:
         raise Fault("malformed", "a reply without an answer")
-    return Said(content, finish, tokens)
+    return Reply(content, finish, tokens)
 
 
 def _events(stream: str) -> list[Any]:

@@ -12,7 +12,7 @@ from .cache import Cache
 T = TypeVar("T")
 
 
-class Pace:
+class RateLimiter:
     """Spreads starts evenly over time.
 
     per_minute (float | None): The most starts in a minute; None for no limit.
@@ -22,7 +22,7 @@ class Pace:
         self.gap = 60.0 / per_minute if per_minute else 0.0
         self._next = 0.0
 
-    async def turn(self) -> None:
+    async def acquire(self) -> None:
         """Wait until it is one's turn."""
         if not self.gap:
             return
@@ -42,7 +42,7 @@ class Session:
 
     def __init__(self, openai: Any, cache: Cache, concurrency: int, per_minute: float | None) -> None:
         self.openai, self.cache = openai, cache
-        self.slots, self.pace = asyncio.Semaphore(concurrency), Pace(per_minute)
+        self.slots, self.limiter = asyncio.Semaphore(concurrency), RateLimiter(per_minute)
         # Whether the server knows `response_format`; found out when it says that it does not.
         self.knows_schemas = True
         self.pid = os.getpid()

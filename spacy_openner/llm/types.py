@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 MILLION = 1_000_000
 
 
-class Question(NamedTuple):
+class LLMRequest(NamedTuple):
     """What a model is asked.
 
     messages: The conversation so far, each message a role ("system", "user" or "assistant") and its text.
@@ -19,7 +19,7 @@ class Question(NamedTuple):
     schema: Mapping[str, Any]
 
 
-class Answer(NamedTuple):
+class LLMResponse(NamedTuple):
     """What came back.
 
     value: An object with the keys that the schema requires; what is in them is for the asker to check.
@@ -44,7 +44,7 @@ class Failure(NamedTuple):
 
 
 @dataclass
-class Report:
+class UsageReport:
     """Counts since the client was made, or `clear` was called. Each process has its own.
 
     questions (int): All that was asked; each is answered, known before, or in `failures`.
@@ -94,4 +94,4 @@ class Report:
 
     def clear(self) -> None:
         """Start counting anew, which gives a spent budget back."""
-        self.__dict__.update(Report(prices=self.prices).__dict__)
+        self.__dict__.update(UsageReport(prices=self.prices).__dict__)

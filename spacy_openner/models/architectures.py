@@ -17,6 +17,7 @@ from .gliner.prompt_model import PromptSpanModel
 from .gliner.runtime import Backend, check
 from .gliner.shim import PromptSettings, WindowRequest
 from .span_model import WORD_MODES
+from .type_cache.interface import TypeCacheRequest, TypeCacheSettings, TypeCacheSpanModel
 from .type_matcher.model import TypeModel
 from .type_matcher.shim import TypeRequest
 from .type_matcher.text_encoders import POOLINGS
@@ -69,6 +70,64 @@ def SpanMatcher_v1(
         mixed_precision=mixed_precision,
     )
     return _model("span_matcher", PromptSpanModel(name, revision, settings))
+
+
+def TypeCacheSpanMatcher_v1(
+    name: str = "",
+    revision: str | None = None,
+    words: str = "spacy",
+    precision: str = "auto",
+    window: int | None = None,
+    overlap: int = 32,
+    max_types: int | None = None,
+    cache_mb: int = 256,
+    company: float = 0.25,
+    mixed_precision: bool = False,
+) -> Model[TypeCacheRequest, Any]:
+    """Score spans against types that are encoded once and kept. Registered as "spacy-openner.TypeCacheSpanMatcher.v1".
+
+    Types see themselves alone, texts see types and themselves: what a text costs hardly depends on the number of types,
+    and the order of types, or a type that is named twice, changes nothing.
+
+    name (str): Directory or hub name of a type-cache model; "" where `[initialize]` makes a new one of an encoder.
+    revision (str | None): Commit or tag of a hub name.
+    words (str): "spacy" for the doc's tokens, "gliner" for the splitter that GLiNER's checkpoints know.
+    precision (str): "auto", "float32", "bfloat16" or "float16" (GPU).
+    window (int | None): The most subwords of a text that the model reads at once; its own limit if None.
+    overlap (int): Words that two windows share where no sentence start separates them.
+    max_types (int | None): The most types that a text sees at once; longer lists are split, each part with a pass of
+        its own. All at once if None.
+    cache_mb (int): The most memory, in MiB, for encoded types; 0 to encode types for each batch anew.
+    company (float): In training, the share of updates in which each text sees the types of all texts of the update,
+        as texts later see long lists. What a text is taught does not change by it.
+    mixed_precision (bool): Train with bfloat16 products.
+    RETURNS (Model): Its weights are loaded at first use.
+    RAISES (SettingError): For a value that is not allowed.
+    """
+    check(precision, "torch")
+    if words not in WORD_MODES:
+        raise error("O001", name="words", value=words, allowed=", ".join(WORD_MODES))
+    for setting, value, least in (
+        ("window", window, 16),
+        ("overlap", overlap, 0),
+        ("max_types", max_types, 1),
+        ("cache_mb", cache_mb, 0),
+    ):
+        if value is not None:
+            _check_number(setting, value, least)
+    if isinstance(company, bool) or not isinstance(company, int | float) or not 0 <= company <= 1:
+        raise error("O001", name="company", value=company, allowed="a number from 0 to 1")
+    settings = TypeCacheSettings(
+        words=cast(WordMode, words),
+        precision=cast(Precision, precision),
+        window=window,
+        overlap=overlap,
+        max_types=max_types,
+        cache_mb=cache_mb,
+        company=company,
+        mixed_precision=mixed_precision,
+    )
+    return _model("type_cache_span_matcher", TypeCacheSpanModel(name, revision, settings))
 
 
 def BiEncoderSpanMatcher_v1(

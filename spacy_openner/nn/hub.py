@@ -53,6 +53,15 @@ TYPE_MATCHER = Kind(
     "O116",
     "type_filter",
 )
+TYPE_CACHE = Kind(
+    "type_cache_default",
+    "type_cache.json",
+    (*TEXTS, "model.safetensors"),
+    ("pytorch_model*.bin",),
+    "O131",
+    "O132",
+    "type_cache",
+)
 GENERATOR = Kind("generator", "config.json", (*TEXTS, "*.safetensors"), ("pytorch_model*.bin",), "O113", "O114")
 
 

@@ -1,8 +1,6 @@
 """A reader that mixes annotated corpora, each of which knows its own types."""
 
-import json
 import random
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +11,13 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from spacy.vocab import Vocab
 
+from ..data.docbin import LABELS_SUFFIX, SHARD_NUMBER, decode_docs, load_docbin
+from ..data.naming import read_types
 from ..errors import error, warn
 from ..labels import LabelSet, get_labels, set_labels
 from ..scoring.gold import gold_spans
 
 SETTINGS = ("path", "weight", "limit", "weights", "limits", "labels")
-LABELS_SUFFIX = ".labels.json"
-SHARD_NUMBER = re.compile(r"-\d{5,}$")
 
 
 @dataclass(frozen=True)
@@ -188,7 +186,7 @@ class OpenNERCorpus:
 
     def _short(self, file: Path) -> list[int]:
         """The numbers of a file's texts that are not too long."""
-        lengths = list(map(len, _read(file).tokens))
+        lengths = list(map(len, load_docbin(file).tokens))
         most = self.reading.max_words or max(lengths, default=0)
         short = [i for i, length in enumerate(lengths) if length <= most]
         if len(short) < len(lengths):
@@ -198,10 +196,7 @@ class OpenNERCorpus:
     def _docs(self, file: Path, vocab: Vocab, numbers: Iterable[int]) -> dict[int, Doc]:
         """Decode texts of a file, by their numbers, without the excluded types."""
         chosen = sorted(set(numbers))
-        try:
-            docs = list(_part(_read(file), chosen).get_docs(vocab)) if chosen else []
-        except Exception as problem:
-            raise error("O011", path=str(file), reason=f"{type(problem).__name__}: {problem}") from problem
+        docs = list(decode_docs(_part(load_docbin(file), chosen), vocab, file)) if chosen else []
         for doc in docs:
             _without(doc, self.reading)
         return dict(zip(chosen, docs, strict=True))
@@ -214,13 +209,6 @@ class OpenNERCorpus:
         if self.reading.annotate_labels:
             set_labels(predicted, get_labels(doc))
         return Example(predicted, doc)
-
-
-def _read(file: Path) -> DocBin:
-    try:
-        return DocBin().from_disk(file)
-    except Exception as problem:
-        raise error("O011", path=str(file), reason=f"{type(problem).__name__}: {problem}") from problem
 
 
 def _part(stored: DocBin, numbers: Sequence[int]) -> DocBin:
@@ -296,7 +284,7 @@ def _corpora(path: Path) -> dict[Path, list[Path]]:
 def _listed(stem: Path) -> Any:
     """The types that the file beside a corpus lists; None without one."""
     file = stem.with_name(stem.name + LABELS_SUFFIX)
-    return json.loads(file.read_text(encoding="utf8")) if file.is_file() else None
+    return read_types(file) if file.is_file() else None
 
 
 def _pairs(labels: LabelSet) -> tuple[tuple[str, str], ...]:

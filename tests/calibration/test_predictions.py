@@ -1,18 +1,15 @@
 """What counts as gold when a component is calibrated or measured; its settings; mistakes."""
 
-import gzip
-import json
 import warnings
 
 import pytest
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin, Span
+from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from spacy_openner.calibration.entities import EntityScores, calibrate_entities
-from spacy_openner.calibration.predictions import read_gold
 from spacy_openner.calibration.reliability import measure_reliability
-from spacy_openner.errors import DataError, OpenNERWarning, SettingError
+from spacy_openner.errors import OpenNERWarning, SettingError
 from tests.support import tiny_models as tiny
 from tests.support.known_components import GOLD, TABLE, WORDS, Table, gold_by_thresholds, gold_doc, table_nlp
 
@@ -204,19 +201,3 @@ def test_models_that_join_words_are_refused(make_nlp, tmp_path):
     nlp = make_nlp(model={"name": str(tiny.saved("bert", tmp_path, max_width=1))})
     with pytest.raises(SettingError, match="O425"):
         calibrate_entities(nlp, gold_by_thresholds(nlp))
-
-
-def test_files(nlp, tmp_path):
-    path = tmp_path / "dev.spacy"
-    DocBin(docs=[gold_doc(nlp, GOLD)]).to_disk(path)
-    docs, types = read_gold(path, nlp)
-    assert (len(docs), types) == (1, None)
-    beside = tmp_path / "dev.labels.json"
-    for listed in (["a"], {"a": "of a"}):
-        beside.write_text(json.dumps(listed), encoding="utf8")
-        assert read_gold(path, nlp)[1] == listed
-    path.rename(tmp_path / "dev-00001.spacy")
-    assert read_gold(tmp_path / "dev-00001.spacy", nlp)[1] == {"a": "of a"}
-    path.write_bytes(gzip.compress(b"[]"))
-    with pytest.raises(DataError, match=r"O403.*dev.spacy"):
-        read_gold(path, nlp)

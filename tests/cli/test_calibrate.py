@@ -10,10 +10,10 @@ from spacy.util import load_config_from_str
 from typer.testing import CliRunner
 
 from spacy_openner.calibration.entities import EntityCalibration, EntityScores, TypeThreshold, calibrate_entities
-from spacy_openner.calibration.predictions import read_gold
 from spacy_openner.calibration.reliability import Reliability, measure_reliability
 from spacy_openner.cli import calibrate as cli_calibration
-from spacy_openner.cli.app import app as cli
+from spacy_openner.cli.app import app
+from spacy_openner.data.docbin import read_annotated
 from tests.support import tiny_models as tiny
 from tests.support.known_components import ASKED, GOLD, TABLE, gold_by_thresholds, gold_doc, table_nlp
 
@@ -30,7 +30,7 @@ def saved(make_nlp, tmp_path):
 
 
 def run(*args):
-    return CliRunner().invoke(cli, [str(arg) for arg in args])
+    return CliRunner().invoke(app, [str(arg) for arg in args])
 
 
 def test_calibrate_saves_a_pipeline(saved):
@@ -40,7 +40,7 @@ def test_calibrate_saves_a_pipeline(saved):
     assert spacy.load(path / "better").get_pipe("open_ner_span").label_thresholds == expected.label_thresholds
     rows = {line.split("  ")[0]: line.split() for line in result.stdout.splitlines()}
     assert set(ASKED) < set(rows)
-    figures = [*cli_calibration.figures(expected.after), f"{100 * expected.before.f1:.1f}"]
+    figures = [*cli_calibration.percentages(expected.after), f"{100 * expected.before.f1:.1f}"]
     assert rows["all"][1:] == [str(expected.after.gold), *figures]
     assert not result.stderr
 
@@ -51,7 +51,8 @@ def test_calibrate_in_place(saved):
     nlp = spacy.load(path / "pipeline")
     assert nlp(tiny.SENTENCES[0]).spans["openner"] is not None
     assert (
-        calibrate_entities(nlp, read_gold(path / "dev.spacy", nlp)[0], types=ASKED).before.gold == expected.before.gold
+        calibrate_entities(nlp, read_annotated(path / "dev.spacy", nlp.vocab)[0], types=ASKED).before.gold
+        == expected.before.gold
     )
 
 

@@ -576,13 +576,15 @@ def test_shards(tmp_path):
     assert convert(out / "a-00001.spacy", tmp_path / "b.spacy", source_key="openner").spans == report.spans
 
 
-def test_spacy_files_keep_spaces_and_sentences_and_can_be_converted_in_place(tmp_path):
+def test_spacy_files_keep_spaces_and_sentences(tmp_path):
     doc = spacy_doc()
     for token in doc:
         token.is_sent_start = token.i in (0, 5)
     path = save(tmp_path / "a.spacy", doc)
-    convert(path, path, labels={"PER": "person"}, spans_key="gold", n_sents=5)
-    (found,) = docs(path)
+    with pytest.raises(SettingError, match="O409"):
+        convert(path, path, labels={"PER": "person"})
+    convert(path, tmp_path / "b.spacy", labels={"PER": "person"}, spans_key="gold", n_sents=5)
+    (found,) = docs(tmp_path / "b.spacy")
     assert found.text == doc.text
     assert not found.has_unknown_spaces
     assert [sent.text for sent in found.sents] == ["Kim Lee met Bo.", "In Oslo."]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spacy_openner.decoding.type_selection import TypeSelector
-from spacy_openner.descriptions import TABLE, propose, type_text
+from spacy_openner.descriptions import TABLE, describe_types, type_text
 from spacy_openner.labels import LabelSet
 
 TYPES = ["a", "b", "c", "d"]
@@ -45,16 +45,19 @@ def test_of_equal_scores_the_first_is_the_better():
 
 
 def test_the_table_describes_common_types():
-    described = propose(["Person", "chemical_element", "zorp"])
+    described = describe_types(["Person", "chemical_element", "zorp"])
     assert described["Person"].startswith("Names of people")
     assert "oxygen" in described["chemical_element"]
     assert described["zorp"] == "zorp"
 
 
 def test_own_descriptions_win():
-    assert propose({"person": "Only members of the board.", "city": "city"})["person"] == "Only members of the board."
-    assert propose({"city": "city"})["city"] != "city"
-    LabelSet(propose(["person", "zorp"]))
+    assert (
+        describe_types({"person": "Only members of the board.", "city": "city"})["person"]
+        == "Only members of the board."
+    )
+    assert describe_types({"city": "city"})["city"] != "city"
+    LabelSet(describe_types(["person", "zorp"]))
 
 
 def test_the_table_is_one():

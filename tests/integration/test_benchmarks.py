@@ -4,8 +4,11 @@ import importlib
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import spacy
 
+from benchmarks import compare, html_report, quality, run
 from spacy_openner.errors import DataError
 from support.annotated_sets import CROSSNER, find_split, read_or_sample, read_set, sentences
 
@@ -63,3 +66,96 @@ def test_each_domain_of_crossner_can_be_fetched_with_a_checksum(domain):
         assert re.fullmatch("[0-9a-f]{32}", asset["checksum"])
         assert asset["url"].endswith(f"/{domain}/{split}.txt")
     assert (ROOT / "configs" / "crossner" / f"{domain}.json").is_file()
+
+
+@pytest.fixture(scope="module")
+def measured():
+    nlp = spacy.blank("en")
+    nlp.add_pipe("open_ner_span", config={"model": {"precision": "float32"}})
+    rows = [
+        {
+            "tokens": ["Marie", "Curie", "won", "the", "Nobel", "Prize", "."],
+            "spans": [[0, 2, "person"], [4, 6, "award"]],
+        },
+        {"tokens": ["Rain", "fell", "in", "Oslo", "."], "spans": [[0, 1, "person"], [3, 4, "city"]]},
+    ]
+    return quality.measure(nlp, rows, 0.5)
+
+
+def test_quality_counts_what_is_right_missed_and_wrong(measured):
+    assert measured.labels == ["award", "city", "person"]
+    assert measured.counts == [(2, 2, 2), (1, 1, 2)]
+    assert measured.per_type == {"award": [1, 1, 1], "city": [1, 1, 1], "person": [1, 1, 2]}
+    assert measured.errors["unlabelled"] == {"fp": 0, "fn": 1}
+    assert (("person", quality.MISSED, 1)) in measured.confusion
+    (example,) = measured.examples["unlabelled"]
+    assert example["entity"] == {"start": 0, "end": 4, "label": "person"}
+    assert sum(n for n, _, _ in measured.reliability) >= 3
+    at_half = next(point for point in measured.curve if point[0] == 0.5)
+    assert at_half == pytest.approx((0.5, 100.0, 75.0, 600 / 7))
+
+
+def as_run(counts, seconds):
+    sets = {"one": {"counts": counts}}
+    speed = {"texts": 2, "types": 1, "seconds": {"ours": seconds}, "rows": [{"system": "ours"}], "command": "x"}
+    return {"date": "today", "machine": {}, "benchmarks": {"quality": {"sets": sets}, "span_speed": speed}}
+
+
+def test_a_run_compared_with_itself_is_the_same():
+    run_ = as_run([[1, 2, 2], [2, 2, 3]] * 20, [1.0, 2.0, 3.0])
+    changes = compare.compare(run_, run_)
+    (row,) = changes["quality"]
+    assert (row["change"], row["95 % from"], row["to"], row[""]) == (0.0, 0.0, 0.0, "may be chance")
+    (row,) = changes["span_speed"]
+    assert row["times as fast"] == 1.0
+    assert row["95 % from"] < 1.0 < row["to"]
+
+
+def test_a_better_run_is_told_from_chance_by_its_interval():
+    old, new = np.array([[0, 1, 1], [1, 1, 1]] * 50), np.array([[1, 1, 1], [1, 1, 1]] * 50)
+    change, low, high = compare.compare_f1(old, new)
+    assert change == pytest.approx(50.0)
+    # The share of texts that are better is 0.5, with a standard error of 0.05.
+    assert low == pytest.approx(40, abs=2)
+    assert high == pytest.approx(60, abs=2)
+
+
+def test_other_texts_are_not_compared():
+    changes = compare.compare(as_run([[1, 1, 1]], [1.0]), as_run([[1, 1, 2]], [1.0]))
+    assert "quality" not in changes
+
+
+def test_another_file_is_no_run(tmp_path):
+    (tmp_path / "run.json").write_text("[]")
+    with pytest.raises(DataError, match="O404"):
+        compare.read_run(tmp_path / "run.json")
+
+
+def test_tables_are_written_between_their_marks():
+    page = (
+        "before\n<!-- benchmark: long_doc -->\nold\n<!-- end -->\n<!-- benchmark: zero_shot -->\nkept\n<!-- end -->\n"
+    )
+    machine = {"cpu": "CPU", "vector instructions": "AVX2", "threads": 2, "torch": "2"}
+    each = {"command": "python -m benchmarks.long_doc", "rows": [{"words": 10, "seconds": 1.25}]}
+    new = run.rewrite(page, {"date": "2026-01-02", "machine": machine, "benchmarks": {"long_doc": each}})
+    assert "old" not in new
+    assert "kept" in new
+    assert "| words | seconds |\n| --- | --- |\n| 10 | 1.2 |" in new
+    assert "`python -m benchmarks.long_doc`, CPU (AVX2), 2 threads, torch 2, 2026-01-02" in new
+
+
+def test_every_table_that_a_run_writes_is_marked_in_the_documentation():
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf8")
+    assert set(re.findall(r"<!-- benchmark: (\w+) -->", page)) == set(run.ARGUMENTS) - {"quality"}
+    assert set(run.QUICK) == set(run.ARGUMENTS)
+
+
+def test_the_report_is_one_page_without_links(measured):
+    pytest.importorskip("matplotlib")
+    sets = {"a <set>": vars(measured)}
+    whole = {"rows": [{"set": "a <set>", "F1": 85.7}], "sets": sets, "threshold": 0.5, "command": ""}
+    page = html_report.render_report({"date": "today", "machine": {}, "benchmarks": {"quality": whole}, "left_out": {}})
+    assert page.count("<svg") == 4
+    assert "a &lt;set&gt;" in page
+    assert not re.search(r'(src|href)="https?:', page)
+    assert "unlabelled: a missed entity" in page

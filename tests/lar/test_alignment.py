@@ -12,7 +12,7 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from typer.testing import CliRunner
 
-from spacy_openner.cli.app import app as cli
+from spacy_openner.cli.app import app
 from spacy_openner.errors import DataError, MissingExtra, OpenNERWarning, SettingError
 from spacy_openner.labels import LabelSet
 from spacy_openner.lar.alignment import PseudoLabelAlignment_v1, align_labels
@@ -271,7 +271,7 @@ def saved(tmp_path):
 
 
 def run(*args):
-    return CliRunner().invoke(cli, ["align", *map(str, args)])
+    return CliRunner().invoke(app, ["align", *map(str, args)])
 
 
 def test_align_command(saved):

@@ -10,7 +10,7 @@ from spacy.tokens import DocBin
 from typer.testing import CliRunner
 
 from spacy_openner.calibration.cascade import ALWAYS, NEVER, JudgedEntity, calibrate_cascade, choose_below
-from spacy_openner.cli.app import app as cli
+from spacy_openner.cli.app import app
 from spacy_openner.errors import OpenNERWarning, SettingError
 from spacy_openner.lar.cascade import GatedReassigner_v1
 from spacy_openner.lar.decisions import read_decisions
@@ -349,14 +349,14 @@ def test_calibrate_command(tiny_path, tmp_path):
         DocBin(docs=[gold_doc(nlp, text) for text in TEXTS * 3]).to_disk(tmp_path / "dev.spacy")
         options = ["--component", "lar_reassigner", "--min-gold", "2", "--output", tmp_path / "better"]
         args = ["calibrate", tmp_path / "pipeline", tmp_path / "dev.spacy", *options]
-        result = CliRunner().invoke(cli, list(map(str, args)))
+        result = CliRunner().invoke(app, list(map(str, args)))
         assert result.exit_code == 0, result.output
         expected = calibrate_cascade(nlp, [gold_doc(nlp, text) for text in TEXTS * 3], min_cases=2)
         assert spacy.load(tmp_path / "better").get_pipe("lar_reassigner").gate == expected.gate
         rows = {line.split()[0]: line.split() for line in result.stdout.splitlines()[2:] if line.split()}
         for label, each in expected.per_type.items():
             assert rows[label][2:4] == [str(each.n), str(each.asked)]
-        as_json = CliRunner().invoke(cli, [*map(str, args[:-2]), "--json"])
+        as_json = CliRunner().invoke(app, [*map(str, args[:-2]), "--json"])
         assert json.loads(as_json.stdout)["gate"] == expected.gate
 
 

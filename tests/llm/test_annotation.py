@@ -8,7 +8,7 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from typer.testing import CliRunner
 
-from spacy_openner.cli import app as cli
+from spacy_openner.cli.app import app
 from spacy_openner.prompts.toner import ToNERPrompt_v1
 from spacy_openner.training.corpus import OpenNERCorpus_v1
 from support.fake_chat_server import serve
@@ -18,7 +18,7 @@ KEY = "sk-very-secret-0123456789"
 
 
 def run(*args):
-    return CliRunner().invoke(cli.app, [str(arg) for arg in args])
+    return CliRunner().invoke(app, [str(arg) for arg in args])
 
 
 def names_all(asked):

@@ -23,7 +23,7 @@ from spacy_openner.errors import OpenNERWarning, SettingError
 from spacy_openner.llm.cache import FILE, Cache
 from spacy_openner.llm.factory import LLMClient_v1
 from spacy_openner.llm.responses import Fault, parse, read, retry_after
-from spacy_openner.llm.types import Answer, Failure, Question
+from spacy_openner.llm.types import Failure, LLMRequest, LLMResponse
 from support.fake_chat_server import serve
 
 SCHEMA = {"type": "object", "properties": {"said": {"type": "string"}}, "required": ["said"]}
@@ -36,7 +36,7 @@ def echo(text):
 
 
 def ask(text):
-    return Question((("system", "Repeat."), ("user", text)), SCHEMA)
+    return LLMRequest((("system", "Repeat."), ("user", text)), SCHEMA)
 
 
 def asks(n, start=0):
@@ -44,7 +44,7 @@ def asks(n, start=0):
 
 
 def values(found):
-    return [each.value["said"] if isinstance(each, Answer) else each.kind for each in found]
+    return [each.value["said"] if isinstance(each, LLMResponse) else each.kind for each in found]
 
 
 @pytest.fixture(autouse=True)

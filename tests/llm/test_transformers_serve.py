@@ -19,7 +19,7 @@ import torch
 
 from spacy_openner.lar.decisions import read_decisions
 from spacy_openner.llm.factory import LLMClient_v1
-from spacy_openner.llm.types import Failure, Question
+from spacy_openner.llm.types import Failure, LLMRequest
 from tests.support import tiny_models as tiny
 from tests.support.reassignment_case import lar_nlp, llm
 
@@ -114,7 +114,7 @@ def test_entities_that_are_not_answered_keep_their_types(served):
         ("place", "llm: no option"),
     ]
     cut = LLMClient_v1(served[1], base_url=served[0], parameters={"max_tokens": 1}, max_retries=0, timeout=60.0)
-    (failure,) = cut.ask([Question((("user", "Hi"),), SCHEMA)])
+    (failure,) = cut.ask([LLMRequest((("user", "Hi"),), SCHEMA)])
     assert isinstance(failure, Failure)
     assert failure.kind in ("truncated", "malformed")
     cut.close()

@@ -69,7 +69,8 @@ def _modernbert(network: TypeCacheNetwork, ids: Tensor, allowed: Tensor, positio
     masks = {True: _added(allowed), False: _added((owner[:, None] == owner) & near)}
     hidden = encoder.embeddings(input_ids=ids[None])
     for i, layer in enumerate(encoder.layers):
-        is_global = i % encoder.config.global_attn_every_n_layers == 0
+        kinds = getattr(encoder.config, "layer_types", None)
+        is_global = kinds[i] == "full_attention" if kinds else i % encoder.config.global_attn_every_n_layers == 0
         if hasattr(encoder, "rotary_emb"):
             kind = "full_attention" if is_global else "sliding_attention"
             turns = encoder.rotary_emb(hidden, positions[None], kind)

@@ -8,7 +8,7 @@ import spacy
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 
-from spacy_openner.errors import OpenNERWarning, SettingError
+from spacy_openner.errors import DataError, OpenNERWarning, SettingError
 from spacy_openner.labels import get_labels
 from spacy_openner.training.corpus import OpenNERCorpus_v1
 from spacy_openner.training.targets import align
@@ -148,7 +148,7 @@ def test_bad_sources_are_refused(tmp_path, sources, match):
 
 def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "one.spacy").write_bytes(b"not a corpus")
-    with pytest.raises(SettingError, match=r"O011.*one\.spacy"):
+    with pytest.raises(DataError, match=r"O403.*one\.spacy"):
         texts(OpenNERCorpus_v1({"all": {"path": tmp_path}}))
 
 

@@ -265,7 +265,7 @@ class ModernBertLayout:
                 layer, config, _theta(config, is_global), None if is_global else config.local_attention // 2
             )
             for i, layer in enumerate(encoder.layers)
-            for is_global in [i % config.global_attn_every_n_layers == 0]
+            for is_global in [_is_global(config, i)]
         ]
 
     def text_positions(self, length: int) -> Tensor:
@@ -291,6 +291,12 @@ class ModernBertLayout:
     def type_bias(self) -> Tensor | None:
         """See `Layout`."""
         return None
+
+
+def _is_global(config: Any, i: int) -> bool:
+    """Whether a layer has no window; newer releases of transformers name the kind of each layer."""
+    kinds = getattr(config, "layer_types", None)
+    return kinds[i] == "full_attention" if kinds else i % config.global_attn_every_n_layers == 0
 
 
 def _theta(config: Any, is_global: bool) -> float:

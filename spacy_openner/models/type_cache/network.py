@@ -39,27 +39,12 @@ class TextBatch:
 
 
 @dataclass(frozen=True)
-class AskedTypes:
-    """What a batch of texts attends to.
-
-    keys, values: Of each layer that sees types. *Shape of each:* (1 or rows, heads, subwords, size).
-    mask: Which subwords a row sees; None for all. *Shape:* (rows, subwords), bool.
-    vectors: *Shape:* (1 or rows, types, width).
-    """
-
-    keys: Sequence[Tensor]
-    values: Sequence[Tensor]
-    mask: Tensor | None
-    vectors: Tensor
-
-
-@dataclass(frozen=True)
 class TypeStates:
     """Encoded types, one after the other.
 
     keys, values: Of each layer that sees types. *Shape of each:* (heads, subwords of all types, size).
     vectors: Their final vectors, before the head. *Shape:* (types, width).
-    lengths: Subwords of each type.
+    lengths: Subwords of each type that texts see.
     """
 
     keys: Sequence[Tensor]
@@ -67,28 +52,58 @@ class TypeStates:
     vectors: Tensor
     lengths: Sequence[int]
 
-    def shared(self) -> AskedTypes:
-        """Let each row of a batch ask for all of these types."""
-        return AskedTypes([k[None] for k in self.keys], [v[None] for v in self.values], None, self.vectors[None])
+    def shared(self, scored: Sequence[int] | None = None) -> "AskedTypes":
+        """Let each row of a batch see all of these types.
 
-    def for_rows(self, asked: Sequence[Sequence[int]], company: Sequence[Sequence[int]] | None = None) -> AskedTypes:
-        """Let each row ask for types of its own.
+        scored (Sequence[int] | None): Indices of the types that spans are scored for, in order, all by default.
+        """
+        vectors = self.vectors if scored is None else self.vectors[torch.tensor(scored, device=self.vectors.device)]
+        return AskedTypes(self, None, None, vectors[None])
 
-        asked (Sequence[Sequence[int]]): Indices of the types of each row, each once.
-        company (Sequence[Sequence[int]] | None): Indices of the types that each row sees, if not those alone.
+    def for_rows(self, scored: Sequence[Sequence[int]], seen: Sequence[Sequence[int]] | None = None) -> "AskedTypes":
+        """Let each row see types of its own.
+
+        scored (Sequence[Sequence[int]]): Indices of the types that spans of each row are scored for, in order.
+        seen (Sequence[Sequence[int]] | None): Indices of the types that each row sees, each once; as `scored` if None.
         """
         bounds = [0]
         for length in self.lengths:
             bounds.append(bounds[-1] + length)
-        seen = [[i for t in row for i in range(bounds[t], bounds[t + 1])] for row in company or asked]
+        subwords = [[i for t in row for i in range(bounds[t], bounds[t + 1])] for row in seen or scored]
         device = self.vectors.device
-        index, mask = (x.to(device) for x in _padded(seen))
-        vectors = self.vectors[_padded(asked)[0].to(device)]
+        index, mask = (table.to(device) for table in _padded(subwords))
+        return AskedTypes(self, index, mask, self.vectors[_padded(scored)[0].to(device)])
 
-        def gathered(flat: Tensor) -> Tensor:
-            return flat[:, index].transpose(0, 1)
 
-        return AskedTypes([gathered(k) for k in self.keys], [gathered(v) for v in self.values], mask, vectors)
+@dataclass(frozen=True)
+class AskedTypes:
+    """What a batch of texts attends to.
+
+    states: Encoded types.
+    index: The subwords that each row sees, padded; None where all rows see all. *Shape:* (rows, subwords), int64.
+    mask: Which of them are no padding. *Shape:* (rows, subwords), bool.
+    vectors: The types that spans are scored for. *Shape:* (1 or rows, types, width).
+    """
+
+    states: TypeStates
+    index: Tensor | None
+    mask: Tensor | None
+    vectors: Tensor
+
+    @property
+    def length(self) -> int:
+        """The subwords that a row sees, padding included."""
+        return self.states.keys[0].shape[1] if self.index is None else self.index.shape[1]
+
+    def keys_values(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Return keys and values, those of the `layer`-th layer that sees types.
+
+        RETURNS (tuple): *Shape of both:* (1 or rows, heads, subwords, size).
+        """
+        keys, values = self.states.keys[layer], self.states.values[layer]
+        if self.index is None:
+            return keys[None], values[None]
+        return keys[:, self.index].transpose(0, 1), values[:, self.index].transpose(0, 1)
 
 
 class TypeCacheNetwork(nn.Module):
@@ -161,15 +176,15 @@ class TypeCacheNetwork(nn.Module):
         wanted = batch.word_positions.clamp(min=0)
         rows = torch.arange(len(wanted), device=wanted.device)[:, None]
         masks = {layer.reach: self._mask(batch, types, layer, hidden.dtype) for layer in self.layout.layers}
-        cached = iter(zip(types.keys, types.values, strict=True))
-        n_types = types.keys[0].shape[2]
+        seen = 0
         for i, layer in enumerate(self.layout.layers):
             own = layer.keys_values(hidden, positions)
             mask, read, at = masks[layer.reach], hidden, positions
             if i == last:
                 mask, read, at = _at(mask, rows, wanted), hidden[rows, wanted], positions[rows, wanted]
-            shown = next(cached) if layer.sees_types else None
-            hidden = layer.finish(attend(layer.queries(read, at), own, shown, mask, n_types), read)
+            shown = types.keys_values(seen) if layer.sees_types else None
+            seen += layer.sees_types
+            hidden = layer.finish(attend(layer.queries(read, at), own, shown, mask, types.length), read)
         return self.layout.finalize(hidden)
 
     def _encode_alike(self, input_ids: Tensor) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
@@ -196,7 +211,6 @@ class TypeCacheNetwork(nn.Module):
     def _mask(self, batch: TextBatch, types: AskedTypes, layer: Layer, dtype: torch.dtype) -> Tensor:
         """What is added to attention scores of texts in a layer. *Shape:* (rows, 1 or heads, 1 or subwords, all)."""
         rows, length = batch.attention_mask.shape
-        n_types = types.keys[0].shape[2]
         own, of_types = self.layout.bias(length), self.layout.type_bias()
         if own is None:
             own = torch.zeros(1, 1, 1 if layer.reach is None else length, length, device=batch.input_ids.device)
@@ -206,7 +220,7 @@ class TypeCacheNetwork(nn.Module):
         if layer.reach is not None:
             steps = torch.arange(length, device=own.device)
             own = own.masked_fill((steps[:, None] - steps).abs() > layer.reach, float("-inf"))
-        of_types = of_types.expand(rows, -1, own.shape[2], n_types)
+        of_types = of_types.expand(rows, -1, own.shape[2], types.length)
         if types.mask is not None:
             of_types = of_types.masked_fill(~types.mask[:, None, None], float("-inf"))
         return torch.cat([of_types, own], dim=3).to(dtype)

@@ -1,0 +1,151 @@
+"""Annotate one unit of a corpus: read its records, run the pipeline, write parts, set aside what fails."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import spacy
+import torch
+from spacy.language import Language
+from spacy.tokens import Doc
+
+from ..errors import OpenNERError
+from ..files import replaced_file, write_text
+from ..labels import set_labels
+from ..types import DEFAULT_SPANS_KEY
+from .journal import Counts, Journal
+from .records import BadRecord, Record, RecordFields, Unit, read_records, write_records
+
+DEAD_LETTERS = "dead_letters"
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """All that the output of a run depends on, beside the corpus and the pipeline's files.
+
+    pipeline (str): Name or directory of the pipeline.
+    dest (str): Directory for the output.
+    labels (Sequence[str] | dict[str, str] | None): Types to look for; None for those of the pipeline.
+    fields (RecordFields): Names of the fields of records.
+    format (str): See `records.WRITABLE`.
+    shard_size (int): The most records in an output file.
+    spans_key (str): The span group that entities are read from, beside `doc.ents`.
+    batch_size (int): Records that the pipeline gets at a time.
+    threads (int): Of each process, for the arithmetic.
+    """
+
+    pipeline: str
+    dest: str
+    labels: Sequence[str] | dict[str, str] | None = None
+    fields: RecordFields = field(default_factory=RecordFields)
+    format: str = "jsonl"
+    shard_size: int = 1000
+    spans_key: str = DEFAULT_SPANS_KEY
+    batch_size: int = 64
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class UnitResult:
+    """What became of a unit.
+
+    unit: Its index.
+    counts: What it holds.
+    problem: Why it could not be read or written to its end; None where it could.
+    """
+
+    unit: int
+    counts: Counts
+    problem: str | None = None
+
+
+class UnitAnnotator:
+    """Annotates units, one after the other. The pipeline is loaded at the first one.
+
+    settings (RunSettings): Of the run.
+    """
+
+    def __init__(self, settings: RunSettings) -> None:
+        self.settings = settings
+        self.journal = Journal(Path(settings.dest))
+
+    @cached_property
+    def nlp(self) -> Language:
+        """The pipeline, loaded now if it was not."""
+        torch.set_num_threads(self.settings.threads)
+        return spacy.load(self.settings.pipeline)
+
+    def __call__(self, unit: Unit) -> UnitResult:
+        """Annotate a unit. Parts of it that an earlier run has finished are left alone.
+
+        RETURNS (UnitResult): With a problem where the file cannot be read to its end, or the output not be written.
+        """
+        done = self.journal.unit_counts(unit.index)
+        if done is not None:
+            return UnitResult(unit.index, done)
+        total = Counts()
+        try:
+            records = read_records(unit, self.settings.fields, self.nlp.vocab)
+            for part, chunk in enumerate(_chunks(records, self.settings.shard_size)):
+                counts = self.journal.part_counts(unit.index, part)
+                total = total.plus(counts if counts is not None else self._write_part(unit, part, chunk))
+            self.journal.finish_unit(unit.index, total)
+        except (OpenNERError, OSError) as problem:
+            return UnitResult(unit.index, total, str(problem))
+        return UnitResult(unit.index, total)
+
+    def _write_part(self, unit: Unit, part: int, chunk: Sequence[Record | BadRecord]) -> Counts:
+        with self.nlp.memory_zone():
+            kept, docs, bad = self._annotate(chunk)
+            entities = self._write_files(f"part-{unit.index:05d}-{part:04d}", kept, docs, bad)
+        counts = Counts(len(kept), entities, len(bad))
+        self.journal.finish_part(unit.index, part, counts)
+        return counts
+
+    def _annotate(self, chunk: Sequence[Record | BadRecord]) -> tuple[list[Record], list[Doc], list[BadRecord]]:
+        """Run the pipeline. Where it fails, each record is tried by itself, and those that fail are set aside."""
+        bad = [record for record in chunk if isinstance(record, BadRecord)]
+        records = [record for record in chunk if isinstance(record, Record)]
+        try:
+            return records, list(self._run(records)), bad
+        # Any component may fail in any way: it must cost the record that it fails on, and no other.
+        except Exception:
+            kept: list[Record] = []
+            docs: list[Doc] = []
+            for record in records:
+                try:
+                    docs += self._run([record])
+                    kept.append(record)
+                except Exception as problem:
+                    reason = f"{type(problem).__name__}: {problem}"[:500]
+                    bad.append(BadRecord(record.where, reason, record.text[:2000], record.id))
+            return kept, docs, bad
+
+    def _run(self, records: Sequence[Record]) -> Iterator[Doc]:
+        docs = (record.doc or self.nlp.make_doc(record.text) for record in records)
+        return self.nlp.pipe(map(self._ask, docs), batch_size=self.settings.batch_size)
+
+    def _ask(self, doc: Doc) -> Doc:
+        if self.settings.labels is not None:
+            set_labels(doc, self.settings.labels)
+        return doc
+
+    def _write_files(self, name: str, kept: list[Record], docs: list[Doc], bad: list[BadRecord]) -> int:
+        settings, dest = self.settings, Path(self.settings.dest)
+        if bad:
+            (dest / DEAD_LETTERS).mkdir(exist_ok=True)
+            lines = [json.dumps(record._asdict(), ensure_ascii=True, default=str) + "\n" for record in bad]
+            write_text(dest / DEAD_LETTERS / f"{name}.jsonl", "".join(lines))
+        if not kept:
+            return 0
+        with replaced_file(dest / f"{name}.{settings.format}") as beside:
+            return write_records(beside, settings.format, kept, docs, settings.spans_key, settings.fields)
+
+
+def _chunks(records: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    for first in records:
+        yield list(chain([first], islice(records, size - 1)))

@@ -1,0 +1,129 @@
+"""What of a run is done: one small file for each finished part and unit, beside the output.
+
+A part is an output file of at most `shard_size` records. Its files appear whole, by renaming, and its entry in the
+journal last of all: what has an entry is finished, and what has none is made again, to the byte.
+"""
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import error
+from ..files import PARTIAL, write_json
+
+FOLDER = "_run"
+SETTINGS_FILE = "run.json"
+LOCK_FILE = "lock"
+
+
+class Counts(NamedTuple):
+    """What was done.
+
+    records: That were annotated.
+    entities: That were found in them.
+    set_aside: Records that went to the dead letters.
+    """
+
+    records: int = 0
+    entities: int = 0
+    set_aside: int = 0
+
+    def plus(self, other: "Counts") -> "Counts":
+        """Return the sum."""
+        return Counts(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+class Journal:
+    """The journal of a run.
+
+    dest (Path): The directory that the run writes to.
+    """
+
+    def __init__(self, dest: Path) -> None:
+        self.dest = dest
+        self.folder = dest / FOLDER
+
+    @contextmanager
+    def opened(self, settings: Mapping[str, Any]) -> Iterator[None]:
+        """Begin a run, or go on with it, and keep other runs out.
+
+        settings (Mapping[str, Any]): All that the output depends on; values that JSON holds.
+        RAISES (DataError): For a directory with other files, a run with other settings, or one that is under way.
+        """
+        path = self.folder / SETTINGS_FILE
+        if not path.exists() and self.dest.exists() and any(p.name != FOLDER for p in self.dest.iterdir()):
+            raise error("O606", dest=str(self.dest))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = (self.folder / LOCK_FILE).open("w")
+        except OSError as problem:
+            raise error("O407", path=str(self.dest), reason=problem) from problem
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as problem:
+                raise error("O607", dest=str(self.dest)) from problem
+            # Nobody else writes here now: what is half written is what a killed run left.
+            for partial in self.dest.rglob(f".*{PARTIAL}"):
+                partial.unlink(missing_ok=True)
+            if path.exists():
+                self._check_settings(path, settings)
+            else:
+                write_json(path, settings)
+            yield
+
+    def _check_settings(self, path: Path, settings: Mapping[str, Any]) -> None:
+        before = _read(path)
+        changed = sorted(key for key in {*before, *settings} if before.get(key) != settings.get(key))
+        if changed:
+            shown = "; ".join(
+                f"{key}: {_brief(before.get(key))} then, {_brief(settings.get(key))} now" for key in changed
+            )
+            raise error("O608", dest=str(self.dest), changed=shown)
+
+    def part_counts(self, unit: int, part: int) -> Counts | None:
+        """Return what a finished part holds; None for one that is not finished."""
+        path = self._part_path(unit, part)
+        return Counts(**_read(path)) if path.exists() else None
+
+    def finish_part(self, unit: int, part: int, counts: Counts) -> None:
+        """Note that the files of a part are whole."""
+        self._write(self._part_path(unit, part), counts._asdict())
+
+    def unit_counts(self, unit: int) -> Counts | None:
+        """Return what a finished unit holds; None for one that is not finished."""
+        path = self._unit_path(unit)
+        return Counts(**_read(path)) if path.exists() else None
+
+    def finish_unit(self, unit: int, counts: Counts) -> None:
+        """Note that all parts of a unit are finished. The entries of its parts are needed no more."""
+        self._write(self._unit_path(unit), counts._asdict())
+        for path in self._unit_path(unit).parent.glob(f"{unit:05d}-*.json"):
+            path.unlink(missing_ok=True)
+
+    # A folder for each thousand units: file systems grow slow with folders of millions.
+    def _unit_path(self, unit: int) -> Path:
+        return self.folder / f"{unit // 1000:02d}" / f"{unit:05d}.json"
+
+    def _part_path(self, unit: int, part: int) -> Path:
+        return self.folder / f"{unit // 1000:02d}" / f"{unit:05d}-{part:04d}.json"
+
+    def _write(self, path: Path, value: Mapping[str, Any]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, value)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = json.loads(path.read_text(encoding="utf8"))
+    except (OSError, ValueError) as problem:
+        raise error("O403", path=str(path), reason=problem) from problem
+    return value
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,116 @@
+"""Cut a corpus into units that can be annotated by themselves, without reading it.
+
+Line files are cut by bytes: a unit has the lines that begin within its bytes (`records`). Compressed files, tables in
+CSV and spaCy's own files cannot be entered in the middle and are one unit each; Parquet is cut by row groups.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import fsspec
+
+from ..errors import error
+from .records import SUFFIXES, Unit, file_format, import_parquet
+
+# A unit of a small corpus; of a large one it grows, so that the plan stays small enough to hold and to list.
+UNIT_BYTES = 2**20
+MAX_UNITS = 20_000
+SPLITTABLE = ("jsonl", "txt")
+# Enough of both ends of a file to tell it from another one of the same size.
+FINGERPRINT_BYTES = 2**16
+
+
+class SourceFile(NamedTuple):
+    """A file of the corpus.
+
+    path: Path or URL.
+    format: See `records.READABLE`.
+    size: In bytes.
+    digest: Of its first and its last bytes.
+    """
+
+    path: str
+    format: str
+    size: int
+    digest: str
+
+    @property
+    def is_splittable(self) -> bool:
+        """Whether reading can begin at any byte."""
+        return self.format in SPLITTABLE and not self.path.endswith(".gz")
+
+
+def find_sources(source: str) -> list[SourceFile]:
+    """Find the files of a corpus.
+
+    source (str): A file, a directory, a glob, or a URL of any of these that `fsspec` reads.
+    RETURNS (list[SourceFile]): In the order of their paths. Of a directory, the files with a known ending.
+    RAISES (DataError): When there is none, or the one that is named has an unknown ending.
+    """
+    try:
+        system, root = fsspec.core.url_to_fs(source)
+        if any(char in root for char in "*?["):
+            paths = system.glob(root)
+        elif system.isdir(root):
+            paths = [path for path in system.find(root) if _has_known_ending(path)]
+        else:
+            paths = [root] if system.exists(root) else []
+        if not paths:
+            raise error("O605", source=source, allowed=", ".join(SUFFIXES))
+        return [_describe(system, path) for path in sorted(paths)]
+    except (OSError, ImportError) as problem:
+        raise error("O602", path=source, reason=problem) from problem
+
+
+def plan_units(files: Sequence[SourceFile]) -> list[Unit]:
+    """Cut files into units.
+
+    RETURNS (list[Unit]): In the order of the files. The same files give the same units, always.
+    """
+    total = sum(file.size for file in files if file.is_splittable)
+    size = max(UNIT_BYTES, -(-total // MAX_UNITS))
+    parts = ((file, *part) for file in files for part in _parts(file, size))
+    return [Unit(i, file.path, file.format, *part) for i, (file, *part) in enumerate(parts)]
+
+
+def _parts(file: SourceFile, size: int) -> Iterator[tuple[int, int, int]]:
+    """Yield start, stop and first row of each unit of a file."""
+    if file.is_splittable:
+        for start in range(0, file.size, size):
+            yield start, min(start + size, file.size), 0
+    elif file.format == "parquet":
+        yield from _row_groups(file)
+    else:
+        yield 0, -1, 0
+
+
+def _row_groups(file: SourceFile) -> Iterator[tuple[int, int, int]]:
+    try:
+        with fsspec.open(file.path, "rb") as stream:
+            metadata = import_parquet().ParquetFile(stream).metadata
+    # Damage shows as one of many errors of Arrow's. The unit is planned, so that the run names it and goes on.
+    except (OSError, ValueError):
+        yield 0, -1, 0
+        return
+    row = 0
+    for group in range(metadata.num_row_groups):
+        yield group, group + 1, row
+        row += metadata.row_group(group).num_rows
+
+
+def _has_known_ending(path: str) -> bool:
+    return any(path.lower().removesuffix(".gz").endswith(suffix) for suffix in SUFFIXES)
+
+
+def _describe(system: Any, path: str) -> SourceFile:
+    size = int(system.size(path))
+    with system.open(path, "rb") as stream:
+        ends = stream.read(FINGERPRINT_BYTES)
+        stream.seek(max(0, size - FINGERPRINT_BYTES))
+        ends += stream.read(FINGERPRINT_BYTES)
+    return SourceFile(system.unstrip_protocol(path).removeprefix("file://"), file_format(path), size, _digest(ends))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

@@ -1,0 +1,196 @@
+"""Annotate a corpus with a pipeline, on one machine or on many, and go on after an interruption."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from spacy.vocab import Vocab
+from tqdm import tqdm
+
+from .. import __version__
+from ..errors import error
+from ..types import DEFAULT_SPANS_KEY
+from .annotator import RunSettings, UnitResult
+from .journal import Counts, Journal
+from .local_engine import run_locally
+from .plan import SourceFile, find_sources, plan_units
+from .ray_engine import run_on_ray
+from .records import WRITABLE, RecordFields, Unit, read_records
+
+ENGINES = ("local", "ray")
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run did.
+
+    counts: Of all units that are finished, earlier runs' included.
+    units: How many units the corpus has.
+    finished: How many of them are finished.
+    problems: Of each unit that is not, its file and why.
+    """
+
+    counts: Counts
+    units: int
+    finished: int
+    problems: Sequence[tuple[str, str]]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.finished == self.units
+
+
+def run_corpus(
+    source: str | Path,
+    dest: str | Path,
+    pipeline: str | Path,
+    *,
+    labels: Sequence[str] | Mapping[str, str] | None = None,
+    engine: str = "local",
+    workers: int = 1,
+    threads: int = 1,
+    gpus: float = 0.0,
+    format: str = "jsonl",
+    text_field: str = "text",
+    id_field: str | None = None,
+    entities_field: str = "entities",
+    spans_key: str = DEFAULT_SPANS_KEY,
+    shard_size: int = 1000,
+    batch_size: int = 64,
+    limit: int | None = None,
+    progress: bool = False,
+) -> RunReport:
+    """Annotate a corpus.
+
+    A run that was interrupted goes on when it is started again with the same arguments: what is finished is neither
+    read nor written again, and the output is the same, to the byte, as that of a run that was left alone. Records that
+    fail go to `DEST/dead_letters` with the reason.
+
+    source (str | Path): A file, a directory, a glob or a URL; JSON lines, CSV, Parquet, plain text with a text a line,
+        or spaCy's own files; the first, second and fourth also compressed (`.gz`).
+    dest (str | Path): A directory that is empty, or that such a run has written.
+    pipeline (str | Path): Name or directory of a pipeline.
+    labels (Sequence[str] | Mapping[str, str] | None): Types to look for, instead of those of the pipeline.
+    engine (str): "local" for processes on this machine, "ray" for a Ray cluster.
+    workers (int): Processes or actors, each with a pipeline of its own.
+    threads (int): Of each worker, for the arithmetic.
+    gpus (float): What part of a GPU each of Ray's actors takes.
+    format (str): Of the output: "jsonl", "parquet" or "spacy".
+    text_field, id_field, entities_field (str): Names of the fields of records.
+    spans_key (str): The span group that entities are read from, beside `doc.ents`.
+    shard_size (int): The most records in an output file.
+    batch_size (int): Records that the pipeline gets at a time.
+    limit (int | None): The most records to annotate, from the first one on.
+    progress (bool): Show a bar with rate and time left, on standard error.
+    RETURNS (RunReport): With the problems of units that could not be finished; the same call tries these again.
+    RAISES (SettingError, DataError): For arguments that are not allowed, and a `dest` of other files or another run.
+    """
+    _check_choice("engine", engine, ENGINES)
+    _check_choice("format", format, WRITABLE)
+    sizes = {"workers": workers, "threads": threads, "shard_size": shard_size, "batch_size": batch_size}
+    for name, value in {**sizes, **({} if limit is None else {"limit": limit})}.items():
+        _check_count(name, value)
+    files = find_sources(str(source))
+    fields = RecordFields(text_field, id_field, entities_field)
+    asked = dict(labels) if isinstance(labels, Mapping) else None if labels is None else list(labels)
+    settings = RunSettings(str(pipeline), str(dest), asked, fields, format, shard_size, spans_key, batch_size, threads)
+    journal = Journal(Path(dest))
+    with journal.opened(_identity(settings, files, limit)):
+        units = _limited(plan_units(files), fields, limit)
+        finished = [(unit, counts) for unit in units if (counts := journal.unit_counts(unit.index)) is not None]
+        done = {unit.index for unit, _ in finished}
+        left = [unit for unit in units if unit.index not in done]
+        run = partial(run_on_ray, gpus=gpus) if engine == "ray" else run_locally
+        return _gather(run(left, settings, workers), units, [counts for _, counts in finished], progress)
+
+
+def _gather(
+    results: Iterator[UnitResult], units: Sequence[Unit], before: Sequence[Counts], progress: bool
+) -> RunReport:
+    """Add up what comes back."""
+    paths = {unit.index: unit.path for unit in units}
+    total, finished, problems = sum_counts(before), len(before), []
+    bar = tqdm(total=len(units), initial=finished, disable=not progress, unit="unit")
+    with bar:
+        for result in results:
+            total = total.plus(result.counts)
+            if result.problem is None:
+                finished += 1
+            else:
+                problems.append((paths[result.unit], result.problem))
+            bar.update()
+            bar.set_postfix_str(f"{total.records:,} records, {total.set_aside:,} set aside")
+    return RunReport(total, len(units), finished, problems)
+
+
+def sum_counts(counts: Sequence[Counts]) -> Counts:
+    """Return the sum of some counts."""
+    total = Counts()
+    for each in counts:
+        total = total.plus(each)
+    return total
+
+
+def _limited(units: Sequence[Unit], fields: RecordFields, limit: int | None) -> list[Unit]:
+    """Keep the units that the first records lie in; the last of them ends early."""
+    if limit is None:
+        return list(units)
+    kept: list[Unit] = []
+    for unit in units:
+        n = sum(1 for _ in islice(read_records(unit, fields, Vocab()), limit))
+        kept.append(replace(unit, limit=min(n, limit)))
+        limit -= n
+        if limit <= 0:
+            break
+    return kept
+
+
+def _identity(settings: RunSettings, files: Sequence[SourceFile], limit: int | None) -> dict[str, Any]:
+    """Gather all that the output depends on. Where the corpus and the output lie is not part of it."""
+    known = asdict(settings)
+    del known["dest"], known["pipeline"], known["threads"]
+    sources = [[Path(file.path).name, file.size, file.digest] for file in files]
+    return {
+        "package": __version__,
+        "pipeline": _pipeline_digest(settings.pipeline),
+        "sources": hashlib.sha256(json.dumps(sources).encode()).hexdigest(),
+        "files": len(files),
+        "limit": limit,
+        **known,
+    }
+
+
+def _pipeline_digest(pipeline: str) -> str:
+    """Tell one state of a pipeline from another: by its files, or by the version of the package that it is."""
+    path = Path(pipeline)
+    if not path.is_dir():
+        try:
+            return f"{pipeline} {version(pipeline)}"
+        except PackageNotFoundError as problem:
+            raise error("O609", pipeline=pipeline) from problem
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
+            digest.update(file.relative_to(path).as_posix().encode())
+            digest.update(b"\0")
+            with file.open("rb") as stream:
+                for block in iter(partial(stream.read, 2**20), b""):
+                    digest.update(block)
+    return digest.hexdigest()
+
+
+def _check_choice(name: str, value: Any, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise error("O001", name=name, value=value, allowed=", ".join(allowed))
+
+
+def _check_count(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise error("O001", name=name, value=value, allowed="a whole number from 1")

@@ -1,0 +1,114 @@
+"""Files of a type-cache model: `type_cache.json`, weights, tokenizer."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...errors import error
+from ...nn.backbones import build_encoder, embedding_rows, load_tokenizer
+from ...nn.weights import load_strictly, read_weights, write_weights
+from ..gliner.span_head import MarkerV0Head
+from .layouts import LAYOUTS
+from .network import TypeCacheNetwork
+
+CONFIG_FILE = "type_cache.json"
+
+
+@dataclass(frozen=True)
+class TypeCacheConfig:
+    """What the weights do not tell.
+
+    encoder (dict): The encoder's Hugging Face config.
+    width (int): Width of the head.
+    max_width (int): Most words in a span.
+    max_words (int): Most words that one window shows.
+    dropout (float): Of the head, in training.
+    markers_only (bool): Whether texts attend to the markers of types alone.
+    marker (str): What stands before each type.
+    """
+
+    encoder: dict[str, Any]
+    width: int
+    max_width: int = 12
+    max_words: int = 384
+    dropout: float = 0.1
+    markers_only: bool = False
+    marker: str = "<<ENT>>"
+
+
+@dataclass
+class TypeCacheCheckpoint:
+    """A loaded checkpoint: all that prediction needs, and all that saving writes.
+
+    config: See `TypeCacheConfig`.
+    network: In float32.
+    tokenizer: The fast tokenizer of the encoder, the marker included.
+    """
+
+    config: TypeCacheConfig
+    network: TypeCacheNetwork
+    tokenizer: Any
+
+    @property
+    def marker_id(self) -> int:
+        """The id of what stands before each type."""
+        return int(self.tokenizer.convert_tokens_to_ids(self.config.marker))
+
+
+def read_config(path: Path) -> TypeCacheConfig:
+    """Read `type_cache.json`.
+
+    RAISES (CheckpointError): When there is none, or it is not what `save` writes.
+    """
+    file = path / CONFIG_FILE
+    if not file.is_file():
+        raise error("O131", path=str(path), reason=f"no {CONFIG_FILE} there")
+    try:
+        config = TypeCacheConfig(**json.loads(file.read_text(encoding="utf8")))
+    except (ValueError, TypeError) as problem:
+        raise error("O131", path=str(path), reason=f"{CONFIG_FILE}: {problem}") from problem
+    if not isinstance(config.encoder, dict) or config.encoder.get("model_type") not in LAYOUTS:
+        raise error("O131", path=str(path), reason=f"{CONFIG_FILE}: `encoder` must say one of {', '.join(LAYOUTS)}")
+    for name in ("width", "max_width", "max_words"):
+        value = getattr(config, name)
+        if not isinstance(value, int) or value < 1:
+            raise error("O131", path=str(path), reason=f"{CONFIG_FILE}: `{name}` is {value!r}, not a number from 1")
+    return config
+
+
+def load(path: Path) -> TypeCacheCheckpoint:
+    """Load a checkpoint from a directory.
+
+    RETURNS (TypeCacheCheckpoint): In float32, whatever the files hold.
+    RAISES (CheckpointError): When files are missing, damaged, or do not fit together.
+    """
+    config = read_config(path)
+    weights = read_weights(path)
+    rows = embedding_rows(weights, "encoder.")
+    try:
+        encoder = build_encoder(path, {"encoder": config.encoder}, "encoder", "", rows)
+    # What a config that does not fit itself fails with is up to transformers.
+    except (ValueError, TypeError, ZeroDivisionError) as problem:
+        raise error("O131", path=str(path), reason=f"its encoder's config: {problem}") from problem
+    head = MarkerV0Head(config.width, config.max_width, config.dropout)
+    network = TypeCacheNetwork(encoder, head, markers_only=config.markers_only)
+    load_strictly(path, network, weights)
+    checkpoint = TypeCacheCheckpoint(config, network.eval(), load_tokenizer(path, path, str(path)))
+    if not 0 <= checkpoint.marker_id < rows or config.marker not in checkpoint.tokenizer.get_vocab():
+        raise error("O131", path=str(path), reason=f"its tokenizer does not know the marker {config.marker!r}")
+    return checkpoint
+
+
+def save(checkpoint: TypeCacheCheckpoint, path: Path, *, dtype: torch.dtype | None = None) -> None:
+    """Write a checkpoint.
+
+    path (Path): The directory; made if missing.
+    dtype (torch.dtype | None): Floating-point type on disk; float32 if None.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    write_weights(path, checkpoint.network.state_dict(), dtype)
+    (path / CONFIG_FILE).write_text(json.dumps(asdict(checkpoint.config), indent=2) + "\n", encoding="utf8")
+    checkpoint.tokenizer.save_pretrained(path)

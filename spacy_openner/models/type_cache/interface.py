@@ -1,0 +1,401 @@
+"""The type cache as a span model: what components ask, train, save and load."""
+
+import inspect
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from spacy.tokens import Doc
+from thinc.api import Model, Optimizer
+from thinc.util import get_torch_default_device
+from torch import Tensor
+
+from ...errors import error
+from ...nn import hub
+from ...nn.backbones import piece_limit
+from ...nn.dropout import set_dropout, use_fast_dropout
+from ...nn.mixed_precision import mixed_precision
+from ...nn.precision import Precision, prepared, resolve
+from ..gliner.text_windows import BestSpans, gold_targets
+from ..gliner.windows import InputWindow, WindowPlanner, batch_windows, pad
+from ..queries import GoldTargets, ScoredSpan, SpanQuery, TrainingBatch, TrainingText
+from ..span_model import SpanModel
+from ..words import WordMode
+from . import checkpoint as checkpoints
+from .cache import TypeStateCache
+from .checkpoint import TypeCacheCheckpoint
+from .layouts import TEXT_START
+from .network import AskedTypes, TextBatch, TypeCacheNetwork, TypeStates
+from .new_network import from_encoder
+from .tokenization import ApartTokenizer
+
+# Texts whose lists of types are at least so long are batched list by list; shorter lists meet in one batch.
+LONG_LIST = 64
+
+
+@dataclass(frozen=True)
+class TypeCacheSettings:
+    """Settings of a model that keeps encoded types; see `architectures.TypeCacheSpanMatcher_v1`."""
+
+    words: WordMode = "spacy"
+    precision: Precision = "auto"
+    window: int | None = None
+    overlap: int = 32
+    max_types: int | None = None
+    cache_mb: int = 256
+    company: float = 0.0
+    mixed_precision: bool = False
+
+
+@dataclass(frozen=True)
+class TypeCacheRequest:
+    """Windows for the model to score.
+
+    batch: Padded windows.
+    types: The types of each row, in the order of its scores.
+    seen: The types that all rows see; each row its own if None.
+    states: Encoded types by text, for training; looked up or encoded if None.
+    """
+
+    batch: TextBatch
+    types: Sequence[Sequence[str]]
+    seen: Sequence[str] | None = None
+    states: "EncodedTypes | None" = None
+
+
+@dataclass(frozen=True)
+class EncodedTypes:
+    """Types that were encoded together.
+
+    texts: The types, sorted, each once.
+    states: Their states, in the same order.
+    """
+
+    texts: Sequence[str]
+    states: TypeStates
+
+    def asked(self, rows: Sequence[Sequence[str]], seen: Sequence[str] | None = None) -> AskedTypes:
+        """Lay out what rows of a batch see; of types that are seen, order and number of mentions do not matter."""
+        index = {text: i for i, text in enumerate(self.texts)}
+        scored = [[index[text] for text in row] for row in rows]
+        shown = [sorted({index[text] for text in seen or row}) for row in rows]
+        everything = list(range(len(self.texts)))
+        if all(row == everything for row in shown) and all(row == scored[0] for row in scored):
+            return self.states.shared(scored[0])
+        return self.states.for_rows(scored, shown)
+
+
+@dataclass(frozen=True)
+class OrderedQuery:
+    """A query whose types are sorted and each there once, so that their order and number of mentions cannot matter.
+
+    query: As it is scored. The threshold of a type is the lowest of its mentions.
+    columns: For each type of the query as it was put, its index among those that are scored.
+    """
+
+    query: SpanQuery
+    columns: list[int]
+
+    @classmethod
+    def of(cls, query: SpanQuery) -> "OrderedQuery":
+        """Put a query in order."""
+        types = sorted(set(query.types))
+        index = {text: i for i, text in enumerate(types)}
+        columns = [index[text] for text in query.types]
+        thresholds = np.full(len(types), np.inf, dtype=np.float32)
+        np.minimum.at(thresholds, columns, query.thresholds)
+        return cls(query._replace(types=types, thresholds=thresholds), columns)
+
+    def restore(self, query: SpanQuery, spans: Sequence[ScoredSpan]) -> list[ScoredSpan]:
+        """Return spans of the query as it was put, each over the threshold of its own mention of the type."""
+        mentions: dict[int, list[int]] = {}
+        for i, column in enumerate(self.columns):
+            mentions.setdefault(column, []).append(i)
+        return [
+            span._replace(type=i) for span in spans for i in mentions[span.type] if span.score > query.thresholds[i]
+        ]
+
+
+class TypeCacheSpanModel(SpanModel):
+    """A type-cache checkpoint, loaded at first use, what predicts, and the cache of types. See `SpanModel`.
+
+    name (str): Directory or hub name; "" where `initialize` makes new weights.
+    revision (str | None): Commit or tag of a hub name.
+    settings (TypeCacheSettings): How it reads texts, and how it is run.
+    """
+
+    TRANSIENT: ClassVar[tuple[str, ...]] = ("_runtime", "_planner")
+    _checkpoint: TypeCacheCheckpoint | None = None
+    _planner: WindowPlanner | None = None
+
+    def __init__(self, name: str, revision: str | None, settings: TypeCacheSettings) -> None:
+        self.settings = settings
+        self.cache = TypeStateCache(settings.cache_mb * 2**20)
+        super().__init__(name, revision, settings.mixed_precision)
+
+    def _renew(self) -> None:
+        super()._renew()
+        self._reset_runtime()
+
+    def _reset_runtime(self) -> None:
+        """Forget all that was derived from weights that change now."""
+        self._runtime: TypeCacheNetwork | None = None
+        self.cache.reset()
+
+    @property
+    def word_mode(self) -> WordMode:  # type: ignore[override]
+        """The words that the model sees."""
+        return self.settings.words
+
+    @property
+    def max_width(self) -> int:
+        """Words of the widest span."""
+        return self.checkpoint.network.head.max_width
+
+    def targets(self, logits: Tensor, gold: GoldTargets) -> tuple[Tensor, Tensor]:
+        """Return what the scores should be, and which are known; see `SpanHead.targets`."""
+        return self.checkpoint.network.head.targets(logits, gold)
+
+    @property
+    def checkpoint(self) -> TypeCacheCheckpoint:
+        """The checkpoint, loaded now if it was not."""
+        with self.lock:
+            if self._checkpoint is None:
+                self.use(checkpoints.load(hub.find(self.name, self.revision, hub.TYPE_CACHE)))
+            assert self._checkpoint is not None
+            return self._checkpoint
+
+    def use(self, checkpoint: TypeCacheCheckpoint) -> None:
+        """Take a checkpoint, replacing what was there."""
+        with self.lock:
+            self._reset_runtime()
+            self._planner = None
+            use_fast_dropout(checkpoint.network)
+            self._checkpoint, self._model = checkpoint, checkpoint.network
+
+    @property
+    def planner(self) -> WindowPlanner:
+        """What lays windows over texts, made once for each checkpoint."""
+        if self._planner is None:
+            with self.lock:
+                if self._planner is None:
+                    self._planner = self._make_planner()
+        return self._planner
+
+    @property
+    def tokenizer(self) -> ApartTokenizer:
+        """What makes subwords of texts and types."""
+        tokenizer = self.planner.tokenizer
+        assert isinstance(tokenizer, ApartTokenizer)
+        return tokenizer
+
+    def _make_planner(self) -> WindowPlanner:
+        checkpoint, settings = self.checkpoint, self.settings
+        positions = piece_limit(checkpoint.network.encoder.config)
+        own = positions - (TEXT_START - 1)
+        tokenizer = ApartTokenizer(
+            checkpoint.tokenizer,
+            min(settings.window or own, own),
+            marker_id=checkpoint.marker_id,
+            type_limit=positions - 1,
+            max_types=settings.max_types,
+        )
+        return WindowPlanner(tokenizer, checkpoint.config.max_words, max(settings.overlap, self.max_width - 1))
+
+    @property
+    def runtime(self) -> TypeCacheNetwork:
+        """What predicts; built now if it was not, and anew in a forked process."""
+        self._enter_process()
+        if self._runtime is None:
+            with self.lock:
+                if self._runtime is None:
+                    device = get_torch_default_device()
+                    network = self.checkpoint.network.eval()
+                    self._runtime = prepared(network, resolve(self.settings.precision, device), device)
+        return self._runtime
+
+    def initialize(
+        self,
+        model: Model,
+        sample: Callable[[], list[Doc]],
+        encoder: str | Path | None = None,
+        head: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Load the checkpoint, or make a new network of an encoder; see `new_network.from_encoder` for `head`."""
+        if self.is_loaded or encoder is None:
+            _ = self.checkpoint
+            return
+        settings = dict(head or {})
+        known = list(inspect.signature(from_encoder).parameters)[1:]
+        unknown = [name for name in settings if name not in known]
+        if unknown:
+            raise error("O001", name="head", value=unknown, allowed=", ".join(known))
+        self.use(from_encoder(encoder, **settings))
+
+    def find(self, model: Model, queries: Sequence[SpanQuery], batch_tokens: int) -> list[list[ScoredSpan]]:
+        """Score all spans; see `SpanModel.find`."""
+        best, head = BestSpans(len(queries)), self.checkpoint.network.head
+        ordered = [OrderedQuery.of(query) for query in queries]
+        plain = [each.query for each in ordered]
+        for windows in self._batches(plain, batch_tokens):
+            best.add(head, model.predict(self.request(windows, plain)), windows, plain)
+        return [each.restore(query, spans) for each, query, spans in zip(ordered, queries, best.spans(), strict=True)]
+
+    def _batches(self, queries: Sequence[SpanQuery], batch_tokens: int) -> Iterator[list[InputWindow]]:
+        """Plan texts that ask for the same types together, and those with short lists of their own in company."""
+        lists = [tuple(query.types) for query in queries]
+        alone = {types for types in lists if len(types) >= LONG_LIST}
+        groups = sorted(range(len(queries)), key=lambda i: lists[i] if lists[i] in alone else ())
+        for _, places in groupby(groups, key=lambda i: lists[i] if lists[i] in alone else ()):
+            chosen = list(places)
+            planned = self.planner.plan([queries[i].words for i in chosen], [queries[i].types for i in chosen])
+            yield from batch_windows((replace(w, text=chosen[w.text]) for w in planned), batch_tokens)
+
+    def score(self, model: Model, query: SpanQuery, spans: Sequence[tuple[int, int]]) -> np.ndarray:
+        """Score given spans; see `SpanModel.score`."""
+        ordered = OrderedQuery.of(query)
+        query = ordered.query
+        scores = np.zeros((len(spans), len(query.types)), dtype=np.float32)
+        for window in self.planner.plan_for_spans(query.words, query.types, spans):
+            shown = [i for i, (a, b) in enumerate(spans) if a < b and window.first <= a and b <= window.last]
+            starts = torch.tensor([spans[i][0] - window.first for i in shown])
+            ends = torch.tensor([spans[i][1] - 1 - window.first for i in shown])
+            found = self.score_in_window(self.request([window], [query]), starts, ends).numpy()
+            cells = np.ix_(shown, list(window.types))
+            scores[cells] = np.maximum(scores[cells], found)
+        return scores[:, ordered.columns]
+
+    def score_in_window(self, inputs: TypeCacheRequest, starts: Tensor, ends: Tensor) -> Tensor:
+        """Score given spans of a batch of one row.
+
+        starts, ends (Tensor): First and last word of each span, both included. *Shape:* (spans,).
+        RETURNS (Tensor): Probabilities, on the CPU. *Shape:* (spans, types).
+        """
+        network = self.runtime
+        with torch.inference_mode():
+            words, types = network.represent(inputs.batch.to(_device(network)), self._looked_up(network, inputs))
+            return network.head.score_spans(words, types, starts, ends).float().cpu()
+
+    def predict(self, inputs: TypeCacheRequest) -> Tensor:
+        """Score a batch; may be called from several threads.
+
+        RETURNS (Tensor): The head's logits, on the device that computed them.
+        """
+        network = self.runtime
+        with torch.inference_mode():
+            return network(inputs.batch.to(_device(network)), self._looked_up(network, inputs))
+
+    def _looked_up(self, network: TypeCacheNetwork, inputs: TypeCacheRequest) -> AskedTypes:
+        texts = tuple(sorted({text for row in inputs.types for text in row}))
+        # States made in inference mode could not take part in training later.
+        states = self.cache(texts, lambda missing: self._encode(network, missing))
+        return EncodedTypes(texts, states).asked(inputs.types)
+
+    def _encode(self, network: TypeCacheNetwork, types: Sequence[str]) -> TypeStates:
+        device = _device(network)
+        return network.encode_types([torch.from_numpy(ids).to(device) for ids in self.tokenizer.encode_types(types)])
+
+    def training_batches(
+        self, model: Model, texts: Sequence[TrainingText], batch_tokens: int
+    ) -> Iterator[TrainingBatch]:
+        """Lay texts out; see `SpanModel.training_batches`. The types of all texts are encoded once, before the first
+        batch; the gradients of all batches go through them once, after the last."""
+        planned = list(self.planner.plan([text.words for text in texts], [text.types for text in texts]))
+        if not planned:
+            return
+        encoded = self._encode_for_training(sorted({t for text in texts for t in text.types}))
+        leaves = _leaves(encoded)
+        seen = encoded.texts if random.random() < self.settings.company else None
+        for windows in batch_windows(planned, batch_tokens):
+            request = replace(self.request(windows, texts), seen=seen, states=leaves)
+            yield TrainingBatch(request, gold_targets(windows, texts), 1 / len(planned))
+        _backward(encoded.states, leaves.states)
+
+    def _encode_for_training(self, types: Sequence[str]) -> EncodedTypes:
+        network = self.checkpoint.network.train()
+        self._reset_runtime()
+        with mixed_precision(self.device, self.mixed_precision):
+            return EncodedTypes(types, self._encode(network, types))
+
+    def begin_update(self, inputs: TypeCacheRequest) -> tuple[Tensor, Callable[[Tensor], None]]:
+        """Score a batch for training.
+
+        RETURNS (tuple): Logits, and a callback that takes the gradient of the loss by them.
+        """
+        encoded = inputs.states or self._encode_for_training(sorted({t for row in inputs.types for t in row}))
+        network = self.checkpoint.network.train()
+        # What predicts may share these modules, which are now in training mode.
+        self._reset_runtime()
+        with mixed_precision(self.device, self.mixed_precision):
+            logits = network(inputs.batch.to(self.device), encoded.asked(inputs.types, inputs.seen)).float()
+        return logits, lambda gradient: torch.autograd.backward(logits, gradient)
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        """Apply the gradients; the cache and what predicts are stale then."""
+        self.apply_gradients(self.checkpoint.network, optimizer)
+        self._reset_runtime()
+
+    def set_dropout(self, rate: float) -> None:
+        """Set the dropout of the head; the encoder keeps what its own config says."""
+        set_dropout(self.checkpoint.network.head, rate)
+
+    def to_device(self, device_type: str, device_id: int) -> None:
+        """Move the weights, if they are loaded; what predicts follows spaCy's device when it is built anew."""
+        super().to_device(device_type, device_id)
+        self._reset_runtime()
+
+    def write(self, path: Path) -> None:
+        """Write the checkpoint; the cache is not written."""
+        checkpoints.save(self.checkpoint, path)
+
+    def read(self, path: Path) -> None:
+        """Read what `write` wrote."""
+        self.use(checkpoints.load(path))
+
+    def request(
+        self, windows: Sequence[InputWindow], texts: Sequence[SpanQuery] | Sequence[TrainingText]
+    ) -> TypeCacheRequest:
+        """Make the model's input of some windows.
+
+        texts (Sequence): All texts that were planned together.
+        """
+        padded = pad(windows, self.checkpoint.tokenizer.pad_token_id or 0)
+        batch = TextBatch(padded.input_ids, padded.attention_mask, padded.word_positions)
+        return TypeCacheRequest(batch, [[texts[w.text].types[i] for i in w.types] for w in windows])
+
+
+def _device(network: TypeCacheNetwork) -> torch.device:
+    return next(network.parameters()).device
+
+
+def _leaves(encoded: EncodedTypes) -> EncodedTypes:
+    """Cut the graph behind encoded types: gradients of several batches gather here."""
+
+    def leaf(value: Tensor) -> Tensor:
+        return value.detach().requires_grad_()
+
+    states = encoded.states
+    cut = replace(
+        states,
+        keys=[leaf(k) for k in states.keys],
+        values=[leaf(v) for v in states.values],
+        vectors=leaf(states.vectors),
+    )
+    return EncodedTypes(encoded.texts, cut)
+
+
+def _backward(states: TypeStates, leaves: TypeStates) -> None:
+    """Send the gradients that have gathered at leaves through the encoding of the types."""
+    values, gathered = _tensors(states), _tensors(leaves)
+    reached = [(value, leaf.grad) for value, leaf in zip(values, gathered, strict=True) if leaf.grad is not None]
+    if reached:
+        torch.autograd.backward([value for value, _ in reached], [grad for _, grad in reached])
+
+
+def _tensors(states: TypeStates) -> list[Tensor]:
+    return [*states.keys, *states.values, states.vectors]

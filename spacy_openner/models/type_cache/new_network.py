@@ -1,0 +1,104 @@
+"""New type-cache networks, on any encoder with an adapter or on a span matcher that reads prompts."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ...errors import error
+from ..gliner import checkpoint as gliner
+from ..gliner.new_head import MARKERS
+from ..gliner.pretrained import pretrained
+from ..gliner.span_head import MarkerV0Head
+from .checkpoint import TypeCacheCheckpoint, TypeCacheConfig
+from .layouts import layout_of
+from .network import TypeCacheNetwork
+
+
+def from_encoder(
+    encoder: str | Path,
+    *,
+    layers: int | None = None,
+    width: int | None = None,
+    max_width: int | None = None,
+    max_words: int = 384,
+    dropout: float = 0.1,
+    markers_only: bool = False,
+) -> TypeCacheCheckpoint:
+    """Make a network to be trained.
+
+    encoder (str | Path): A directory or hub name of a Hugging Face encoder; or a directory of a GLiNER checkpoint with
+        a `markerV0` head, whose head is taken, too, where `width` and `max_width` do not say otherwise.
+    layers (int | None): How many of the encoder's layers are kept, the first ones; all if None. Encoders trained for
+        vectors of sentences know less of single words in their last layers.
+    width (int | None): Width of the head; the encoder's own if None.
+    max_width (int | None): Most words in a span; 12 if None.
+    max_words (int): Most words that one window shows.
+    dropout (float): Of the head, in training.
+    markers_only (bool): Let texts attend to the markers of types alone: names and descriptions of any length cost one
+        key each, and texts see them by what the marker has read.
+    RETURNS (TypeCacheCheckpoint): With pretrained weights where there are some, and the rest random.
+    RAISES (SettingError): For a kind of encoder without an adapter, or another number of layers than it has.
+    """
+    if (Path(encoder) / gliner.CONFIG_FILE).is_file():
+        return _from_gliner(Path(encoder), layers, width, max_width, max_words, dropout, markers_only)
+    tokenizer, backbone = pretrained(encoder)
+    if MARKERS[1] not in tokenizer.get_vocab():
+        tokenizer.add_tokens([MARKERS[1]], special_tokens=True)
+        backbone.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    head = MarkerV0Head(width or backbone.config.hidden_size, max_width or 12, dropout)
+    return _checkpoint(backbone, head, tokenizer, layers, max_words, dropout, markers_only)
+
+
+def _from_gliner(
+    path: Path,
+    layers: int | None,
+    width: int | None,
+    max_width: int | None,
+    max_words: int,
+    dropout: float,
+    markers_only: bool,
+) -> TypeCacheCheckpoint:
+    start = gliner.load(path)
+    old = start.network.head
+    reusable = isinstance(old, MarkerV0Head) and width in (None, old.width) and max_width in (None, old.max_width)
+    head_width = width or old.width
+    head = MarkerV0Head(head_width, max_width or getattr(old, "max_width", 0) or 12, dropout)
+    if reusable:
+        head.load_state_dict(old.state_dict())
+    made = _checkpoint(start.network.encoder, head, start.tokenizer, layers, max_words, dropout, markers_only)
+    projection = made.network.projection
+    if reusable and projection is not None and start.network.projection is not None:
+        projection.load_state_dict(start.network.projection.state_dict())
+    return made
+
+
+def _checkpoint(
+    encoder: Any,
+    head: MarkerV0Head,
+    tokenizer: Any,
+    layers: int | None,
+    max_words: int,
+    dropout: float,
+    markers_only: bool,
+) -> TypeCacheCheckpoint:
+    if layers is not None:
+        _keep_layers(encoder, layers)
+    network = TypeCacheNetwork(encoder, head, markers_only=markers_only).eval()
+    config = {key: value for key, value in encoder.config.to_dict().items() if key != "_name_or_path"}
+    settings = TypeCacheConfig(
+        config, head.width, head.max_width, max_words, dropout, markers_only=markers_only, marker=MARKERS[1]
+    )
+    return TypeCacheCheckpoint(settings, network, tokenizer)
+
+
+def _keep_layers(encoder: Any, count: int) -> None:
+    """Cut an encoder behind its first layers."""
+    here = len(layout_of(encoder).layers)
+    if not 1 <= count <= here:
+        raise error("O001", name="layers", value=count, allowed=f"a whole number from 1 to {here}")
+    stack, name = (encoder.encoder, "layer") if hasattr(encoder, "encoder") else (encoder, "layers")
+    setattr(stack, name, nn.ModuleList(list(getattr(stack, name))[:count]))
+    encoder.config.num_hidden_layers = count
+    if getattr(encoder.config, "layer_types", None):
+        encoder.config.layer_types = encoder.config.layer_types[:count]

@@ -1,0 +1,1 @@
+"""An HTTP service around a pipeline: requests are batched together, bounded and answered in order of arrival."""

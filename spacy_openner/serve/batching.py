@@ -1,0 +1,188 @@
+"""Put texts of many requests into one batch, within a bound on latency and on what waits.
+
+One thread runs the pipeline. While it works, texts gather; what has gathered is its next batch. Only when it is idle
+does a text wait, for `batch_wait` seconds, for others to join it.
+"""
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+
+class QueueFull(Exception):
+    """More waits for the model than may."""
+
+
+class Stopping(Exception):
+    """The service is being stopped and takes nothing more."""
+
+
+class Expired(Exception):
+    """A request waited for the model for too long."""
+
+
+@dataclass
+class _Waiting(Generic[T]):
+    """A request's texts.
+
+    key: Texts of equal keys can share a batch.
+    deadline: When the request gives up, by the monotonic clock.
+    """
+
+    texts: Sequence[str]
+    key: Any
+    deadline: float
+    answer: Future[list[T]] = field(default_factory=Future)
+
+
+class BatchStats(NamedTuple):
+    """What one batch was.
+
+    texts: How many it had.
+    seconds: How long the pipeline took.
+    """
+
+    texts: int
+    seconds: float
+
+
+class Batcher(Generic[T]):
+    """Runs a function on texts of many requests at once.
+
+    run (Callable): Takes texts, and the key that all of them have; returns an answer for each.
+    batch_texts, batch_wait, max_waiting_texts: See `ServeSettings`.
+    on_batch (Callable[[BatchStats], None]): Is told of each batch.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[str], Any], list[T]],
+        batch_texts: int,
+        batch_wait: float,
+        max_waiting_texts: int,
+        on_batch: Callable[[BatchStats], None] = lambda stats: None,
+    ) -> None:
+        self._run = run
+        self._batch_texts, self._batch_wait, self._max_waiting = batch_texts, batch_wait, max_waiting_texts
+        self._on_batch = on_batch
+        self._queue: deque[_Waiting[T]] = deque()
+        self._changed = threading.Condition()
+        self._waiting_texts = 0
+        self._stopping = False
+        self._thread = threading.Thread(target=self._work, name="pipeline", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting_texts(self) -> int:
+        """How many texts wait for the model, or are in it."""
+        return self._waiting_texts
+
+    async def submit(self, texts: Sequence[str], key: Any, timeout: float) -> list[T]:
+        """Wait for the answers to a request's texts.
+
+        timeout (float): Seconds, after which a request that the pipeline has not taken yet is given up.
+        RETURNS (list[T]): In step with the texts.
+        RAISES (QueueFull, Stopping, Expired): See there.
+        """
+        waiting = _Waiting[T](texts, key, time.monotonic() + timeout)
+        with self._changed:
+            if self._stopping:
+                raise Stopping
+            # A request that is alone is taken however many texts it has: its own limit holds for it.
+            if self._waiting_texts and self._waiting_texts + len(texts) > self._max_waiting:
+                raise QueueFull
+            self._waiting_texts += len(texts)
+            self._queue.append(waiting)
+            self._changed.notify()
+        return await asyncio.wrap_future(waiting.answer)
+
+    def stop(self) -> None:
+        """Take nothing more, answer all that waits, and return when that is done."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (batch := self._next_batch()) is not None:
+            if not batch:
+                continue
+            texts = [text for waiting in batch for text in waiting.texts]
+            start = time.perf_counter()
+            try:
+                answers = self._run(texts, batch[0].key)
+            # Whatever the pipeline says goes to those who asked; the thread must live on for the others.
+            except Exception as problem:
+                self._fail(batch, problem)
+            else:
+                self._on_batch(BatchStats(len(texts), time.perf_counter() - start))
+                self._answer(batch, answers)
+
+    def _next_batch(self) -> list[_Waiting[T]] | None:
+        """Wait for requests that can share a batch; None when the service is stopped and nothing waits."""
+        with self._changed:
+            if not self._queue:
+                self._changed.wait_for(lambda: self._queue or self._stopping)
+                end = time.monotonic() + self._batch_wait
+                while self._waiting_texts < self._batch_texts and not self._stopping:
+                    if not self._changed.wait(end - time.monotonic()):
+                        break
+            self._drop_expired()
+            if not self._queue:
+                return None if self._stopping else []
+            return self._take()
+
+    def _take(self) -> list[_Waiting[T]]:
+        """Take the requests that share the first one's key, in order, up to the size of a batch."""
+        batch = [self._queue.popleft()]
+        n = len(batch[0].texts)
+        for waiting in list(self._queue):
+            if waiting.key == batch[0].key and n + len(waiting.texts) <= self._batch_texts:
+                batch.append(waiting)
+                self._queue.remove(waiting)
+                n += len(waiting.texts)
+        return batch
+
+    def _drop_expired(self) -> None:
+        now = time.monotonic()
+        for waiting in [each for each in self._queue if each.deadline < now or each.answer.cancelled()]:
+            self._queue.remove(waiting)
+            self._waiting_texts -= len(waiting.texts)
+            if not waiting.answer.cancelled():
+                waiting.answer.set_exception(Expired())
+
+    def _fail(self, batch: Sequence[_Waiting[T]], problem: Exception) -> None:
+        """Where several requests fail together, ask each by itself: only the one at fault is told of it."""
+        if len(batch) > 1:
+            for waiting in batch:
+                try:
+                    self._answer([waiting], self._run(waiting.texts, waiting.key))
+                except Exception as own:
+                    self._fail([waiting], own)
+            return
+        self._settle(batch[0], problem)
+
+    def _answer(self, batch: Sequence[_Waiting[T]], answers: Sequence[T]) -> None:
+        at = 0
+        for waiting in batch:
+            own = list(answers[at : at + len(waiting.texts)])
+            at += len(waiting.texts)
+            self._settle(waiting, own)
+
+    def _settle(self, waiting: _Waiting[T], outcome: list[T] | Exception) -> None:
+        with self._changed:
+            self._waiting_texts -= len(waiting.texts)
+        # A client that went away has cancelled its request.
+        if not waiting.answer.set_running_or_notify_cancel():
+            return
+        if isinstance(outcome, Exception):
+            waiting.answer.set_exception(outcome)
+        else:
+            waiting.answer.set_result(outcome)

@@ -1,0 +1,82 @@
+"""Run a pipeline with settings of single requests."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from spacy.language import Language
+
+from ..components.entity_pipe import OpenNERPipe
+from ..components.reading import read_entities
+from ..errors import error
+from ..labels import LabelSet, set_labels
+
+
+@dataclass(frozen=True)
+class RequestSettings:
+    """How a request's texts are to be annotated. Requests with equal ones can share a batch.
+
+    labels: Types; None for the pipeline's own.
+    threshold: See `OpenNERPipe`, as the next ones; None for the pipeline's own.
+    label_thresholds: Pairs of a type and its threshold.
+    overlap: "flat", "nested" or "all".
+    """
+
+    labels: LabelSet | None = None
+    threshold: float | None = None
+    label_thresholds: tuple[tuple[str, float], ...] | None = None
+    overlap: str | None = None
+
+
+class EntityFinder:
+    """Finds entities with a pipeline. For one thread: settings of the component are those of the request at hand.
+
+    nlp (Language): A pipeline with a component that finds entities of types named at run time.
+    RAISES (SettingError): For a pipeline without one.
+    """
+
+    def __init__(self, nlp: Language) -> None:
+        self.nlp = nlp
+        found = [pipe for _, pipe in nlp.pipeline if isinstance(pipe, OpenNERPipe)]
+        if not found:
+            raise error("O652", pipes=", ".join(nlp.pipe_names) or "no components")
+        self.component = found[-1]
+
+    def __call__(self, texts: Sequence[str], settings: RequestSettings) -> list[list[dict[str, Any]]]:
+        """Find the entities of texts.
+
+        RETURNS (list[list[dict[str, Any]]]): Of each text; see `read_entities`.
+        RAISES (SettingError): For settings that the component refuses.
+        """
+        # Labels of requests must not pile up in the vocabulary.
+        with self.nlp.memory_zone(), self._set(settings):
+            docs = []
+            for text in texts:
+                doc = self.nlp.make_doc(text)
+                if settings.labels is not None:
+                    set_labels(doc, settings.labels)
+                docs.append(doc)
+            all_spans = self.component.overlap != "flat"
+            key = self.component.spans_key
+            return [read_entities(doc, key, all_spans=all_spans) for doc in self.nlp.pipe(docs)]
+
+    @contextmanager
+    def _set(self, settings: RequestSettings) -> Iterator[None]:
+        changes: dict[str, Any] = {}
+        if settings.threshold is not None:
+            changes["threshold"] = settings.threshold
+            # A request that says a threshold means it for all types.
+            changes["label_thresholds"] = {}
+        if settings.label_thresholds is not None:
+            changes["label_thresholds"] = dict(settings.label_thresholds)
+        if settings.overlap is not None:
+            changes["overlap"] = settings.overlap
+        before = {name: getattr(self.component, name) for name in changes}
+        try:
+            for name, value in changes.items():
+                setattr(self.component, name, value)
+            yield
+        finally:
+            for name, value in before.items():
+                setattr(self.component, name, value)

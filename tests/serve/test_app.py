@@ -1,0 +1,257 @@
+"""The service: answers, statuses of everything that is refused, batches across requests, a stop without loss."""
+
+import asyncio
+import json
+import logging
+
+import httpx
+import pytest
+import spacy
+from spacy.language import Language
+
+from spacy_openner.errors import SettingError
+from spacy_openner.serve.app import create_app
+from spacy_openner.serve.settings import ServeSettings, api_key
+
+TEXT = "Marie Curie lived in Paris."
+
+
+@pytest.fixture(scope="module")
+def nlp():
+    nlp = spacy.blank("en")
+    nlp.add_pipe("open_ner_span", config={"labels": ["person", "city"]})
+    return nlp
+
+
+def run(app, *calls):
+    """Start an app, make calls at the same time, stop it."""
+
+    async def main():
+        async with app.router.lifespan_context(app):
+            transport = httpx.ASGITransport(app=app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                return await asyncio.gather(*(call(client) for call in calls))
+
+    return asyncio.run(main())
+
+
+def post(body, path="/entities", **headers):
+    async def call(client):
+        kind = {"content": body} if isinstance(body, bytes) else {"json": body}
+        return await client.post(path, headers={"Content-Type": "application/json", **headers}, **kind)
+
+    return call
+
+
+def get(path):
+    return lambda client: client.get(path)
+
+
+def test_entities_are_those_of_the_pipeline(nlp):
+    (response,) = run(create_app(nlp), post({"texts": [TEXT, ""]}))
+    assert response.status_code == 200
+    first, second = response.json()["entities"]
+    assert [(e["text"], e["label"]) for e in first] == [("Marie Curie", "person"), ("Paris", "city")]
+    for entity in first:
+        assert TEXT[entity["start"] : entity["end"]] == entity["text"]
+        assert 0.5 < entity["score"] <= 1
+    assert second == []
+
+
+def test_settings_of_a_request_are_its_own(nlp):
+    plain, other, strict, nested = run(
+        create_app(nlp),
+        post({"texts": [TEXT]}),
+        post({"texts": [TEXT], "labels": {"place": "a city, a country, a region"}}),
+        post({"texts": [TEXT], "threshold": 1.0}),
+        post({"texts": [TEXT], "labels": ["person", "scientist"], "overlap": "all", "threshold": 0.05}),
+    )
+    assert {e["label"] for e in plain.json()["entities"][0]} == {"person", "city"}
+    assert {e["label"] for e in other.json()["entities"][0]} == {"place"}
+    assert strict.json()["entities"] == [[]]
+    assert {e["label"] for e in nested.json()["entities"][0]} == {"person", "scientist"}
+    pipe = nlp.get_pipe("open_ner_span")
+    assert (pipe.labels, pipe.threshold, pipe.overlap) == (("person", "city"), 0.5, "flat")
+
+
+SMALL = ServeSettings(max_body_bytes=2000, max_texts=3, max_text_chars=100, max_labels=2, max_label_chars=20)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"{", 422),
+        (b"[]", 422),
+        (b"\xff", 400),
+        ({}, 422),
+        ({"texts": []}, 422),
+        ({"texts": "one"}, 422),
+        ({"texts": [1]}, 422),
+        ({"texts": ["a"] * 4}, 422),
+        ({"texts": ["a" * 101]}, 422),
+        ({"texts": ["a"], "labels": ["a", "b", "c"]}, 422),
+        ({"texts": ["a"], "labels": ["a" * 21]}, 422),
+        ({"texts": ["a"], "labels": [""]}, 422),
+        ({"texts": ["a"], "labels": {"a": ""}}, 422),
+        ({"texts": ["a"], "threshold": 1.5}, 422),
+        (b'{"texts": ["a"], "threshold": NaN}', 422),
+        ({"texts": ["a"], "overlap": "some"}, 422),
+        ({"texts": ["a"], "unknown": 1}, 422),
+        (b'{"texts": ["\\ud800"]}', 422),
+        (b'{"texts": ["a"], "labels": ["\\udfff"]}', 422),
+        (b"x" * 2001, 413),
+        ({"texts": ["a"]}, 200),
+    ],
+)
+def test_statuses(nlp, body, status):
+    (response,) = run(create_app(nlp, SMALL), post(body))
+    assert response.status_code == status
+    if status != 200:
+        assert response.json()["detail"]
+
+
+def test_a_body_of_unknown_length_is_bounded(nlp):
+    async def call(client):
+        async def parts():
+            for _ in range(100):
+                yield b"x" * 100
+
+        return await client.post("/entities", content=parts())
+
+    (response,) = run(create_app(nlp, SMALL), call)
+    assert response.status_code == 413
+
+
+def test_the_key(nlp):
+    app = create_app(nlp, key="correct horse")
+    bearer = {"Authorization": "Bearer correct horse"}
+    none, wrong, right, health = run(
+        app,
+        post({"texts": [TEXT]}),
+        post({"texts": [TEXT]}, Authorization="Bearer wrong"),
+        post({"texts": [TEXT]}, **bearer),
+        get("/healthz"),
+    )
+    assert [each.status_code for each in (none, wrong, right, health)] == [401, 401, 200, 200]
+
+
+@pytest.mark.parametrize("value", ["", "short", "with\nnewline inside", "schlüssel-lang"])
+def test_keys_that_are_refused(monkeypatch, value):
+    monkeypatch.setenv("SPACY_OPENNER_API_KEY", value)
+    with pytest.raises(SettingError) as problem:
+        api_key()
+    assert not value.strip() or value not in str(problem.value)
+
+
+def test_a_key_loses_the_line_end_of_a_mounted_secret(monkeypatch):
+    monkeypatch.setenv("SPACY_OPENNER_API_KEY", "correct-horse\n")
+    assert api_key() == "correct-horse"
+
+
+@Language.component("slow_tokens")
+def slow_tokens(doc):
+    """Take a while, and fail on request."""
+    import time
+
+    time.sleep(0.02)
+    if "fail" in doc.text:
+        raise RuntimeError(doc.text)
+    return doc
+
+
+@pytest.fixture(scope="module")
+def slow(nlp):
+    slow = spacy.blank("en")
+    slow.add_pipe("slow_tokens")
+    slow.add_pipe("open_ner_span", source=nlp)
+    return slow
+
+
+def test_too_much_at_once_is_told_to_wait(slow):
+    app = create_app(slow, ServeSettings(max_waiting_texts=4, batch_texts=2))
+    answers = run(app, *[post({"texts": [TEXT]}) for _ in range(20)])
+    statuses = sorted(each.status_code for each in answers)
+    assert set(statuses) == {200, 429}
+    assert statuses.count(200) >= 4
+    assert all(each.headers["retry-after"] == "2" for each in answers if each.status_code == 429)
+
+
+def test_requests_give_up_after_a_while(slow):
+    app = create_app(slow, ServeSettings(timeout=0.01, batch_texts=1))
+    statuses = {each.status_code for each in run(app, *[post({"texts": [TEXT] * 3}) for _ in range(8)])}
+    assert statuses == {200, 503}
+
+
+def test_a_text_that_fails_costs_its_own_request(slow, caplog):
+    caplog.set_level(logging.INFO, logger="spacy_openner.serve")
+    bodies = [{"texts": [TEXT]}, {"texts": ["fail with a secret"]}, {"texts": [TEXT]}]
+    answers = run(create_app(slow, ServeSettings(batch_wait=0.2)), *map(post, bodies))
+    assert [each.status_code for each in answers] == [200, 500, 200]
+    assert "secret" not in answers[1].text
+    assert "secret" not in caplog.text
+
+
+def test_requests_share_batches(nlp):
+    app = create_app(nlp, ServeSettings(batch_wait=0.3))
+
+    async def call(client):
+        answers = await asyncio.gather(*(post({"texts": [TEXT]})(client) for _ in range(10)))
+        assert {each.status_code for each in answers} == {200}
+        return await client.get("/metrics")
+
+    (metrics,) = run(app, call)
+    lines = dict(line.rsplit(" ", 1) for line in metrics.text.splitlines() if not line.startswith("#"))
+    assert float(lines["openner_texts_total"]) == 10
+    assert float(lines["openner_batch_texts_count"]) <= 3
+    assert float(lines['openner_requests_total{path="/entities",status="200"}']) == 10
+    assert float(lines["openner_waiting_texts"]) == 0
+
+
+def test_what_was_accepted_is_answered_before_the_stop(slow):
+    app = create_app(slow, ServeSettings(batch_texts=1))
+
+    async def main():
+        async with app.router.lifespan_context(app):
+            transport = httpx.ASGITransport(app=app)
+            client = httpx.AsyncClient(transport=transport, base_url="http://test")
+            waiting = [asyncio.create_task(post({"texts": [TEXT]})(client)) for _ in range(10)]
+            while app.state.service.batcher.waiting_texts < 10:
+                await asyncio.sleep(0.001)
+        return await asyncio.gather(*waiting)
+
+    assert {each.status_code for each in asyncio.run(main())} == {200}
+
+
+def test_logs_hold_no_texts(nlp, caplog):
+    caplog.set_level(logging.INFO, logger="spacy_openner.serve")
+    run(create_app(nlp), post({"texts": [TEXT], "labels": ["person"]}), post({"texts": "Curie"}))
+    lines = [json.loads(record.message) for record in caplog.records if record.name == "spacy_openner.serve"]
+    assert [(line["path"], line["status"]) for line in lines] == [("/entities", 422), ("/entities", 200)]
+    assert "Curie" not in caplog.text
+
+
+def test_presidio_route(nlp):
+    (response,) = run(create_app(nlp), post({"text": TEXT, "language": "en", "entities": ["city"]}, "/analyze"))
+    (found,) = response.json()
+    assert (found["entity_type"], TEXT[found["start"] : found["end"]]) == ("city", "Paris")
+
+
+def test_the_page_and_health(nlp):
+    page, ready, settings = run(create_app(nlp), get("/"), get("/readyz"), get("/pipeline"))
+    assert page.status_code == 200
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert ready.json() == {"status": "ready"}
+    assert settings.json() == {"labels": ["person", "city"], "threshold": 0.5, "overlap": "flat", "needs_key": False}
+
+
+def test_a_pipeline_that_names_no_types_is_refused():
+    with pytest.raises(SettingError, match="O652"):
+        create_app(spacy.blank("en"))
+
+
+@pytest.mark.parametrize(
+    "change", [{"max_texts": 0}, {"timeout": float("nan")}, {"batch_wait": -1}, {"max_labels": True}]
+)
+def test_settings_that_are_refused(change):
+    with pytest.raises(SettingError, match=next(iter(change))):
+        ServeSettings(**change)
