@@ -17,7 +17,8 @@ from .reassigner import TOO_LONG, EntityCase, LabelSpace, SharedModelReassigner,
 
 SPAN = "span matcher"
 NEIGHBOUR = "a neighbouring span"
-NOTHING = 0.01
+NOTHING = 0.05
+"""Probabilities that are no sign of anything: options below are "none" by default."""
 
 
 class Scored(NamedTuple):

@@ -12,6 +12,7 @@ from spacy.util import fix_random_seed
 
 from spacy_openner.errors import OpenNERWarning, SettingError
 from spacy_openner.lar.decisions import Decision, read_decisions
+from spacy_openner.lar.reassigner import TypeChoice
 from spacy_openner.lar.table import AlignmentTable
 from support.fake_chat_server import serve
 from tests.support import tiny_models as tiny
@@ -403,3 +404,46 @@ def test_long_docs(tiny_path, server):
     doc = lar_nlp(llm(server.url))(text)
     assert ents(doc) == {"Ada": "politician", "Lee": "musician", "Oslo": "city"}
     assert len(doc.ents) == 300
+
+
+# Bounds
+
+
+class TrimmingReassigner:
+    """Chooses the first option for an entity without its first word."""
+
+    report = None
+
+    def __call__(self, cases, types):
+        return [
+            TypeChoice(case.options[0], 0.9, "test", "a neighbouring span", (case.start + 1, case.end))
+            for case in cases
+        ]
+
+    def attach(self, name, nlp):
+        """Share nothing."""
+
+    initialize = save = load = lambda self, path=None: None
+
+
+def trimmed(**config):
+    nlp = lar_nlp(llm("http://localhost:1"), more={"the Ada": "person"}, **config)
+    nlp.get_pipe("lar_reassigner").reassigner = TrimmingReassigner()
+    return nlp("Yes , the Ada left")
+
+
+def test_bounds_are_corrected_where_asked():
+    doc = trimmed(correct_bounds=True)
+    (decision,) = read_decisions(doc)
+    assert decision == Decision(3, 4, "person", "politician", pytest.approx(0.9), "test", "a neighbouring span", (2, 4))
+    assert decision.place == (2, 4)
+    assert [(ent.start, ent.end, ent.label_) for ent in doc.ents] == [(3, 4, "politician")]
+    copy = Doc(doc.vocab).from_bytes(doc.to_bytes())
+    assert read_decisions(copy) == [decision]
+
+
+def test_bounds_stay_by_default():
+    doc = trimmed()
+    (decision,) = read_decisions(doc)
+    assert (decision.start, decision.end, decision.moved_from, decision.reason) == (2, 4, None, "a neighbouring span")
+    assert ents(doc) == {"the Ada": "politician"}

@@ -218,7 +218,7 @@ class Scores:
 
     def __init__(self, monkeypatch, table):
         self.table, self.seen = table, []
-        monkeypatch.setattr("spacy_openner.lar.span_reassigner.matching.score", self)
+        monkeypatch.setattr("spacy_openner.models.gliner.interface.score", self)
 
     def __call__(self, model, query, spans):
         self.seen += spans
@@ -244,8 +244,8 @@ def test_a_span_that_scores_nothing_is_judged_by_its_neighbours(nlp, tiny_path, 
 
 
 def test_a_span_that_scores_needs_no_neighbours(nlp, tiny_path, monkeypatch):
-    Scores(monkeypatch, {(0, 5): {"person": 0.02}, (1, 4): {"award": 0.7}})
-    assert chosen(nlp, tiny_path, (0, 5)) == ("person", pytest.approx(0.02), SPAN, "", None)
+    Scores(monkeypatch, {(0, 5): {"person": 0.06}, (1, 4): {"award": 0.7}})
+    assert chosen(nlp, tiny_path, (0, 5)) == ("person", pytest.approx(0.06), SPAN, "", None)
 
 
 def test_nothing_anywhere_is_none(nlp, tiny_path, monkeypatch):
