@@ -16,6 +16,8 @@ from .calibrate import calibrate, reliability
 from .convert import convert
 from .find import find
 from .options import Opt, put, reported
+from .run import run
+from .serve import serve
 
 
 class DefaultGroup(TyperGroup):
@@ -68,7 +70,7 @@ def group(
     """
 
 
-for command in (find, convert, calibrate, reliability, align, annotate, explain):
+for command in (find, convert, calibrate, reliability, align, annotate, explain, run, serve):
     app.command(command.__name__)(reported()(command))
 
 

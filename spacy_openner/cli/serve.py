@@ -1,0 +1,74 @@
+"""The command `serve`, which answers over HTTP."""
+
+import logging
+from typing import Annotated
+
+from ..errors import error
+from .options import Label, Labels, LabelsFile, Opt, given_labels
+
+# Seconds in which requests that were accepted are answered after the signal to stop.
+GRACE = 30
+
+
+def serve(
+    pipeline: Annotated[str | None, Opt(metavar="P", help="A saved pipeline; else the default weights.")] = None,
+    labels: Labels = None,
+    label: Label = None,
+    labels_file: LabelsFile = None,
+    host: Annotated[str, Opt(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, Opt(min=0, max=65535, help="0 for any free one.")] = 8000,
+    threads: Annotated[int | None, Opt(min=1, help="For the arithmetic; by default PyTorch's own choice.")] = None,
+    max_texts: Annotated[int, Opt(min=1, help="Of a request.")] = 256,
+    max_text_chars: Annotated[int, Opt(min=1, help="Of a text.")] = 100_000,
+    max_waiting_texts: Annotated[int, Opt(min=1, help="When more texts wait, requests get the status 429.")] = 2048,
+    batch_texts: Annotated[int, Opt(min=1, help="Most texts that the pipeline gets at once.")] = 64,
+    timeout: Annotated[float, Opt(min=0.01, help="Seconds that a request waits for the model.")] = 30.0,
+) -> None:
+    """Serve a pipeline over HTTP: POST /entities, and a page to try it on at /.
+
+    Clients must send the key in the environment variable SPACY_OPENNER_API_KEY, where there is one.
+    """
+    try:
+        import uvicorn
+
+        from ..serve.app import create_app
+        from ..serve.settings import ServeSettings, api_key
+    except ImportError as problem:
+        raise error("O604", package=problem.name, extra="serve") from problem
+    import spacy
+    import torch
+
+    limits = ServeSettings(
+        max_texts=max_texts,
+        max_text_chars=max_text_chars,
+        max_waiting_texts=max_waiting_texts,
+        batch_texts=batch_texts,
+        timeout=timeout,
+    )
+    key = api_key()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    asked = given_labels(labels, label, labels_file) if labels or label or labels_file else None
+    if pipeline is None:
+        nlp = spacy.blank("en")
+        nlp.add_pipe("open_ner_span", config={"labels": asked or ["person", "organization", "location"]})
+    else:
+        try:
+            nlp = spacy.load(pipeline)
+        except OSError as problem:
+            raise error("O609", pipeline=pipeline) from problem
+    # One line of JSON a request, on standard error, beside what the server itself has to say.
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("spacy_openner.serve").setLevel(logging.INFO)
+    app = create_app(nlp, limits, key)
+    if pipeline is not None and asked is not None:
+        app.state.service.finder.component.labels = asked
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        log_level="info",
+        access_log=False,
+        timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=10,
+    )
