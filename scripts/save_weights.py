@@ -16,6 +16,8 @@ import typer
 
 from spacy_openner.models.generator.model import GeneratorShim, save_int8
 from spacy_openner.models.gliner import checkpoint as gliner_checkpoint
+from spacy_openner.models.type_cache import checkpoint as type_cache_checkpoint
+from spacy_openner.models.type_cache.interface import TypeCacheSpanModel
 from spacy_openner.models.type_matcher.network import TypeMatcherShim
 from spacy_openner.models.type_matcher.text_encoders import StaticEncoder
 
@@ -38,6 +40,8 @@ def main(
         if not isinstance(vectors, StaticEncoder):
             raise typer.BadParameter("only a type matcher of static vectors is small enough to ship")
         vectors.save_int8(target)
+    elif isinstance(shim, TypeCacheSpanModel):
+        type_cache_checkpoint.save(shim.checkpoint, target, dtype=torch.float16)
     else:
         shim.checkpoint.config["model_name"] = encoder
         gliner_checkpoint.save(shim.checkpoint, target, dtype=torch.float16)
