@@ -1,6 +1,9 @@
 """Every code block of the README and of the documentation runs, in order, as a reader would run it."""
 
+import importlib.util
+import inspect
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -38,7 +41,7 @@ def cases():
             yield pytest.param(page, True, id=f"{name}, slow blocks", marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize(("page", "slow"), cases())
+@pytest.mark.parametrize(("page", "slow"), list(cases()))
 def test_blocks_run(page, slow, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = [block for block in blocks_of(page) if "not run" not in block.marks]
@@ -62,3 +65,34 @@ def test_blocks_are_of_a_kind_that_is_tested(page):
         assert all(mark.startswith(MARKS) for mark in block.marks), block.where
     # No fence is missed by the pattern.
     assert page.read_text(encoding="utf8").count("```") == 2 * len(blocks_of(page))
+
+
+MIGRATING = (ROOT / "docs" / "guides" / "migrating.md").read_text(encoding="utf8")
+
+
+def test_calls_of_gliner_that_the_page_names_are_its_own():
+    gliner = pytest.importorskip("gliner.model")
+    parameters = set(inspect.signature(gliner.UniEncoderSpanGLiNER.predict_entities).parameters)
+    parameters |= set(inspect.signature(gliner.UniEncoderSpanGLiNER.inference).parameters)
+    parameters |= set(inspect.signature(gliner.UniEncoderSpanGLiNER.from_pretrained).parameters)
+    section = MIGRATING.partition("## gliner\n")[2].partition("## gliner-spacy")[0]
+    left = [row.split(" | ")[0] for row in section.splitlines() if row.startswith("| `")]
+    named = {name for cell in left for name in re.findall(r"(\w+)=", cell)}
+    assert {"threshold", "flat_ner", "multi_label", "load_onnx_model"} <= named
+    assert named <= parameters
+
+
+def test_settings_of_gliner_spacy_that_the_page_names_are_its_own():
+    spec = importlib.util.find_spec("gliner_spacy")
+    if spec is None:
+        pytest.skip("gliner-spacy is not installed")
+    from gliner_spacy.pipeline import DEFAULT_SPACY_CONFIG
+
+    section = MIGRATING.partition("## gliner-spacy\n")[2].partition("## spacy-llm")[0]
+    left = [row.split(" | ")[0] for row in section.splitlines() if row.startswith("| `")]
+    named = {name for cell in left for name in re.findall(r"`(\w+)`", cell)}
+    named |= {name for cell in left for name in re.findall(r"`(\w+) =", cell)} | set(
+        re.findall(r'^    "(\w+)":', section, re.M)
+    )
+    assert {"gliner_model", "chunk_size", "style", "map_location"} <= named
+    assert named <= set(DEFAULT_SPACY_CONFIG)
