@@ -43,7 +43,13 @@ def checkpoint(
                 value.mul_(scale)
             elif name == "gate.2.bias":
                 value[1] += 50.0
-    return gliner2.SchemaCheckpoint(settings, SchemaNetwork(encoder, head).eval(), tokenizer)
+    return gliner2.SchemaCheckpoint(settings, SchemaNetwork(encoder, head).eval(), tokenizer, classifier(head.width))
+
+
+def classifier(width: int) -> dict[str, torch.Tensor]:
+    """Weights of the classifier of texts, which checkpoints have too and entities do not need."""
+    shapes = {"0.weight": (2 * width, width), "0.bias": (2 * width,), "2.weight": (1, 2 * width), "2.bias": (1,)}
+    return {f"classifier.{name}": torch.randn(shape) for name, shape in shapes.items()}
 
 
 def saved(architecture: str, path: Path, kind: str = "bert", **options: Any) -> Path:
