@@ -325,6 +325,16 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "There is no key in the environment variable {name!r}. Set it, or name another one (`api_key_env`), or the "
         "address of a server that needs none (`base_url`).",
     ),
+    "O520": (
+        SettingError,
+        "`api_key_env` is no name of an environment variable (it is not repeated here: it may be a key). Put the key "
+        "into a variable, such as OPENAI_API_KEY, and give its name.",
+    ),
+    "O521": (
+        SettingError,
+        "The key in the environment variable {name!r} has characters that no key has: blanks, control characters or "
+        "letters beyond ASCII. Set it anew.",
+    ),
     "O507": (
         SettingError,
         "`{name}` may hold a secret, and settings are saved in config files. Put the key into the environment variable "
@@ -406,6 +416,10 @@ _WARNINGS: dict[str, str] = {
     "W502": "The budget of the language model is spent ({requests} requests, {tokens} tokens): no more are sent. Raise "
     "`max_requests` or `max_tokens`; what was answered is in the cache, if there is a `cache_dir`.",
     "W503": "The language model {model!r} is not asked any further in this batch: {reason}",
+    "W520": "The language model {model!r} gave no answer to a request ({kind}): {message} (This is said once for each "
+    "kind of failure.)",
+    "W521": "The server of {model!r} does not take a JSON schema as it is meant to ({reason}); from now on it is asked "
+    "with: {form}. Answers may be less regular.",
     "W504": "{name!r} has neither an alignment table nor labels: all entities keep their types. Set `table` or "
     "`labels`, or let initialize() align them with annotated docs.",
     "W505": "The alignment of these target types hangs on fewer than {enough} entities that the source model found: "

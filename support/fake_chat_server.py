@@ -35,6 +35,11 @@ class Behaviour:
     streams: Whether answers come as events, asked for or not.
     reply: In place of a reply of the protocol; strings as plain text. `NOTHING` for none.
     key: The key that is needed.
+    packed: In place of a reply of the protocol: a gzipped body.
+    refuse: The status and message of all replies.
+    refuse_system: Whether system messages are refused.
+    refuse_word: Requests with this word in their schema are refused.
+    schema_status: The status of replies to requests with a schema.
     """
 
     gold: dict[str, str] = field(default_factory=dict)
@@ -52,6 +57,11 @@ class Behaviour:
     streams: bool = False
     reply: Any = NOTHING
     key: str | None = None
+    packed: bytes | None = None
+    refuse: tuple[int, str] | None = None
+    refuse_system: bool = False
+    refuse_word: str | None = None
+    schema_status: int | None = None
 
 
 def chance(*parts: Any) -> float:
@@ -152,6 +162,11 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 return self.send(401, {"error": {"message": said, "code": "invalid_api_key"}})
             if "response_format" in body and not how.knows_schemas:
                 return self.send(400, {"error": {"message": "response_format is not supported"}})
+            refusal = refused(how, body)
+            if refusal is not None:
+                return self.send(refusal[0], {"error": {"message": refusal[1]}})
+            if how.packed is not None:
+                return self.write(200, how.packed, {"content-encoding": "gzip"})
             fault = server.fault(body)
             server.served[fault] += 1
             server.stopping.wait(how.slow if fault == "timeout" else how.delay)
@@ -189,6 +204,17 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             pass
 
     return Handler
+
+
+def refused(how: Behaviour, body: dict[str, Any]) -> tuple[int, str] | None:
+    """Status and message where a request is refused as it is."""
+    if how.refuse_system and body["messages"][0]["role"] == "system":
+        return 400, "System role not supported"
+    if how.refuse_word is not None and how.refuse_word in json.dumps(body.get("response_format", "")):
+        return 400, f"Unknown keyword {how.refuse_word}"
+    if how.schema_status is not None and "response_format" in body:
+        return how.schema_status, "Internal error"
+    return how.refuse
 
 
 def completion(body: dict[str, Any], content: str, fault: str, with_usage: bool) -> dict[str, Any]:

@@ -56,6 +56,9 @@ def annotate(
     labels_file: LabelsFile = None,
     share: Annotated[float, Opt(min=0, max=1, help="Of the texts, chosen at random: 0.2 for a fifth.")] = 1.0,
     seed: Annotated[int, Opt(help="Of that choice.")] = 0,
+    all_mentions: Annotated[
+        bool, Opt("--all-mentions", help="Annotate every place of a name, not only as many as the model lists.")
+    ] = False,
     lang: Lang = "en",
     base_url: BaseUrl = None,
     max_requests: MaxRequests = None,
@@ -76,7 +79,8 @@ def annotate(
     asking = make_client(target, model, base_url, max_requests, cache, client)
     nlp, report = blank_pipeline(lang), AnnotationReport()
     docs = sample(read_docs(nlp, source), share, seed)
-    annotated = list(annotate_docs(nlp, with_progress(docs), names, asking, report=report))
+    docs_in = with_progress(docs)
+    annotated = list(annotate_docs(nlp, docs_in, names, asking, all_mentions=all_mentions, report=report))
     if annotated:
         write_annotated(annotated, target, names)
     deliver(report, asking, "annotated", as_json)

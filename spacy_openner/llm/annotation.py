@@ -1,5 +1,5 @@
-"""A large language model annotates texts, so that training and alignment need no gold (LAR, section 3.3), or explains
-the annotation of texts (ToNER, section 3.5)."""
+"""Annotation of texts by a large language model, so that training and alignment need no gold (LAR, section 3.3), and
+explanations of annotated entities (ToNER, section 3.5)."""
 
 import random
 from collections import Counter
@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from spacy.language import Language
 from spacy.tokens import Doc, Span
-from spacy.util import minibatch
+from spacy.util import filter_spans, minibatch
 
-from ..decoding.mention_search import locate_mentions
+from ..decoding.mention_placement import SpellingIndex, place_mentions
 from ..labels import LabelSet, LabelsLike, set_labels
 from ..prompts.base import normalize_name
 from ..prompts.context import surrounding_text
@@ -35,7 +35,10 @@ T = TypeVar("T")
 
 AT_ONCE = 512
 ENTITIES_PER_REQUEST = 16
-MALFORMED = "malformed"
+# More tokens than an answer needs: small models would go on without end.
+TOKENS, TOKENS_PER_WORD, TOKENS_PER_EXPLANATION = 256, 20, 100
+# An answer may list as many entities as the text has words, and some may have several types.
+MOST_PER_WORD = 4
 
 
 @dataclass
@@ -73,49 +76,92 @@ def annotate_docs(
     client: LLMClient,
     *,
     spans_key: str = DEFAULT_SPANS_KEY,
+    all_mentions: bool = False,
     report: AnnotationReport | None = None,
 ) -> Iterator[Doc]:
     """Let a language model find the entities of docs.
 
-    Its entities are found in the text by their letters, one after the other; what the text has not is dropped, and
-    counted.
+    Its entities are found in the text by their letters: case, spaces, quotes, dashes and invisible characters do not
+    matter, longer ones come first, and they may nest. Where the text has one of them not, all words that are in no
+    other entity are annotated as unknown, which training does not take for "no entity".
 
-    nlp (Language): Its tokenizer divides what the model says.
+    nlp (Language): The pipeline of the docs; it is not run.
     docs (Iterable[Doc]): Tokenised. Their entities and span group are replaced.
     labels (LabelsLike): The types to look for, with descriptions where there are any.
     client (LLMClient): Asks the model; its cache lets an interrupted run go on.
-    spans_key (str): The span group to write.
+    spans_key (str): The span group to write; it is left out where words are unknown.
+    all_mentions (bool): Annotate every place of a name that is listed with one type only, and not only as many.
     report (AnnotationReport | None): Is counted up.
     YIELDS (Doc): Each doc that was answered for; what is not known of the others is not taken for "no entities".
     """
     report, types = report or AnnotationReport(), LabelSet(labels)
-    described = dict(types)
-    names = {normalize_name(name): name for name in types.names}
-    schema = annotation_schema(types.names)
 
-    def question(doc: Doc) -> LLMRequest:
-        return LLMRequest(render_annotation(doc.text, described), schema)
+    def request(doc: Doc) -> LLMRequest:
+        n_words = sum(not token.is_space for token in doc)
+        schema = annotation_schema(types.names, max(1, n_words))
+        return LLMRequest(render_annotation(doc.text, dict(types)), schema, TOKENS + TOKENS_PER_WORD * n_words)
 
-    for doc, answer in _asked(client, docs, question):
+    for doc, response in _responses(client, docs, request):
         report.texts += 1
-        said = parse_entities(answer.value) if isinstance(answer, LLMResponse) else None
-        if said is None:
-            report.failures[answer.kind if isinstance(answer, Failure) else MALFORMED] += 1
+        if isinstance(response, Failure):
+            report.failures[response.kind] += 1
             continue
-        known = [
-            each._replace(label=names[normalize_name(each.label)])
-            for each in said
-            if normalize_name(each.label) in names
-        ]
-        report.dropped["of another type"] += len(said) - len(known)
-        spans = _located(nlp, doc, known)
-        report.dropped["not in the text"] += len(known) - len(spans)
+        listed, n_odd = parse_entities(response.value)
+        report.dropped["no entity"] += n_odd
+        if n_odd and not listed:
+            report.failures["malformed"] += 1
+            continue
+        spans, all_placed = _placed(doc, listed, types, all_mentions, report)
+        is_complete = all_placed and not n_odd
         set_labels(doc, None)
-        doc.spans[spans_key] = spans
-        doc.ents = spans
+        if is_complete:
+            doc.spans[spans_key] = spans
+        elif spans_key in doc.spans:
+            del doc.spans[spans_key]
+        doc.set_ents(filter_spans(spans), default="outside" if is_complete else "missing")
         report.done += 1
         report.entities += len(spans)
         yield doc
+
+
+def _placed(
+    doc: Doc, listed: list[ListedEntity], types: LabelSet, all_mentions: bool, report: AnnotationReport
+) -> tuple[list[Span], bool]:
+    """Place the entities of an answer in the text, and count those that have no place.
+
+    RETURNS (tuple): The spans in order, and whether all entities of the types have a place.
+    """
+    words = [token for token in doc if not token.is_space]
+    report.dropped["too many"] += max(0, len(listed) - MOST_PER_WORD * len(words))
+    listed = listed[: MOST_PER_WORD * len(words)]
+    names = {normalize_name(name): name for name in types}
+    mentions = [(each.text, names[name]) for each in listed if (name := normalize_name(each.label)) in names]
+    report.dropped["of another type"] += len(listed) - len(mentions)
+    index = SpellingIndex(doc.text, [token.idx for token in words], [token.idx + len(token) for token in words])
+    places = place_mentions(index, mentions)
+    report.dropped["not in the text"] += places.count(None)
+    entities = {(*place, label) for place, (_, label) in zip(places, mentions, strict=True) if place is not None}
+    if all_mentions:
+        entities |= _elsewhere(index, mentions, entities)
+    spans = [Span(doc, words[a].i, words[b - 1].i + 1, label=label) for a, b, label in sorted(entities)]
+    return spans, None not in places
+
+
+def _elsewhere(
+    index: SpellingIndex, mentions: Sequence[tuple[str, str]], entities: Iterable[tuple[int, int, str]]
+) -> set[tuple[int, int, str]]:
+    """Return the other places of names that have one type, where no entity is."""
+    covered = {word for first, last, _ in entities for word in range(first, last)}
+    labels: dict[str, set[str]] = {}
+    for text, label in mentions:
+        labels.setdefault(text, set()).add(label)
+    return {
+        (first, last, label)
+        for text, (label, *others) in labels.items()
+        if not others
+        for first, last in index.find(text)
+        if covered.isdisjoint(range(first, last))
+    }
 
 
 def explain_docs(
@@ -137,54 +183,37 @@ def explain_docs(
     YIELDS (Doc): All docs, in order; what is not explained has "".
     """
     report = report or AnnotationReport()
-    for some in minibatch(docs, AT_ONCE):
-        parts = [part for doc in some for part in _unexplained(doc, spans_key)]
-        found: dict[int, dict[Span, str]] = {id(doc): {} for doc, _ in parts}
-        for (doc, spans), answer in _asked(client, parts, _why):
-            if isinstance(answer, Failure):
-                report.failures[answer.kind] += 1
+    for batch in minibatch(docs, AT_ONCE):
+        parts = [part for doc in batch for part in _unexplained(doc, spans_key)]
+        explained: dict[int, dict[Span, str]] = {id(doc): {} for doc, _ in parts}
+        for (doc, spans), response in _responses(client, parts, _explanation_request):
+            if isinstance(response, Failure):
+                report.failures[response.kind] += 1
                 continue
-            texts = parse_explanations(answer.value, _typed(doc, spans))
+            texts = parse_explanations(response.value, _in_context(doc, spans))
             report.dropped["without an explanation"] += texts.count("")
-            found[id(doc)] |= {span: text for span, text in zip(spans, texts, strict=True) if text}
-        for doc in some:
-            _write(doc, found.get(id(doc), {}), spans_key)
-            if id(doc) in found:
+            explained[id(doc)] |= {span: text for span, text in zip(spans, texts, strict=True) if text}
+        for doc in batch:
+            _write(doc, explained.get(id(doc), {}), spans_key)
+            if id(doc) in explained:
                 report.texts += 1
                 report.done += not list(_unexplained(doc, spans_key))
-                report.entities += len(found[id(doc)])
+                report.entities += len(explained[id(doc)])
             yield doc
 
 
-def _asked(
-    client: LLMClient, items: Iterable[T], question: Callable[[T], LLMRequest]
+def _responses(
+    client: LLMClient, items: Iterable[T], request: Callable[[T], LLMRequest]
 ) -> Iterator[tuple[T, LLMResponse | Failure]]:
-    """Ask about one thing after the other, many at once; about nothing more once that makes no sense."""
-    over: Failure | None = None
-    for some in minibatch(items, AT_ONCE):
-        answers: list[LLMResponse | Failure] = (
-            [over] * len(some) if over else client.ask([question(item) for item in some])
-        )
-        for item, answer in zip(some, answers, strict=True):
-            if isinstance(answer, Failure) and (answer.kind == "stopped" or answer.kind in STOPPING):
-                over = Failure("stopped", answer.message)
-            yield item, answer
-
-
-def _located(nlp: Language, doc: Doc, said: Sequence[ListedEntity]) -> list[Span]:
-    """The spans of a doc that have the letters of what was said."""
-    pieces = [[token.text for token in nlp.make_doc(each.text) if not token.is_space] for each in said]
-    words = [word for each in pieces for word in each]
-    ends = [sum(map(len, pieces[: i + 1])) for i in range(len(pieces))]
-    runs = [(end - len(each), end) for each, end in zip(pieces, ends, strict=True)]
-    places = locate_mentions(["" if token.is_space else token.text for token in doc], words, runs).indices
-    owner = {place: i for i, run in enumerate(runs) for place in range(*run)}
-    tokens: dict[int, list[int]] = {}
-    for token, place in enumerate(places):
-        if place is not None:
-            tokens.setdefault(owner[place], []).append(token)
-    found = [Span(doc, own[0], own[-1] + 1, label=said[i].label) for i, own in tokens.items()]
-    return sorted(found, key=lambda span: span.start)
+    """Ask about one thing after the other, many at once; about nothing more once the client has stopped."""
+    stopped: Failure | None = None
+    for batch in minibatch(items, AT_ONCE):
+        requests = [request(item) for item in batch]
+        responses: list[LLMResponse | Failure] = [stopped] * len(batch) if stopped else client.ask(requests)
+        for item, response in zip(batch, responses, strict=True):
+            if isinstance(response, Failure) and response.kind in ("stopped", *STOPPING):
+                stopped = Failure("stopped", response.message)
+            yield item, response
 
 
 def _unexplained(doc: Doc, spans_key: str) -> Iterator[tuple[Doc, list[Span]]]:
@@ -195,17 +224,19 @@ def _unexplained(doc: Doc, spans_key: str) -> Iterator[tuple[Doc, list[Span]]]:
         yield doc, spans[start : start + ENTITIES_PER_REQUEST]
 
 
-def _why(part: tuple[Doc, Sequence[Span]]) -> LLMRequest:
+def _explanation_request(part: tuple[Doc, Sequence[Span]]) -> LLMRequest:
     doc, spans = part
-    return LLMRequest(render_explanation(doc.text, _typed(doc, spans)), explanation_schema(len(spans)))
+    messages = render_explanation(doc.text, _in_context(doc, spans))
+    return LLMRequest(messages, explanation_schema(len(spans)), TOKENS + TOKENS_PER_EXPLANATION * len(spans))
 
 
-def _typed(doc: Doc, spans: Sequence[Span]) -> list[EntityContext]:
-    found = []
-    for span in spans:
-        before, after = surrounding_text(doc, span.start, span.end)
-        found.append(EntityContext(before, span.text, after, span.label_))
-    return found
+def _in_context(doc: Doc, spans: Sequence[Span]) -> list[EntityContext]:
+    return [EntityContext(*_around(doc, span), span.label_) for span in spans]
+
+
+def _around(doc: Doc, span: Span) -> tuple[str, str, str]:
+    before, after = surrounding_text(doc, span.start, span.end)
+    return before, span.text, after
 
 
 def _write(doc: Doc, found: Mapping[Span, str], spans_key: str) -> None:

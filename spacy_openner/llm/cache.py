@@ -1,4 +1,4 @@
-"""Answers kept on disk, by the content of their questions.
+"""Answers kept on disk, by the content of their requests.
 
 A table of SQLite, which several processes may use at once. `diskcache` would do as well but for one thing: all its
 disk classes, `JSONDisk` too, unpickle a row that says it is a pickle, so whoever can write the directory can run code.
@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,20 +16,22 @@ from typing import Any
 from .types import LLMRequest
 
 FILE = "answers.sqlite3"
-WAIT = 30.0
+# Seconds: to wait for another process that writes, and to do without the file when that one holds it for longer.
+WAIT, PAUSE = 2.0, 30.0
 TABLE = "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, model TEXT, made TEXT, answer TEXT) WITHOUT ROWID"
 
 
-def key_of(model: str, parameters: Mapping[str, Any], question: LLMRequest) -> str:
-    """What a question is known by: model, parameters, messages and schema, and nothing else."""
-    parts = [model, dict(parameters), question.messages, dict(question.schema)]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode("utf8")).hexdigest()
+def key_of(model: str, parameters: Mapping[str, Any], request: LLMRequest) -> str:
+    """Return what a request is known by: model, parameters, messages and schema, and nothing else."""
+    parts = [model, dict(parameters), request.messages, dict(request.schema)]
+    # As escapes: messages may hold half characters, which are no UTF-8.
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 class Cache:
     """Answers by key. Where the disk fails, `problem` says how, and answers are kept in memory instead.
 
-    Questions are not stored, only their hashes; answers are, as they came.
+    Requests are not stored, only their hashes; answers are, as they came.
 
     directory (Path | None): Made if it is not there; None to keep nothing.
     """
@@ -37,29 +40,34 @@ class Cache:
         self.directory = directory
         self.memory: dict[str, str] = {}
         self._connection: sqlite3.Connection | None = None
+        self._paused_until = 0.0
         self.problem: str | None = None
 
     def get(self, key: str) -> str | None:
         """Look an answer up."""
         if self.directory is None:
             return None
-        try:
-            row = self._open().execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
-        except (sqlite3.Error, OSError) as problem:
-            self.problem = f"{type(problem).__name__}: {problem}"
-            row = None
+        row = None
+        if not self._is_paused():
+            try:
+                row = self._open().execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
+            except (sqlite3.Error, OSError) as problem:
+                self._fail(problem)
         return str(row[0]) if row is not None else self.memory.get(key)
 
     def put(self, key: str, model: str, answer: str) -> None:
         """Keep an answer, at once."""
         if self.directory is None:
             return
+        if self._is_paused():
+            self.memory[key] = answer
+            return
         values = (key, model, answer)
         try:
             with self._open() as connection:
                 connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, datetime('now'), ?)", values)
-        except (sqlite3.Error, OSError) as problem:
-            self.problem = f"{type(problem).__name__}: {problem}"
+        except (sqlite3.Error, OSError, UnicodeEncodeError) as problem:
+            self._fail(problem)
             self.memory[key] = answer
 
     def close(self) -> None:
@@ -67,6 +75,14 @@ class Cache:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _is_paused(self) -> bool:
+        return time.monotonic() < self._paused_until
+
+    def _fail(self, problem: Exception) -> None:
+        self.problem = f"{type(problem).__name__}: {problem}"
+        if isinstance(problem, sqlite3.OperationalError) and "locked" in str(problem):
+            self._paused_until = time.monotonic() + PAUSE
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:

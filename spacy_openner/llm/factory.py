@@ -1,14 +1,18 @@
-"""The registered builder of clients, and what it refuses."""
+"""The registered builder of clients, which checks their settings."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import error
 from .client import LLMClient
+from .keys import check_variable_name
 
 DEFAULT_KEY = "OPENAI_API_KEY"
+MOST_AT_ONCE = 1000
+A_DAY = 86_400
 STRUCTURED: tuple[str, ...] = ("auto", "schema", "plain")
 # What could carry a key into a config file.
 SECRET_PARAMETERS = ("extra_headers", "extra_query", "api_key")
@@ -55,23 +59,24 @@ def LLMClient_v1(
     RETURNS (LLMClient): It connects when it is first asked.
     RAISES (SettingError): For a value that is not allowed, a key among them.
     """
-    if not isinstance(model, str) or not model.strip():
-        raise error("O001", name="model", value=model, allowed="the name of a model")
-    if structured not in STRUCTURED:
-        raise error("O001", name="structured", value=structured, allowed=", ".join(STRUCTURED))
-    for name, value, least in (("concurrency", concurrency, 1), ("max_retries", max_retries, 0)):
-        _check(name, value, isinstance(value, int) and value >= least, f"a whole number from {least}")
+    _check("model", model, isinstance(model, str) and bool(model.strip()), "the name of a model")
+    _check("structured", structured, structured in STRUCTURED, ", ".join(STRUCTURED))
+    _check("concurrency", concurrency, _is_whole(concurrency, 1, MOST_AT_ONCE), f"a whole number, 1 to {MOST_AT_ONCE}")
+    _check("max_retries", max_retries, _is_whole(max_retries, 0, 100), "a whole number, 0 to 100")
     for name, limit in (("max_requests", max_requests), ("max_tokens", max_tokens)):
-        _check(name, limit, limit is None or (isinstance(limit, int) and limit >= 0), "a whole number from 0, or null")
+        _check(name, limit, limit is None or _is_whole(limit, 0), "a whole number from 0, or null")
     for name, seconds in (("timeout", timeout), ("max_wait", max_wait)):
-        _check(name, seconds, isinstance(seconds, int | float) and seconds > 0, "seconds, more than 0")
+        _check(name, seconds, _is_number(seconds) and 0 < seconds <= A_DAY, f"seconds, over 0 to {A_DAY}")
     pace = requests_per_minute
-    _check("requests_per_minute", pace, pace is None or (isinstance(pace, int | float) and pace > 0), "a number over 0")
-    has_prices = prices is None or (set(prices) == {"input", "output"} and all(p >= 0 for p in prices.values()))
-    _check("prices", prices, has_prices, 'numbers for "input" and "output"')
-    _check_parameters(parameters or {})
+    _check("requests_per_minute", pace, pace is None or (_is_number(pace) and pace > 0), "a number over 0, or null")
+    _check("prices", prices, prices is None or _are_prices(prices), 'numbers from 0 for "input" and "output"')
+    _check_parameters(parameters)
+    _check("api_key_env", "...", isinstance(api_key_env, str), "the name of an environment variable")
+    check_variable_name(api_key_env)
     if base_url is not None:
         _check_url(base_url)
+    is_path = cache_dir is None or (isinstance(cache_dir, str) and bool(cache_dir.strip()) and "\0" not in cache_dir)
+    _check("cache_dir", cache_dir, is_path, "a directory, or null")
     return LLMClient(
         model,
         base_url=base_url,
@@ -91,27 +96,50 @@ def LLMClient_v1(
 
 
 def _check(name: str, value: Any, right: bool, allowed: str) -> None:
-    if not right or isinstance(value, bool):
+    if not right:
         raise error("O001", name=name, value=value, allowed=allowed)
 
 
-def _check_parameters(parameters: Mapping[str, Any]) -> None:
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_whole(value: Any, least: int, most: float = math.inf) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _are_prices(prices: Any) -> bool:
+    if not isinstance(prices, Mapping) or set(prices) != {"input", "output"}:
+        return False
+    return all(_is_number(price) and price >= 0 for price in prices.values())
+
+
+def _check_parameters(parameters: Any) -> None:
+    if parameters is None:
+        return
+    # Neither is repeated: a value may be a secret.
+    _check("parameters", type(parameters).__name__, isinstance(parameters, Mapping), "a mapping of names to values")
     for name in parameters:
         if name in SECRET_PARAMETERS:
-            # Its value is not repeated: it may be a secret.
             raise error("O507", name=f"parameters.{name}")
         if name in OWN_PARAMETERS:
             raise error("O001", name="parameters", value=name, allowed=f"all but {', '.join(OWN_PARAMETERS)}")
     try:
-        json.dumps(parameters)
-    except (TypeError, ValueError) as problem:
-        raise error("O001", name="parameters", value=parameters, allowed="what JSON can hold") from problem
+        json.dumps(parameters, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as problem:
+        raise error("O001", name="parameters", value=sorted(parameters), allowed="what JSON can hold") from problem
 
 
-def _check_url(base_url: str) -> None:
-    parts = urlsplit(base_url)
-    if parts.username or parts.password or parts.query:
+def _check_url(base_url: Any) -> None:
+    allowed = "http://... or https://..."
+    _check("base_url", base_url, isinstance(base_url, str), allowed)
+    try:
+        parts = urlsplit(base_url)
+        has_secret = parts.username or parts.password or parts.query
+        # Reading the port checks it.
+        is_right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        has_secret, is_right = False, False
+    if has_secret:
         raise error("O507", name="base_url")
-    _check(
-        "base_url", base_url, parts.scheme in ("http", "https") and bool(parts.hostname), "http://... or https://..."
-    )
+    _check("base_url", base_url, is_right, allowed)

@@ -1,108 +1,156 @@
-"""What servers say: faults told apart, and answers read."""
+"""Replies of servers: faults told apart, and answers read in time that grows with their length alone."""
 
 import asyncio
 import email.utils
 import json
+import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-FENCE = re.compile(r"^```\w*\s*\n(.*?)\n?```$", re.S)
 STOPPING = ("unauthorized", "not_found")
 """Kinds of failure that every further question would meet as well."""
 PASSING = ("timeout", "connection", "rate_limit", "server", "malformed")
 """Kinds of fault that may pass."""
+OF_THE_TEXT = ("too_long", "filtered", "truncated")
+"""Kinds of failure that a text leads to each time."""
+
+SHOWN = 300
+# Longer answers are read if they are JSON, and not repaired otherwise.
+LONGEST_REPAIR = 100_000
+TOO_LONG = re.compile(
+    r"context.{0,20}(length|size|window)|too (long|large|many tokens)|maximum.{0,20}(length|tokens)", re.I
+)
+FORM = re.compile(r"response_format|json_schema|schema|grammar|guided", re.I)
+SYSTEM_ROLE = re.compile(r"system\W+(role|message|prompt)|roles must alternate", re.I)
+
+
+class ReplyTooLarge(Exception):
+    """A reply of more bytes than are read."""
 
 
 class Fault(Exception):
     """A request that came to nothing.
 
-    kind (str): See `report.Failure`.
+    kind (str): See `types.Failure`.
     message (str): For people.
     wait (float | None): Seconds that the server asks to wait.
+    status (int | None): Of HTTP.
+    by_text (bool): The answer, or the text, is at fault; the server works.
     """
 
-    def __init__(self, kind: str, message: str, wait: float | None = None) -> None:
+    def __init__(
+        self, kind: str, message: str, wait: float | None = None, *, status: int | None = None, by_text: bool = False
+    ) -> None:
         super().__init__(message)
-        self.kind, self.message, self.wait = kind, message, wait
+        self.kind, self.message, self.wait, self.status = kind, message, wait, status
+        self.by_text = by_text or kind in OF_THE_TEXT
 
     @property
     def passes(self) -> bool:
         """Whether to try again."""
         return self.kind in PASSING
 
+    def refuses_form(self, any_failure: bool = False) -> bool:
+        """Tell whether a server may have refused how it was asked to keep to a schema.
 
-def fault_of(problem: Exception) -> Fault:
+        any_failure (bool): It may not say so, and fail.
+        """
+        if self.kind == "refused" or (any_failure and self.status in (404, 500, 501)):
+            return True
+        return self.status is not None and self.status >= 404 and FORM.search(self.message) is not None
+
+    @property
+    def refuses_system_role(self) -> bool:
+        """Whether the server says that the model's conversations have no system messages."""
+        return self.status is not None and SYSTEM_ROLE.search(self.message) is not None
+
+
+def fault_of(problem: Exception, redact: Callable[[str], str] = str) -> Fault:
     """Tell what went wrong from what the `openai` client raised.
 
     problem (Exception): Any.
+    redact (Callable[[str], str]): Takes secrets out of messages, before these are cut.
     RETURNS (Fault): Of kind "malformed" for what no reply of the protocol leads to.
     """
     import openai
 
-    said = " ".join(str(getattr(problem, "message", problem)).split())[:300]
+    message = _shown(getattr(problem, "message", problem), redact)
+    cause = problem.__cause__
+    if isinstance(problem, ReplyTooLarge) or isinstance(cause, ReplyTooLarge):
+        return Fault("malformed", f"a reply that is too large: {cause or problem}")
     if isinstance(problem, asyncio.TimeoutError | openai.APITimeoutError):
         return Fault("timeout", "no answer in time")
     if isinstance(problem, openai.APIResponseValidationError | json.JSONDecodeError | UnicodeDecodeError):
-        return Fault("malformed", f"no reply of the protocol: {said}")
+        return Fault("malformed", f"no reply of the protocol: {message}")
     if isinstance(problem, openai.APIStatusError):
-        return _status_fault(problem.status_code, said, problem.response.headers, problem.code)
+        return _status_fault(problem.status_code, message, problem.response.headers, problem.code)
     if isinstance(problem, openai.APIConnectionError):
-        cause = problem.__cause__
-        return Fault("connection", f"{said} {type(cause).__name__}: {cause}" if cause else said)
-    return Fault("malformed", f"{type(problem).__name__}: {said}")
+        return Fault("connection", f"{message} {type(cause).__name__}: {_shown(cause, redact)}" if cause else message)
+    return Fault("malformed", f"{type(problem).__name__}: {message}")
 
 
-def _status_fault(status: int, said: str, headers: Mapping[str, str], code: str | None) -> Fault:
-    message = f"status {status}: {said}"
+def _shown(value: Any, redact: Callable[[str], str]) -> str:
+    return redact(" ".join(str(value).split()))[:SHOWN]
+
+
+def _status_fault(status: int, message: str, headers: Mapping[str, str], code: str | None) -> Fault:
+    message = f"status {status}: {message}"
     if code == "insufficient_quota" or status in (401, 402, 403):
-        return Fault("unauthorized", message)
+        return Fault("unauthorized", message, status=status)
     if status == 404:
-        return Fault("not_found", message)
+        return Fault("not_found", message, status=status)
     if status == 429:
-        return Fault("rate_limit", message, retry_after(headers))
+        return Fault("rate_limit", message, retry_after(headers), status=status)
+    if code == "context_length_exceeded" or (status in (400, 413, 422, 500) and TOO_LONG.search(message)):
+        return Fault("too_long", message, status=status)
     if status in (408, 409) or status >= 500:
-        return Fault("server", message, retry_after(headers))
-    return Fault("refused", message)
+        return Fault("server", message, retry_after(headers), status=status)
+    return Fault("refused", message, status=status)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a server asks to wait: its header holds seconds, or a date."""
+    """Return the seconds that a server asks to wait: its header holds seconds, or a date."""
     value = headers.get("retry-after")
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     except ValueError:
         pass
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
 class Reply(NamedTuple):
-    """What a server replied.
+    """A server's reply.
 
-    content: What the model said.
+    content: What the model said; None for nothing.
     finish: Why it stopped, as the protocol names it; "refusal" where it refused.
     tokens: Of question and answer, as the server counts them; None where it does not.
+    thinks: Whether the model also thought aloud.
     """
 
-    content: str
+    content: str | None
     finish: str | None
     tokens: tuple[int, int] | None
+    thinks: bool = False
 
     def checked(self) -> str:
-        """The content.
+        """Return the content.
 
-        RAISES (Fault): For one that was cut or withheld.
+        RAISES (Fault): For one that was cut, withheld or left out.
         """
         if self.finish == "length":
             raise Fault("truncated", "the answer was cut at the model's limit of tokens")
         if self.finish in ("content_filter", "refusal"):
             raise Fault("filtered", "the model may not, or will not, answer this")
+        if self.content is None:
+            raise Fault("malformed", "a reply without an answer")
         return self.content
 
 
@@ -113,21 +161,40 @@ def read(reply: Any) -> Reply:
     RAISES (Fault): For anything else.
     """
     events = _events(reply) if isinstance(reply, str) else [reply]
-    content, finish, tokens, found = "", None, None, False
+    parts: list[str] = []
+    finish, tokens, has_content, has_choice, thinks = None, None, False, False, False
     for event in events:
+        if not isinstance(event, Mapping):
+            raise Fault("malformed", "no reply of the protocol")
         tokens = _tokens(event.get("usage")) or tokens
-        for choice in event.get("choices") or ():
-            message = choice.get("message") or choice.get("delta") or {}
-            found = found or isinstance(message.get("content"), str) or bool(message.get("refusal"))
-            content += message.get("content") or ""
+        choices = event.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            message = (choice.get("message") or choice.get("delta") or {}) if isinstance(choice, Mapping) else None
+            if not isinstance(message, Mapping):
+                raise Fault("malformed", "no reply of the protocol")
+            has_choice = True
+            text = _text(message.get("content"))
+            has_content = has_content or text is not None
+            parts.append(text or "")
+            thinks = thinks or bool(message.get("reasoning_content") or message.get("reasoning"))
             finish = "refusal" if message.get("refusal") else choice.get("finish_reason") or finish
-    if not found:
+    if not has_choice:
         raise Fault("malformed", "a reply without an answer")
-    return Reply(content, finish, tokens)
+    content = "".join(parts) if has_content else None
+    thinks = thinks or (content is not None and "<think>" in content)
+    return Reply(content, finish if isinstance(finish, str) else None, tokens, thinks)
+
+
+def _text(content: Any) -> str | None:
+    """Return the text of a message, which may come in parts."""
+    if isinstance(content, list):
+        texts = [part.get("text") for part in content if isinstance(part, Mapping)]
+        return "".join(text for text in texts if isinstance(text, str))
+    return content if isinstance(content, str) else None
 
 
 def _events(stream: str) -> list[Any]:
-    """The objects of a stream of server-sent events."""
+    """Return the objects of a stream of server-sent events."""
     lines = [line.removeprefix("data:").strip() for line in stream.splitlines() if line.startswith("data:")]
     return [json.loads(line) for line in lines if line != "[DONE]"]
 
@@ -136,31 +203,101 @@ def _tokens(usage: Any) -> tuple[int, int] | None:
     if not isinstance(usage, Mapping):
         return None
     asked, answered = usage.get("prompt_tokens"), usage.get("completion_tokens") or 0
-    return (asked, answered) if isinstance(asked, int) and isinstance(answered, int) else None
+    counts = [n for n in (asked, answered) if isinstance(n, int) and not isinstance(n, bool) and n >= 0]
+    return (counts[0], counts[1]) if len(counts) == 2 else None
 
 
 def parse(content: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the object that an answer is, alone or in a code fence, or after what the model thought aloud.
+    """Read the object that an answer is: alone, in a code fence, among prose, or after what the model thought aloud.
+
+    Read too are common slips: single quotes, trailing commas, JSON as a string of JSON, and the value of the only key
+    without the object around it. An answer that is cut is none.
 
     content (str): What a model said.
-    schema (Mapping[str, Any]): The keys that it requires must be there.
-    RAISES (Fault): For anything else.
+    schema (Mapping[str, Any]): The keys that it requires must be there, with values of its types.
+    RAISES (Fault): For anything else; it says that the answer is at fault.
     """
-    text = content.rpartition("</think>")[2].strip()
-    fenced = FENCE.match(text)
-    value = _loads(fenced[1] if fenced else text)
-    if value is None:
-        value = _loads(text[text.find("{") : text.rfind("}") + 1])
+    text = _unfenced(content.rpartition("</think>")[2].strip())
+    value = _loads(text)
+    if not isinstance(value, dict | list):
+        value = _loads(_bracketed(text), repair=True)
+    value = _wrapped(value, schema)
     if not isinstance(value, dict):
-        raise Fault("malformed", f"no JSON object: {content[:80]!r}")
+        raise _malformed("no JSON object", content)
+    properties = schema.get("properties", {})
     missing = [key for key in schema.get("required", ()) if key not in value]
     if missing:
-        raise Fault("malformed", f"an object without {', '.join(missing)}: {content[:80]!r}")
+        raise _malformed(f"an object without {', '.join(missing)}", content)
+    for key, part in properties.items():
+        if key in value and not _is_of(value[key], part.get("type")):
+            raise _malformed(f"an object whose {key} is no {part.get('type')}", content)
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise _malformed("half a character", content) from None
     return value
 
 
-def _loads(text: str) -> Any:
+def _malformed(what: str, content: str) -> Fault:
+    return Fault("malformed", f"{what}: {content[:80]!a}", by_text=True)
+
+
+def _unfenced(text: str) -> str:
+    """Return what stands in the first code fence, if there is one."""
+    start = text.find("```")
+    line_end = text.find("\n", start)
+    if start < 0 or line_end < 0:
+        return text
+    end = text.find("```", line_end)
+    return text[line_end + 1 : end if end >= 0 else len(text)].strip()
+
+
+def _bracketed(text: str) -> str:
+    """Return the text from its first opening to its last closing bracket."""
+    starts = [at for at in (text.find("{"), text.find("[")) if at >= 0]
+    return text[min(starts) : max(text.rfind("}"), text.rfind("]")) + 1] if starts else ""
+
+
+def _loads(text: str, repair: bool = False) -> Any:
+    """Read JSON; None for what is none."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        return json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        pass
+    try:
+        # With prose behind it.
+        return json.JSONDecoder().raw_decode(text)[0] if repair else None
+    except (ValueError, RecursionError):
+        return _repaired(text)
+
+
+def _repaired(text: str) -> Any:
+    # What is cut could be completed, too, and would pass for a whole answer.
+    is_whole = text.count("{") == text.count("}") and text.count("[") == text.count("]")
+    if not text or not is_whole or len(text) > LONGEST_REPAIR:
+        return None
+    import json_repair
+
+    try:
+        return json_repair.loads(text)
     except (ValueError, RecursionError):
         return None
+
+
+def _wrapped(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Put the object around the value of its only key, where it was left out."""
+    required = list(schema.get("required", ()))
+    if len(required) != 1 or (isinstance(value, dict) and required[0] in value):
+        return value
+    inner = schema.get("properties", {}).get(required[0], {})
+    if inner.get("type") == "array" and isinstance(value, list):
+        return {required[0]: value}
+    if inner.get("type") == "object" and isinstance(value, dict) and set(value) & set(inner.get("properties", ())):
+        return {required[0]: value}
+    return value
+
+
+def _is_of(value: Any, kind: str | None) -> bool:
+    kinds: dict[str | None, type] = {"object": dict, "array": list}
+    return isinstance(value, kinds.get(kind, object))

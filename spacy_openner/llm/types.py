@@ -1,4 +1,4 @@
-"""What was asked of a language model, what came back, and what that took."""
+"""Requests to a language model, its responses, and what they took."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,21 +9,23 @@ MILLION = 1_000_000
 
 
 class LLMRequest(NamedTuple):
-    """What a model is asked.
+    """A question to a model.
 
     messages: The conversation so far, each message a role ("system", "user" or "assistant") and its text.
     schema: JSON schema of the object that the answer should be.
+    max_tokens: More than an answer can need; None for no limit.
     """
 
     messages: tuple[tuple[str, str], ...]
     schema: Mapping[str, Any]
+    max_tokens: int | None = None
 
 
 class LLMResponse(NamedTuple):
-    """What came back.
+    """An answer of a model.
 
-    value: An object with the keys that the schema requires; what is in them is for the asker to check.
-    cached: Whether it was known before.
+    value: An object with the keys that the schema requires; what is in them is for the caller to check.
+    cached: True if it was known before.
     """
 
     value: dict[str, Any]
@@ -31,11 +33,12 @@ class LLMResponse(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """Why nothing came back.
+    """The reason why a request has no response.
 
     kind: "budget" (spent), "timeout", "connection", "rate_limit" (429), "server" (5xx), "unauthorized" (401, 403),
-        "not_found" (404), "refused" (other 4xx), "filtered" (the model may not or will not say), "truncated" (cut at
-        its limit), "malformed" (not what was asked for) or "stopped" (too many failures before).
+        "not_found" (404), "too_long" (for the model), "refused" (other 4xx), "filtered" (the model may not or will not
+        say), "truncated" (cut at its limit), "malformed" (not what was asked for) or "stopped" (too many failures
+        before).
     message: For people. Never holds a key.
     """
 
@@ -47,14 +50,16 @@ class Failure(NamedTuple):
 class UsageReport:
     """Counts since the client was made, or `clear` was called. Each process has its own.
 
-    questions (int): All that was asked; each is answered, known before, or in `failures`.
+    questions (int): All requests of callers; each is answered, known before, or in `failures`.
     answered (int): By a server, now.
     cache_hits (int): Known before, or asked twice in one go.
     failures (Counter[str]): By kind; see `Failure`.
     requests (int): What was sent, repetitions included.
     faults (Counter[str]): What made requests come to nothing, by kind, whether a later one answered or not.
-    input_tokens, output_tokens (int): As servers count them.
-    unmetered (int): Answers without a count; theirs is estimated, as a quarter of the characters.
+    input_tokens, output_tokens (int): As servers count them, negative counts aside.
+    unmetered (int): Requests without a count, those that timed out among them; theirs is estimated: a quarter of the
+        characters, and of an answer that did not come as many tokens as it was allowed.
+    in_words (int): Requests without a schema that the server keeps to.
     prices (dict[str, float]): Of a million tokens: "input", "output".
     """
 
@@ -67,6 +72,7 @@ class UsageReport:
     input_tokens: int = 0
     output_tokens: int = 0
     unmetered: int = 0
+    in_words: int = 0
     prices: dict[str, float] = field(default_factory=dict)
 
     @property

@@ -56,21 +56,22 @@ def render_annotation(text: str, types: Mapping[str, str]) -> Messages:
     return (("system", ANNOTATE_RULES), ("user", json.dumps(payload, ensure_ascii=False)))
 
 
-def annotation_schema(types: Sequence[str]) -> dict[str, Any]:
-    """Return the JSON schema of the answer to `render_annotation`."""
+def annotation_schema(types: Sequence[str], max_items: int) -> dict[str, Any]:
+    """Return the JSON schema of the answer to `render_annotation`.
+
+    max_items (int): The most entities; without a limit, small models write endless lists.
+    """
     entity = closed_object({"entity": STRING, "type": one_of(types)})
-    return closed_object({"entities": {"type": "array", "items": entity}})
+    return closed_object({"entities": {"type": "array", "items": entity, "maxItems": max_items}})
 
 
-def parse_entities(value: Mapping[str, Any]) -> list[ListedEntity] | None:
-    """Return the entities that an answer to `render_annotation` lists, in order; None if it is no such list."""
+def parse_entities(value: Mapping[str, Any]) -> tuple[list[ListedEntity], int]:
+    """Return the entities that an answer to `render_annotation` lists, in order, and how many items are no entities."""
     items = value.get("entities")
-    if not isinstance(items, list):
-        return None
+    items = items if isinstance(items, list) else []
     pairs = [(item.get("entity"), item.get("type")) for item in items if isinstance(item, Mapping)]
-    if len(pairs) != len(items) or not all(isinstance(part, str) for pair in pairs for part in pair):
-        return None
-    return [ListedEntity(str(text), str(label)) for text, label in pairs]
+    listed = [ListedEntity(text, label) for text, label in pairs if isinstance(text, str) and isinstance(label, str)]
+    return listed, len(items) - len(listed)
 
 
 def render_explanation(text: str, entities: Sequence[EntityContext]) -> Messages:

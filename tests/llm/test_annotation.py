@@ -1,6 +1,9 @@
 """The commands that ask a language model, against a real server: `annotate` and `explain`."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 import spacy
@@ -9,6 +12,8 @@ from spacy.training import Example
 from typer.testing import CliRunner
 
 from spacy_openner.cli.app import app
+from spacy_openner.llm.annotation import AnnotationReport, annotate_docs
+from spacy_openner.llm.factory import LLMClient_v1
 from spacy_openner.prompts.toner import ToNERPrompt_v1
 from spacy_openner.training.corpus import OpenNERCorpus_v1
 from support.fake_chat_server import serve
@@ -110,11 +115,14 @@ def test_docs_keep_their_words_and_lose_their_annotation(tmp_path):
     assert outcome["dropped"] == {"of another type": 1, "not in the text": 2}
     (out,) = docs_of(tmp_path / "out.spacy")
     assert [token.text for token in out] == [token.text for token in doc]
-    assert spans_of(out) == [("O'Neil-Smith", "person"), ("New York", "city")]
+    assert [(ent.text, ent.label_) for ent in out.ents] == [("O'Neil-Smith", "person"), ("New York", "city")]
+    # Paris has no place: where else there are entities is not known.
+    assert "openner" not in out.spans
+    assert [token.ent_iob_ for token in out] == ["", "", "B", "", "B", "I", ""]
     assert out._.openner_labels is None
 
 
-@pytest.mark.parametrize("value", ["[]", '{"entities": {}}', '{"entities": ["Ada"]}', '{"entities": [{"entity": 1}]}'])
+@pytest.mark.parametrize("value", ["[1]", '{"entities": {}}', '{"entities": ["Ada"]}', '{"entities": [{"entity": 1}]}'])
 def test_answers_of_another_form_annotate_nothing(texts, tmp_path, value):
     """Such a text is left out: it is not one without entities."""
     with serve(answer=lambda asked: value if "Zoe" in asked else names_all(asked)) as server:
@@ -233,3 +241,111 @@ def test_targets_and_sources_that_are_refused(gold, texts, tmp_path):
             "explain", gold, gold / "t.spacy", "--model", "tiny", "--base-url", server.url, "--cache", tmp_path
         )
     assert "O407" in result.output
+
+
+def annotate(text, said, *more):
+    """What is annotated when a model lists pairs of an entity and a type; and what was counted."""
+    nlp = spacy.blank("en")
+    value = {"entities": [{"entity": name, "type": label} for name, label in said]}
+    with serve(answer=lambda _: json.dumps(value)) as server:
+        client, report = LLMClient_v1("tiny", base_url=server.url), AnnotationReport()
+        options = {"report": report, **dict(more)}
+        docs = list(annotate_docs(nlp, [nlp(text)], ["person", "city"], client, **options))
+        client.close()
+    return docs, report, server.requests
+
+
+def test_longer_and_nested_mentions_find_their_places():
+    said = [("Paris", "city"), ("Paris", "city"), ("Paris Hilton", "person")]
+    (doc,), report, _ = annotate("Paris Hilton was in Paris. Paris is big.", said)
+    assert [(s.start, s.end, s.label_) for s in doc.spans["openner"]] == [
+        (0, 2, "person"),
+        (4, 5, "city"),
+        (6, 7, "city"),
+    ]
+    assert report.as_dict()["dropped"] == {}
+    (doc,), *_ = annotate("Paris Hilton slept.", [("Paris", "city"), ("Paris Hilton", "person")])
+    assert [(s.text, s.label_) for s in doc.spans["openner"]] == [("Paris", "city"), ("Paris Hilton", "person")]
+    assert [(s.text, s.label_) for s in doc.ents] == [("Paris Hilton", "person")]
+
+
+def test_all_mentions_of_a_name_where_that_is_asked_for():
+    text, said = "Ada met Bob. Ada left. Bob met Ada.", [("Ada", "person"), ("Bob", "person"), ("Bob", "city")]
+    (doc,), *_ = annotate(text, said)
+    assert [s.text for s in doc.spans["openner"]] == ["Ada", "Bob", "Bob"]
+    (doc,), *_ = annotate(text, said, ("all_mentions", True))
+    assert [s.text for s in doc.spans["openner"]] == ["Ada", "Bob", "Ada", "Bob", "Ada"]
+
+
+def test_good_items_are_kept_beside_odd_ones():
+    (doc,), report, _ = annotate("Ada met Lee in Oslo", [("Ada", "person"), ("Lee", None), ("Oslo", "city")])
+    assert [(ent.text, ent.label_) for ent in doc.ents] == [("Ada", "person"), ("Oslo", "city")]
+    assert report.as_dict()["dropped"] == {"no entity": 1}
+    assert "openner" not in doc.spans
+    assert doc[2].ent_iob_ == "", "Lee is not known to be no entity"
+    docs, report, _ = annotate("Ada met Lee", [("Ada", None)])
+    assert (docs, dict(report.failures)) == ([], {"malformed": 1})
+
+
+def test_answers_are_bounded_by_the_text():
+    _, _, (body,) = annotate("Ada met Lee in Oslo", [])
+    schema = body["response_format"]["json_schema"]["schema"]
+    assert schema["properties"]["entities"]["maxItems"] == 5
+    assert body["max_tokens"] == 256 + 5 * 20
+    _, report, _ = annotate("Ada met Lee", [("Ada", "person")] * 1000)
+    assert report.dropped["too many"] == 988
+
+
+@pytest.mark.parametrize("command", ["annotate", "explain"])
+def test_texts_without_an_answer_are_an_exit_code(command, gold, tmp_path):
+    known = names_all if command == "annotate" else says_why
+    labels = ["--labels", "city"] if command == "annotate" else []
+    with serve(answer=lambda asked: known(asked) if "Rome" in asked else "no") as server:
+        more = ["--model", "tiny", "--base-url", server.url, "--client", '{"max_retries": 0}']
+        result = run(command, gold, tmp_path / "t.spacy", *labels, *more)
+    assert result.exit_code == 1
+    assert "malformed" in result.stdout
+    assert "W520" in result.stderr
+    assert (tmp_path / "t.spacy").exists()
+
+
+@pytest.mark.parametrize("command", ["annotate", "explain"])
+def test_a_target_that_is_the_source_is_refused(command, gold):
+    before = gold.read_bytes()
+    labels = ["--labels", "city"] if command == "annotate" else []
+    result = run(command, gold, gold, *labels, "--model", "tiny", "--base-url", "http://127.0.0.1:9/v1")
+    assert result.exit_code == 1
+    assert "O409" in result.stderr
+    assert gold.read_bytes() == before
+
+
+KILLED = """
+import os, signal, sys
+from spacy.tokens import DocBin
+from spacy_openner.cli.app import main
+whole = DocBin.to_disk
+def to_disk(self, path):
+    whole(self, path)
+    with open(path, "r+b") as stream:
+        stream.truncate(10)
+    os.kill(os.getpid(), signal.SIGKILL)
+DocBin.to_disk = to_disk
+main()
+"""
+
+
+@pytest.mark.parametrize("command", ["annotate", "explain", "convert"])
+def test_a_killed_command_leaves_the_old_target(command, gold, tmp_path):
+    target = tmp_path / "t.spacy"
+    target.write_bytes(b"the old one")
+    answer = names_all if command == "annotate" else says_why
+    with serve(answer=answer) as server:
+        client = ["--model", "tiny", "--base-url", server.url] if command != "convert" else ["--source-key", "openner"]
+        labels = ["--labels", "city"] if command == "annotate" else []
+        args = [sys.executable, "-c", KILLED, command, str(gold), str(target), *labels, *client]
+        killed = subprocess.run(args, capture_output=True, timeout=300, check=False)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert target.read_bytes() == b"the old one"
+        assert run(command, gold, target, *labels, *client).exit_code == 0
+    assert docs_of(target)
+    assert not [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")]

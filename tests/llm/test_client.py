@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import gzip
 import json
 import logging
 import multiprocessing
@@ -20,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from spacy_openner.errors import OpenNERWarning, SettingError
+from spacy_openner.llm import cache
 from spacy_openner.llm.cache import FILE, Cache
 from spacy_openner.llm.factory import LLMClient_v1
 from spacy_openner.llm.responses import Fault, parse, read, retry_after
@@ -108,13 +110,13 @@ def test_equal_questions_are_asked_once(client):
 def test_what_passes_is_tried_again(client, fault, kind):
     timeout = 0.5 if fault == "timeout" else 30.0  # a busy machine is slow, which is no fault of the server
     with serve(answer=echo, script=[fault, fault]) as server:
-        asked = client(server.url, timeout=timeout)
+        asked = client(server.url, timeout=timeout, parameters={"temperature": 0.5})
         assert values(asked.ask([ask("a")])) == ["a"]
         assert len(server.requests) == 3
         assert dict(asked.report.faults) == {kind: 2}
         assert not asked.report.failures
     with serve(answer=echo, script=[fault] * 9) as server:
-        asked = client(server.url, timeout=timeout, max_retries=1)
+        asked = client(server.url, timeout=timeout, max_retries=1, parameters={"temperature": 1}, structured="plain")
         (failure,) = asked.ask([ask("a")])
         assert isinstance(failure, Failure)
         assert failure.kind == kind
@@ -136,7 +138,7 @@ def test_what_does_not_pass_is_not_tried_again(client, fault, kind):
 @pytest.mark.parametrize(("fault", "kind"), [("401", "unauthorized"), ("403", "unauthorized"), ("404", "not_found")])
 def test_what_all_questions_would_meet_stops_the_batch(client, fault, kind):
     with serve(answer=echo, script=[fault] * 99) as server:
-        asked = client(server.url, concurrency=1)
+        asked = client(server.url, concurrency=1, structured="plain")
         with pytest.warns(OpenNERWarning, match="W503"):
             found = values(asked.ask(asks(20)))
         assert found == [kind] + ["stopped"] * 19
@@ -207,8 +209,11 @@ def test_requests_per_minute(client):
 def test_servers_without_schemas(client):
     with serve(answer=lambda text: f"```json\n{echo(text)}\n```", knows_schemas=False) as server:
         asked = client(server.url, concurrency=1)
-        assert values(asked.ask(asks(3))) == ["text 0", "text 1", "text 2"]
-        assert ["response_format" in body for body in server.requests] == [True, False, False, False]
+        with pytest.warns(OpenNERWarning, match=r"W521.*words"):
+            assert values(asked.ask(asks(3))) == ["text 0", "text 1", "text 2"]
+        kinds = [body.get("response_format", {}).get("type") for body in server.requests]
+        assert kinds == ["json_schema", "json_object", None, None, None]
+        assert asked.report.in_words == 3
     with serve(answer=echo, knows_schemas=False) as server:
         assert values(client(server.url, structured="schema").ask([ask("a")])) == ["refused"]
 
@@ -260,13 +265,21 @@ def test_refusals():
         ('  ```\n{"said": "a"}\n```\n', "a"),
         ('Sure! Here it is: {"said": "{a}"} Anything else?', "{a}"),
         ('<think>maybe {"said": "b"}</think>\n{"said": "a"}', "a"),
+        ('```json\n{"said": "a"}\n```\nThat is it.', "a"),
+        ("{'said': 'a'}", "a"),
+        ('{"said": "a",}', "a"),
+        ('"{\\"said\\": \\"a\\"}"', "a"),
+        ('{"said": "a"} {"said": "b"}', "a"),
     ],
 )
 def test_objects_are_found(content, expected):
     assert parse(content, SCHEMA)["said"] == expected
 
 
-@pytest.mark.parametrize("content", ["", "a", "[1]", '{"other": 1}', '{"said": "a"', "}{", "null", "[" * 100_000])
+@pytest.mark.parametrize(
+    "content",
+    ["", "a", "[1]", '{"other": 1}', '{"said": "a"', "}{", "null", "[" * 100_000, '{"said": "\\ud83d"}', "{" * 500_000],
+)
 def test_what_is_no_object_is_malformed(content):
     with pytest.raises(Fault) as caught:
         parse(content, SCHEMA)
@@ -382,7 +395,7 @@ def test_what_was_answered_is_not_asked_again(client, tmp_path):
 
 def test_failures_are_asked_again(client, tmp_path):
     with serve(answer=echo, script=["500"] * 2) as server:
-        asked = client(server.url, cache_dir=str(tmp_path), max_retries=0, concurrency=1)
+        asked = client(server.url, cache_dir=str(tmp_path), max_retries=0, concurrency=1, structured="plain")
         assert values(asked.ask(asks(4))) == ["server", "server", "text 2", "text 3"]
         assert values(asked.ask(asks(4))) == [f"text {i}" for i in range(4)]
         assert len(server.requests) == 6
@@ -562,3 +575,201 @@ def test_no_thread_outlives_a_client():
         gc.collect()
         second.join(5)
         assert not second.is_alive()
+
+
+# Answers and replies that are odd, large or slow
+
+
+def test_lists_and_maps_without_their_object_are_taken():
+    schema = {"properties": {"entities": {"type": "array"}}, "required": ["entities"]}
+    assert parse('[{"entity": "A"}]', schema) == {"entities": [{"entity": "A"}]}
+    with pytest.raises(Fault):
+        parse('{"entities": {}}', schema)
+    inner = {"type": "object", "properties": {"1": {}}}
+    schema = {"properties": {"answers": inner}, "required": ["answers"]}
+    assert parse('{"1": "A"}', schema) == {"answers": {"1": "A"}}
+    with pytest.raises(Fault):
+        parse('{"x": "A"}', schema)
+
+
+def test_answers_that_are_cut_are_none():
+    schema = {"properties": {"entities": {"type": "array"}}, "required": ["entities"]}
+    with pytest.raises(Fault) as caught:
+        parse('{"entities": [{"entity": "Ada", "type": "person"}, {"ent', schema)
+    assert caught.value.by_text
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["```\n" + "\n" * 300_000, "```" * 100_000, "{" * 300_000 + "}" * 300_000, '{"a": ' * 100_000, "'" * 300_000],
+)
+def test_reading_takes_time_by_length_alone(content):
+    begun = time.monotonic()
+    with pytest.raises(Fault):
+        parse(content, SCHEMA)
+    assert time.monotonic() - begun < 5
+
+
+def test_content_in_parts_and_content_that_is_missing(client):
+    part = {"type": "text", "text": echo("a")}
+    with serve(answer=echo) as server:
+        server.behaviour.reply = {"choices": [{"message": {"content": [part]}}]}
+        assert values(client(server.url).ask([ask("a")])) == ["a"]
+        usage = {"prompt_tokens": 7, "completion_tokens": 5}
+        server.behaviour.reply = {
+            "choices": [{"message": {"content": None}, "finish_reason": "length"}],
+            "usage": usage,
+        }
+        before, asked = len(server.requests), client(server.url)
+        assert values(asked.ask([ask("a")])) == ["truncated"]
+        assert len(server.requests) == before + 1
+        assert asked.report.tokens == 12, "it was paid for"
+
+
+def test_negative_counts_of_tokens_are_no_counts(client):
+    usage = {"prompt_tokens": -5000, "completion_tokens": 1}
+    with serve(answer=echo) as server:
+        server.behaviour.reply = {"choices": [{"message": {"content": echo("a")}}], "usage": usage}
+        asked = client(server.url)
+        assert values(asked.ask([ask("a")])) == ["a"]
+        assert asked.report.input_tokens > 0
+        assert asked.report.unmetered == 1
+
+
+def test_a_reply_that_grows_when_it_is_unpacked_is_not_read(client):
+    packed = gzip.compress(b" " * 200_000_000)
+    with serve(answer=echo) as server:
+        server.behaviour.packed = packed
+        (failure,) = client(server.url, max_retries=0).ask([ask("a")])
+    assert failure.kind == "malformed"
+    assert "more than 16 MB" in failure.message
+    with serve(answer=echo) as server:
+        server.behaviour.packed = gzip.compress(json.dumps({"choices": [{"message": {"content": echo("a")}}]}).encode())
+        assert values(client(server.url).ask([ask("a")])) == ["a"]
+
+
+def test_texts_at_fault_do_not_stop_the_others(client, tmp_path):
+    """Each of twelve texts fails for a reason of its own; what is behind them is asked, and they are remembered."""
+    faults = ["filtered", "truncated"] * 6
+    with serve(answer=echo, script=faults) as server:
+        asked = client(server.url, concurrency=1, cache_dir=str(tmp_path), structured="plain")
+        with pytest.warns(OpenNERWarning, match="W520"):
+            found = values(asked.ask(asks(15)))
+        assert found == [*faults, "text 12", "text 13", "text 14"]
+        again = client(server.url, concurrency=1, cache_dir=str(tmp_path), structured="plain")
+        assert values(again.ask(asks(15))) == found
+        assert len(server.requests) == 15, "nothing is asked twice"
+
+
+def test_a_text_that_is_too_long_is_asked_once(client):
+    with serve(answer=echo) as server:
+        server.behaviour.refuse = (400, "This model's maximum context length is 10 tokens")
+        asked = client(server.url)
+        assert values(asked.ask([ask("a")])) == ["too_long"]
+        assert len(server.requests) == 1
+
+
+def test_what_a_server_says_is_shown_once(client):
+    with serve(answer=echo) as server:
+        server.behaviour.refuse = (400, "Unsupported value: 'temperature'")
+        asked = client(server.url, structured="plain")
+        with pytest.warns(OpenNERWarning) as warned:
+            values([*asked.ask(asks(3)), *asked.ask(asks(3))])
+    shown = [str(each.message) for each in warned if "W520" in str(each.message)]
+    assert len(shown) == 1
+    assert "Unsupported value: 'temperature'" in shown[0]
+
+
+def test_models_without_system_messages(client):
+    with serve(answer=echo) as server:
+        server.behaviour.refuse_system = True
+        asked = client(server.url, concurrency=1, structured="plain")
+        request = LLMRequest((("system", "Repeat."), ("user", "a")), SCHEMA)
+        (response,) = asked.ask([request])
+        assert isinstance(response, LLMResponse)
+        assert [each["role"] for each in server.requests[-1]["messages"]] == ["user"]
+        assert server.requests[-1]["messages"][0]["content"] == "Repeat.\n\na"
+
+
+def test_a_server_that_fails_at_schemas_is_asked_in_words(client):
+    with serve(answer=echo) as server:
+        server.behaviour.schema_status = 500
+        asked = client(server.url, max_retries=0)
+        with pytest.warns(OpenNERWarning, match="W521"):
+            assert values(asked.ask([ask("a")])) == ["a"]
+        assert values(asked.ask([ask("b")])) == ["b"]
+        assert [("response_format" in body) for body in server.requests] == [True, True, False, False]
+
+
+def test_bounds_of_lists_and_of_tokens(client):
+    schema = {"properties": {"said": {"type": "array", "maxItems": 3}}, "required": ["said"], "type": "object"}
+    request = LLMRequest((("user", "a"),), schema, 77)
+    with serve(answer=lambda _: '{"said": []}') as server:
+        client(server.url).ask([request])
+        body = server.requests[-1]
+        assert body["response_format"]["json_schema"]["schema"]["properties"]["said"]["maxItems"] == 3
+        assert body["max_tokens"] == 77
+        client(server.url, parameters={"max_completion_tokens": 5}).ask([request])
+        assert "max_tokens" not in server.requests[-1]
+        server.behaviour.refuse_word = "maxItems"
+        with pytest.warns(OpenNERWarning, match=r"W521.*without bounds"):
+            (response,) = client(server.url).ask([request])
+        assert isinstance(response, LLMResponse)
+        assert "maxItems" not in json.dumps(server.requests[-1])
+
+
+def test_timeouts_are_not_repeated_at_temperature_0_and_are_paid_for(client):
+    request = ask("a")._replace(max_tokens=50)
+    with serve(answer=echo, script=["timeout"]) as server:
+        asked = client(server.url, timeout=0.5)
+        assert values(asked.ask([request])) == ["timeout"]
+        assert len(server.requests) == 1
+    assert asked.report.output_tokens == 50
+    assert asked.report.input_tokens == len("Repeat.a") // 4
+    assert asked.report.unmetered == 1
+
+
+def test_a_dead_server_costs_one_try_a_question(client):
+    with serve(answer=echo, script=["503"] * 99) as server:
+        asked = client(server.url, max_retries=4, max_wait=0.01, structured="plain", concurrency=1)
+        with pytest.warns(OpenNERWarning, match="W503"):
+            kinds = [values(asked.ask([ask(str(i))]))[0] for i in range(40)]
+        assert kinds == ["server"] * 10 + ["stopped"] * 30
+        assert len(server.requests) == 5 + 9
+
+
+def test_closing_ends_what_waits(client):
+    with serve(answer=echo, script=["503"] * 99) as server:
+        asked = client(server.url, max_retries=9, max_wait=60.0, structured="plain")
+        found = []
+        thread = threading.Thread(target=lambda: found.append(values(asked.ask([ask("a")]))))
+        thread.start()
+        while not server.requests:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        asked.close()
+        thread.join(20)
+    assert found == [["stopped"]]
+
+
+def test_a_cache_that_another_process_locks_is_waited_for_once(client, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "WAIT", 0.2)
+    Cache(tmp_path).put("a", "m", "{}")
+    holder = sqlite3.connect(tmp_path / FILE, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    with serve(answer=echo) as server:
+        asked = client(server.url, cache_dir=str(tmp_path), concurrency=1)
+        begun = time.monotonic()
+        with pytest.warns(OpenNERWarning, match=r"W501.*locked"):
+            assert values(asked.ask(asks(30))) == [f"text {i}" for i in range(30)]
+        assert time.monotonic() - begun < 5
+        assert all(each.cached for each in asked.ask(asks(30)))
+    holder.close()
+
+
+def test_half_characters_poison_nothing(client, tmp_path):
+    with serve(answer=lambda text: '{"said": "\\ud83d"}' if text == "a" else echo(text)) as server:
+        asked = client(server.url, cache_dir=str(tmp_path), structured="plain")
+        assert values(asked.ask([ask("a"), ask("b")])) == ["malformed", "b"]
+        assert sqlite3.connect(tmp_path / FILE).execute("SELECT count(*) FROM answers").fetchone() == (1,)
+        assert values(client(server.url, cache_dir=str(tmp_path)).ask([ask("b"), ask("c\ud83d")])) == ["b", "malformed"]
