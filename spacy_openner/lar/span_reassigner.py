@@ -1,6 +1,7 @@
 """Reassignment by a span matcher: its probabilities of exactly that span for the options decide."""
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,13 +62,11 @@ class SpanTypeReassigner(SharedModelReassigner):
         words = doc_words(doc, span_model(model).word_mode)
         query = SpanQuery(words, texts, np.zeros(len(labels), dtype=np.float32), doc, labels)
         spans = [words.of_span(doc[case.start : case.end]) for case in cases]
-        # All in one pass: what a window costs, its spans do not.
-        near = [self._neighbours(*span, len(words)) for span in spans]
-        rows = iter(self._scores(model, query, [each for i, span in enumerate(spans) for each in (span, *near[i])]))
+        groups = [[span, *self._neighbours(*span, len(words))] for span in spans]
         choices = []
-        for case, span, others in zip(cases, spans, near, strict=True):
-            scored = [_best(case, row, labels, place) for place in (span, *others) if (row := next(rows)) is not None]
-            choice = self._chosen(scored, span, types.none)
+        for case, group, rows in zip(cases, groups, self._scores(model, query, groups), strict=True):
+            scored = [_best(case, row, labels, span) for span, row in zip(group, rows, strict=False)]
+            choice = self._chosen(scored, types.none)
             if choice.span is not None:
                 first, last = choice.span
                 choice = choice._replace(span=(int(words.starts[first]), int(words.ends[last - 1])))
@@ -83,23 +82,27 @@ class SpanTypeReassigner(SharedModelReassigner):
         ends = range(max(first + 1, last - n), min(n_words, last + n) + 1)
         return [(start, end) for start in starts for end in ends if start < end and (start, end) != (first, last)]
 
-    def _scores(self, model: Model, query: SpanQuery, spans: Sequence[tuple[int, int]]) -> list[np.ndarray | None]:
-        """Score spans. *Shape of each:* (types,); None for one that is longer than any window."""
-        try:
-            return list(span_model(model).score(model, query, spans))
-        except TextError:
-            return [self._score_alone(model, query, span) for span in spans]
+    def _scores(self, model: Model, query: SpanQuery, groups: Sequence[list[tuple[int, int]]]) -> list[np.ndarray]:
+        """Score spans: all in one pass, since what a window costs, its spans do not.
 
-    def _score_alone(self, model: Model, query: SpanQuery, span: tuple[int, int]) -> np.ndarray | None:
+        groups (Sequence[list[tuple[int, int]]]): Spans, with their neighbours behind them.
+        RETURNS (list[np.ndarray]): Of each group. *Shape of each:* (spans, types); without neighbours where one of them
+            is longer than any window, and without any row where the span is.
+        """
+        every = [span for group in groups for span in group]
         try:
-            scores: np.ndarray = span_model(model).score(model, query, [span])[0]
+            scores = span_model(model).score(model, query, every)
         except TextError:
-            return None
-        return scores
+            if len(groups) > 1:
+                return [rows for group in groups for rows in self._scores(model, query, [group])]
+            rest = [groups[0][:1]] if len(groups[0]) > 1 else []
+            return self._scores(model, query, rest) if rest else [np.zeros((0, len(query.types)), dtype=np.float32)]
+        ends = list(accumulate(map(len, groups), initial=0))
+        return [scores[start:end] for start, end in pairwise(ends)]
 
-    def _chosen(self, scored: Sequence[Scored], span: tuple[int, int], none: bool) -> TypeChoice:
+    def _chosen(self, scored: Sequence[Scored], none: bool) -> TypeChoice:
         """Choose the entity's own span where it scores anything, or else the best neighbour that does."""
-        if not scored or scored[0].span != span:
+        if not scored:
             return TypeChoice(None, 0.0, SPAN, TOO_LONG)
         own, best = scored[0], max(scored, key=lambda each: each.score)
         if own.score >= self.none_below:

@@ -1,5 +1,7 @@
 """Reassigners with weights: what they score, what they share, what they do with spans that do not fit."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import spacy
@@ -218,7 +220,8 @@ class Scores:
 
     def __init__(self, monkeypatch, table):
         self.table, self.seen = table, []
-        monkeypatch.setattr("spacy_openner.models.gliner.interface.score", self)
+        stand_in = SimpleNamespace(score=self, word_mode="spacy")
+        monkeypatch.setattr("spacy_openner.lar.span_reassigner.span_model", lambda model: stand_in)
 
     def __call__(self, model, query, spans):
         self.seen += spans
