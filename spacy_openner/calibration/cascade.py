@@ -34,7 +34,7 @@ class JudgedEntity(NamedTuple):
 
 @dataclass(frozen=True)
 class TypeCutoff:
-    """What was chosen for a type that the first reassigner may choose.
+    """The cutoff that was chosen for a type that the first reassigner may choose.
 
     below (float): The second is asked where the first's score is less.
     n (int): Entities that the first gave this type.
@@ -159,7 +159,7 @@ def _judged_cases(
 def _cutoff(rows: Sequence[JudgedEntity], before: float, min_cases: int) -> TypeCutoff:
     few = len(rows) < min_cases
     below = before if few else choose_below(rows)
-    asked = [row for row in rows if row.score < below]
-    both = sum(row.second for row in asked) + sum(row.first for row in rows if row.score >= below)
+    below_it = [row for row in rows if row.score < below]
+    both = sum(row.second for row in below_it) + sum(row.first for row in rows if row.score >= below)
     counts = (len(rows), sum(row.first for row in rows), sum(row.second for row in rows))
-    return TypeCutoff(below, *counts, both, len(asked), "kept" if few else "chosen")
+    return TypeCutoff(below, *counts, both, len(below_it), "kept" if few else "chosen")

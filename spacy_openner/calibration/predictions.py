@@ -116,8 +116,8 @@ def judge_predictions(nlp: Language, pipe: OpenNERPipe, gold: Gold, types: Types
             for item, doc, candidates in zip(batch, docs, pipe.predict(docs), strict=True):
                 n_docs += 1
                 survey.add(reference_of(item))
-                asked = get_labels(doc, default).names
-                judged.add(Example(doc, reference_of(item)), candidates, asked, pipe.spans_key)
+                looked_for = get_labels(doc, default).names
+                judged.add(Example(doc, reference_of(item)), candidates, looked_for, pipe.spans_key)
     if not n_docs:
         raise error("O422")
     survey.warn("The calibration")

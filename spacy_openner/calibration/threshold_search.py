@@ -53,7 +53,7 @@ class JudgedText(NamedTuple):
 
 @dataclass(frozen=True)
 class Curve:
-    """What every threshold of one type leads to, while the other types keep theirs.
+    """The outcome of every threshold of one type, while the other types keep theirs.
 
     Cut 0 lets no candidate pass, cut i those that score `scores[i - 1]` or more.
 
@@ -251,7 +251,7 @@ def lowest_reaching(precision: float) -> CutChooser:
 
 
 def _is_kept_out(candidate: Candidate, kept: Iterable[Candidate]) -> bool:
-    """Whether one of a flat set has a token of the candidate and a better score."""
+    """Tell whether one of a flat set has a token of the candidate and a better score."""
     start, end, _, score, _ = candidate
     for rival in kept:  # noqa: SIM110 - the search spends its time here, and any(...) takes three times as long
         if rival.start < end and start < rival.end and rival.score > score:

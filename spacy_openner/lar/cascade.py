@@ -29,7 +29,7 @@ class CascadeReassigner:
 
     @property
     def report(self) -> UsageReport | None:
-        """What a language model was asked; None where none is."""
+        """Counts of what a language model was asked; None where none is."""
         return self.second.report or self.first.report
 
     def __call__(self, cases: Sequence[EntityCase], types: LabelSpace) -> list[TypeChoice]:
@@ -56,7 +56,7 @@ class CascadeReassigner:
         return listed and choice.score < self.below
 
     def attach(self, name: str, nlp: Language) -> None:
-        """See `Reassigner.attach`: both may share."""
+        """Become part of a pipeline; both may share a model of it."""
         self.first.attach(name, nlp)
         self.second.attach(name, nlp)
 

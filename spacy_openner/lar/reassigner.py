@@ -75,7 +75,7 @@ class Reassigner(Protocol):
 
     @property
     def report(self) -> UsageReport | None:
-        """What a language model was asked; None where none is."""
+        """Counts of what a language model was asked; None where none is."""
         ...
 
     def __call__(self, cases: Sequence[EntityCase], types: LabelSpace) -> list[TypeChoice]:
@@ -163,7 +163,7 @@ class SharedModelReassigner(ABC):
         """Read what `write_weights` wrote."""
 
     def attach(self, name: str, nlp: Language) -> None:
-        """See `Reassigner.attach`."""
+        """Become part of a pipeline, whose components may have a model to share."""
         self._name, self._pipeline = name, weakref.ref(nlp)
 
     @property
@@ -251,13 +251,13 @@ class SharedModelReassigner(ABC):
         """
         if not path.is_dir():
             return
-        said = read_json_strictly(path / SHARED) if (path / SHARED).is_file() else {}
-        if "component" in said:
+        record = read_json_strictly(path / SHARED) if (path / SHARED).is_file() else {}
+        if "component" in record:
             if self._own is None and self.owner is None and self._pipeline is not None:
-                raise error("O513", name=self._name, component=said["component"], what=self.KIND)
+                raise error("O513", name=self._name, component=record["component"], what=self.KIND)
             return
-        if "model" in said and not self._given:
-            self._own = registry.resolve({"model": said["model"]})["model"]
+        if "model" in record and not self._given:
+            self._own = registry.resolve({"model": record["model"]})["model"]
         elif self._own is None:
             self._own = self.make_default()
         self.read_weights(self._own, path)
