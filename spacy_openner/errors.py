@@ -7,7 +7,8 @@ Exception tree::
     ├── CheckpointError   a checkpoint cannot be found, read, or is of an unsupported kind
     ├── TextError         a text cannot be processed as asked
     ├── DataError         a data file cannot be read or written as asked
-    └── MissingExtra      an optional dependency is not installed
+    ├── MissingExtra      an optional dependency is not installed
+    └── InstallationError packages are installed that do not work together
 """
 
 import warnings
@@ -36,6 +37,10 @@ class DataError(OpenNERError):
 
 class MissingExtra(OpenNERError):
     """An optional dependency is not installed."""
+
+
+class InstallationError(OpenNERError):
+    """Packages are installed that do not work together."""
 
 
 class OpenNERWarning(UserWarning):
@@ -342,6 +347,17 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
     ),
     # Extras
     "O301": (MissingExtra, "{what} needs the package {package!r}: pip install 'spacy-openner[{extra}]'."),
+    "O302": (
+        InstallationError,
+        "spaCy cannot start: it imports spacy-transformers {plugin}, which does not work with transformers "
+        "{transformers}. Remove it (pip uninstall spacy-transformers), or install an older transformers beside it: "
+        "pip install 'spacy-openner[trf]'.",
+    ),
+    "O303": (
+        InstallationError,
+        "spaCy cannot start: a plug-in that is installed fails to be imported ({reason}; module {module!r}). Install "
+        "what it needs, or remove it.",
+    ),
     # Bulk annotation
     "O601": (DataError, "Cannot tell the format of {path!r} by its name; allowed endings: {allowed} (and .gz)."),
     "O602": (DataError, "Cannot read {path!r}: {reason}. Mend or remove the file, and run again: the rest is kept."),

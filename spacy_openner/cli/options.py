@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from .. import environment
 from ..data.files import read_lines
 from ..errors import OpenNERError, OpenNERWarning, error
 
@@ -112,15 +113,9 @@ def decoded(text: str) -> str:
 def blank_pipeline(lang: str) -> "Language":
     """Build a blank pipeline, which takes texts of any length.
 
-    RAISES (SettingError): For a language that spaCy cannot load.
+    RAISES (OpenNERError): For a language that spaCy does not know, or an installation that does not work.
     """
-    import spacy
-
-    try:
-        nlp = spacy.blank(lang)
-    except ImportError as problem:
-        allowed = f"a language that spaCy can load ({problem})"
-        raise error("O001", name="lang", value=lang, allowed=allowed) from problem
+    nlp = environment.blank_pipeline(lang)
     nlp.max_length = LONGEST_TEXT
     return nlp
 
@@ -131,12 +126,10 @@ def load_with_gold(pipeline: str, gold: Path) -> tuple["Language", list["Doc"], 
     RETURNS (tuple): The pipeline, the docs, and the types that are annotated (None if nothing says so).
     RAISES (OpenNERError): For what cannot be read.
     """
-    import spacy
-
     from ..data.docbin import read_annotated
 
     try:
-        nlp = spacy.load(pipeline)
+        nlp = environment.load_pipeline(pipeline)
     except OSError as problem:
         raise error("O426", path=pipeline, reason=problem) from problem
     return nlp, *read_annotated(gold, nlp.vocab)

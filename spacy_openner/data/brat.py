@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..environment import blank_pipeline
 from ..errors import error
 from .texts import AnnotatedText, Span, Tally
 
 if TYPE_CHECKING:
-    from spacy.language import Language
     from spacy.tokens import Doc
 
 ENTITY = re.compile(r"T\S*\t(\S+(?: \S+)*?) (\d+ \d+(?:;\d+ \d+)*)(?:\t(.*))?")
@@ -41,7 +41,7 @@ def read_brat(
     """
     if discontinuous not in POLICIES:
         raise error("O001", name="discontinuous", value=discontinuous, allowed=", ".join(map(repr, POLICIES)))
-    nlp, tally, path = _blank(lang), tally or Tally(), Path(path)
+    nlp, tally, path = blank_pipeline(lang), tally or Tally(), Path(path)
     for file in sorted(path.rglob("*.ann")) if path.is_dir() else [path.with_suffix(".ann")]:
         doc = nlp.tokenizer(_read_text(file.with_suffix(".txt")))
         spans = [_span(doc, mark, discontinuous == "join", tally) for mark in _read_marks(file)]
@@ -53,20 +53,6 @@ def read_brat(
             starts_doc=True,
             where=str(file),
         )
-
-
-def _blank(lang: str) -> "Language":
-    """Build a blank pipeline, for its tokenizer.
-
-    RAISES (SettingError): For a language that spaCy cannot load.
-    """
-    import spacy
-
-    try:
-        return spacy.blank(lang)
-    except ImportError as err:
-        allowed = f"a language that spaCy can load ({err})"
-        raise error("O001", name="lang", value=lang, allowed=allowed) from err
 
 
 def _read_text(path: Path) -> str:

@@ -1,5 +1,6 @@
 """Where weights come from: the package's default, a directory, or a hub name with a revision."""
 
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -101,14 +102,15 @@ def default_directory(kind: Kind = MATCHER) -> Path:
 
 
 def _fetch(repo: str, revision: str | None, kind: Kind) -> Path:
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    # From release 1 on, a commit that lies in the cache is looked up on the hub, offline too, unless told not to be.
+    download = partial(snapshot_download, repo, revision=revision, local_files_only=constants.HF_HUB_OFFLINE)
     try:
-        directory = Path(snapshot_download(repo, revision=revision, allow_patterns=[*kind.files]))
+        directory = Path(download(allow_patterns=[*kind.files]))
         if not any(directory.glob("*.safetensors")):
-            patterns = [*kind.files, *kind.pickles]
-            directory = Path(snapshot_download(repo, revision=revision, allow_patterns=patterns))
+            directory = Path(download(allow_patterns=[*kind.files, *kind.pickles]))
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError, ValueError) as problem:
         reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
         raise error(kind.code, path=repo, reason=reason) from problem

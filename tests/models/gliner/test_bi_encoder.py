@@ -64,6 +64,10 @@ def add(encoder_path):
     return add
 
 
+def needs_spacy_transformers():
+    pytest.importorskip("spacy_transformers", reason="needs the extra `trf`, which needs an older transformers")
+
+
 def examples(nlp):
     """Nested gold spans for us, flat ones for `ner`."""
     made = []
@@ -81,6 +85,7 @@ def blank(*, ner=True, shared=None):
         nlp.add_pipe("tok2vec", config={"model": CNN})
         tok2vec = LISTENER
     elif shared is not None:
+        needs_spacy_transformers()
         spans = {"@span_getters": "spacy-transformers.strided_spans.v1", "window": 64, "stride": 48}
         model = {"@architectures": "spacy-transformers.TransformerModel.v3", "name": str(shared), "get_spans": spans}
         nlp.add_pipe("transformer", config={"model": model})
@@ -517,6 +522,7 @@ def test_recipes(recipe, encoder_path, tmp_path):
         "training.batcher.size": 100,
     }
     if recipe == "shared_transformer":
+        needs_spacy_transformers()
         overrides["paths.encoder"] = str(tiny.backbone("bert", tmp_path / "encoder"))
     spacy_train(root / "configs" / f"{recipe}.cfg", tmp_path / "out", overrides=overrides)
     nlp = spacy.load(tmp_path / "out" / "model-last")
