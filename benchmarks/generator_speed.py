@@ -22,11 +22,11 @@ import numpy as np
 import torch
 
 from benchmarks.common import interleaved, machine, ratio, report, run_benchmark
+from spacy_openner.models.generator import checkpoint as generators
 from spacy_openner.models.generator import interface as tagging
-from spacy_openner.models.generator import model as generators
-from spacy_openner.models.generator.free_decoding import hear
+from spacy_openner.models.generator.free_decoding import parse_answer
 from spacy_openner.models.generator.model import Generator
-from spacy_openner.models.generator.prompt_windows import Question, Settings
+from spacy_openner.models.generator.prompt_windows import DecodingSettings, TaggingQuery
 from spacy_openner.models.words import Words
 from spacy_openner.prompts.gner import GNERPrompt, GNERPrompt_v1
 from support.annotated_sets import DATA, drawn, labels_of, read_or_sample
@@ -34,42 +34,42 @@ from support.annotated_sets import DATA, drawn, labels_of, read_or_sample
 Rows = list[dict[str, Any]]
 
 
-def questions_of(rows: Rows, labels: list[str]) -> list[Question]:
+def questions_of(rows: Rows, labels: list[str]) -> list[TaggingQuery]:
     """One question a sentence."""
     found = []
     for row in rows:
         n = len(row["tokens"])
         words = Words(row["tokens"], np.arange(n), np.arange(1, n + 1), np.zeros(n, dtype=bool))
-        found.append(Question(words, labels))
+        found.append(TaggingQuery(words, labels))
     return found
 
 
-def in_batches(questions: list[Question], batch: int) -> list[list[int]]:
+def in_batches(questions: list[TaggingQuery], batch: int) -> list[list[int]]:
     """Batches of a fixed number, in the order of their lengths."""
     order = sorted(range(len(questions)), key=lambda i: len(questions[i].words))
     return [order[start : start + batch] for start in range(0, len(order), batch)]
 
 
 def constrained(
-    generator: Generator, prompt: GNERPrompt, questions: list[Question], batch: int, tally: tagging.Tally
+    generator: Generator, prompt: GNERPrompt, questions: list[TaggingQuery], batch: int, tally: tagging.DecodingStats
 ) -> list[Any]:
     """Tag sentences as the component does."""
-    wide = Settings(batch_tokens=10**9)
+    wide = DecodingSettings(batch_tokens=10**9)
     found: list[Any] = [None] * len(questions)
     for rows in in_batches(questions, batch):
-        answers = tagging.tag(generator, prompt, [questions[i] for i in rows], wide, tally)
+        answers = tagging.tag_texts(generator, prompt, [questions[i] for i in rows], wide, tally)
         for i, answer in zip(rows, answers, strict=True):
             found[i] = answer
     return found
 
 
 def plainly(
-    generator: Generator, prompt: GNERPrompt, questions: list[Question], batch: int, answers: list[list[int]]
+    generator: Generator, prompt: GNERPrompt, questions: list[TaggingQuery], batch: int, answers: list[list[int]]
 ) -> None:
     """Tag sentences by plain `generate`, as many pieces as the right answers have, and match these with the text."""
     for rows in in_batches(questions, batch):
         texts = [(questions[i].words.texts, list(questions[i].types)) for i in rows]
-        ids, mask = generator.read([prompt.render(*each) for each in texts])
+        ids, mask = generator.encode_prompts([prompt.render(*each) for each in texts])
         longest = max(len(answers[i]) for i in rows)
         with torch.inference_mode():
             generator.network.generate(
@@ -81,19 +81,19 @@ def plainly(
                 num_beams=1,
             )
         for i, each in zip(rows, texts, strict=True):
-            hear(generator, prompt, answers[i][:-1], *each)
+            parse_answer(generator, prompt, answers[i][:-1], *each)
 
 
 def systems_of(
-    generator: Generator, prompt: GNERPrompt, questions: list[Question], batch: int
-) -> tuple[dict[str, Callable[[], Any]], dict[str, tagging.Tally]]:
+    generator: Generator, prompt: GNERPrompt, questions: list[TaggingQuery], batch: int
+) -> tuple[dict[str, Callable[[], Any]], dict[str, tagging.DecodingStats]]:
     """The ways to decode, and where they count."""
-    found = constrained(generator, prompt, questions, batch, tagging.Tally())
+    found = constrained(generator, prompt, questions, batch, tagging.DecodingStats())
     drafted = [
         q._replace(draft=[(a.first, a.last, a.type) for a in each]) for q, each in zip(questions, found, strict=True)
     ]
     answers = [generator.spell(prompt.answer(q.words.texts, tags_of(q))) for q in drafted]
-    tallies = {name: tagging.Tally() for name in ("generate and match", "constrained", "constrained, drafted")}
+    tallies = {name: tagging.DecodingStats() for name in ("generate and match", "constrained", "constrained, drafted")}
     return {
         "generate and match": lambda: plainly(generator, prompt, questions, batch, answers),
         "constrained": lambda: constrained(generator, prompt, questions, batch, tallies["constrained"]),
@@ -101,7 +101,7 @@ def systems_of(
     }, tallies
 
 
-def tags_of(question: Question) -> list[str]:
+def tags_of(question: TaggingQuery) -> list[str]:
     """The tags of a question's draft."""
     tags = ["O"] * len(question.words)
     for first, last, label in question.draft:
@@ -111,7 +111,7 @@ def tags_of(question: Question) -> list[str]:
 
 
 def row_of(
-    batch: int, name: str, seconds: dict[str, list[float]], tally: tagging.Tally, n: int, peak: float | None
+    batch: int, name: str, seconds: dict[str, list[float]], tally: tagging.DecodingStats, n: int, peak: float | None
 ) -> dict[str, Any]:
     """One line of the table."""
     return {
@@ -119,8 +119,8 @@ def row_of(
         "system": name,
         "s/sentence": statistics.median(seconds[name]) / n,
         "x generate": ratio(seconds["generate and match"], seconds[name]),
-        "passes": tally.passes / max(1, tally.texts),
-        "pieces fed": tally.fed / max(1, tally.texts),
+        "passes": tally.n_passes / max(1, tally.n_windows),
+        "subwords fed": tally.n_fed / max(1, tally.n_windows),
         "peak MB": "" if peak is None else peak,
     }
 
@@ -136,11 +136,11 @@ class Task:
         self.generator = generators.load(args.model)
         if args.bfloat16:
             self.generator.network.to(torch.bfloat16)
-        self.prompt = GNERPrompt_v1(args.instruction).with_instruction(self.generator.instruction)
+        self.prompt = GNERPrompt_v1(args.instruction).with_defaults(self.generator.prompt_defaults)
         self.labels = labels_of(read_or_sample(args.set, args.data))
         self.questions = questions_of(drawn(args.set, args.sentences, args.data), self.labels)
 
-    def systems(self, batch: int) -> tuple[dict[str, Callable[[], Any]], dict[str, tagging.Tally]]:
+    def systems(self, batch: int) -> tuple[dict[str, Callable[[], Any]], dict[str, tagging.DecodingStats]]:
         """See `systems_of`."""
         return systems_of(self.generator, self.prompt, self.questions, batch)
 
@@ -189,7 +189,7 @@ def main() -> None:
             f"batch {batch}: {table[-3]['s/sentence']:.2f} s a sentence by generate, then {table[-2]['x generate']:.1f}x",
             flush=True,
         )
-    found = constrained(task.generator, task.prompt, task.questions, 4, tagging.Tally())
+    found = constrained(task.generator, task.prompt, task.questions, 4, tagging.DecodingStats())
     print(
         f"{n} sentences of {args.set} with {sum(map(len, found))} entities found, {len(task.labels)} types; {machine()}"
     )

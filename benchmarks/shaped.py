@@ -22,7 +22,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import PreTrainedTokenizerFast
 
 from benchmarks.common import Mixed, gold_doc, machine, run_benchmark, train
-from spacy_openner.models.generator import model as generators
+from spacy_openner.models.generator import checkpoint as generators
 from spacy_openner.models.generator.model import Generator
 from spacy_openner.prompts.gner import INSTRUCTION
 from spacy_openner.training.corpus import OpenNERCorpus_v1

@@ -14,7 +14,8 @@ import spacy
 import torch
 import typer
 
-from spacy_openner.models.generator.model import GeneratorShim, save_int8
+from spacy_openner.models.generator.checkpoint import save_int8
+from spacy_openner.models.generator.shim import GeneratorShim
 from spacy_openner.models.gliner import checkpoint as gliner_checkpoint
 from spacy_openner.models.type_cache import checkpoint as type_cache_checkpoint
 from spacy_openner.models.type_cache.interface import TypeCacheSpanModel

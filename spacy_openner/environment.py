@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import OpenNERError, error
+from .errors import error
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -59,7 +59,7 @@ def is_known_language(lang: str) -> bool:
     return own or find_matching_language(lang) is not None
 
 
-def installation_error(problem: ImportError) -> OpenNERError:
+def installation_error(problem: ImportError) -> Exception:
     """Return the error that says which installed package is at fault, and what to do.
 
     problem (ImportError): The error that importing a plug-in, or one of its own imports, ended in.

@@ -13,10 +13,19 @@ from thinc.api import Config, Model
 from ..decoding.span_selection import choose
 from ..errors import error
 from ..labels import LabelSet, get_labels
-from ..models.generator import interface as tagging
-from ..models.generator.attention_supervision import can_be_guided
+from ..models.generator.attention_supervision import supports_attention_supervision
+from ..models.generator.interface import DecodingStats, tag_texts
 from ..models.generator.new_decoder import from_config, warm_started
-from ..models.generator.training import LOSSES, Exercise, Tasks, exercises, gaze_loss, loss_of
+from ..models.generator.prompt_windows import DecodingSettings, TaggingQuery
+from ..models.generator.training import (
+    LOSSES,
+    BatchOutputs,
+    GeneratorBatch,
+    TrainingTasks,
+    answer_loss,
+    attention_loss,
+    generator_batches,
+)
 from ..models.queries import ScoredSpan, TrainingText
 from ..models.words import doc_words
 from ..prompts.base import Prompt, RecognitionPrompt
@@ -200,8 +209,8 @@ class GNERGenerator(TrainableOpenPipe, OpenNERPipe):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise error("O001", name=setting, value=value, allowed="a whole number from 1")
         self.num_beams, self.max_types = num_beams, max_types
-        # What decoding did so far; `tally.slips` counts the slips of free answers.
-        self.tally = tagging.Tally()
+        # Counts of what was decoded so far; `stats.errors` are those of free answers.
+        self.stats = DecodingStats()
 
     @property
     def decoding(self) -> Decoding:
@@ -226,24 +235,24 @@ class GNERGenerator(TrainableOpenPipe, OpenNERPipe):
         questions = [self._question(doc, labels) for doc, labels in zip(docs, asked, strict=True)]
         if not any(len(question.words) and question.types for question in questions):
             return [[] for _ in docs]
-        settings = tagging.Settings(
+        settings = DecodingSettings(
             constrained=self._decoding == "constrained",
             num_beams=self.num_beams,
             batch_tokens=self.batch_tokens,
             max_types=self.max_types,
         )
         generator = self.model.shims[0].runtime
-        prompt = self.prompt.with_instruction(generator.instruction)
-        answers = tagging.tag(generator, prompt, questions, settings, self.tally)
+        prompt = self.prompt.with_defaults(generator.prompt_defaults)
+        answers = tag_texts(generator, prompt, questions, settings, self.stats)
         return [self._candidates(*each) for each in zip(questions, asked, answers, strict=True)]
 
-    def _question(self, doc: Doc, labels: LabelSet) -> tagging.Question:
+    def _question(self, doc: Doc, labels: LabelSet) -> TaggingQuery:
         words = doc_words(doc, "spacy")
         place = {label: i for i, label in enumerate(labels.names)}
         guesses = self._guesses(doc) if self.draft_from and self._decoding == "constrained" else ()
         draft = [(*words.of_span(span), place[span.label_]) for span in guesses if span.label_ in place]
         texts = labels.prompt_texts(self.use_descriptions)
-        return tagging.Question(words, texts, [d for d in draft if d[0] < d[1]], self._likely(doc, labels.names))
+        return TaggingQuery(words, texts, [d for d in draft if d[0] < d[1]], self._likely(doc, labels.names))
 
     def _likely(self, doc: Doc, names: Sequence[str]) -> list[int] | None:
         """Which of some types the doc's own are, where these are hints; None for a doc without."""
@@ -254,9 +263,7 @@ class GNERGenerator(TrainableOpenPipe, OpenNERPipe):
         """What an earlier component found; of overlapping spans the later ones win, which only costs time."""
         return doc.ents if self.draft_from == "ents" else doc.spans.get(self.draft_from, ())
 
-    def _candidates(
-        self, question: tagging.Question, labels: LabelSet, answers: Sequence[ScoredSpan]
-    ) -> list[Candidate]:
+    def _candidates(self, question: TaggingQuery, labels: LabelSet, answers: Sequence[ScoredSpan]) -> list[Candidate]:
         """From words to tokens; what passes its threshold, and of overlapping spans the better ones."""
         words, found = question.words, []
         for first, last, label, score, why in answers:
@@ -311,41 +318,42 @@ class GNERGenerator(TrainableOpenPipe, OpenNERPipe):
         if self.classification:
             if not self.labels:
                 raise error("O017", name=self.name)
-            self.model.shims[0].classify(len(self.labels))
+            self.model.shims[0].add_type_classifier(len(self.labels))
 
     def _lessons(self, examples: Sequence[Example]) -> list[TrainingText]:
         found = super()._lessons(examples)
         return [lesson._replace(likely=self._likely(lesson.doc, lesson.names)) for lesson in found]
 
-    def _batches(self, lessons: Sequence[TrainingText]) -> Iterator[Exercise]:
+    def _batches(self, lessons: Sequence[TrainingText]) -> Iterator[GeneratorBatch]:
         generator = self.model.shims[0].generator
-        prompt = self.prompt.with_instruction(generator.instruction)
+        prompt = self.prompt.with_defaults(generator.prompt_defaults)
         if self.loss == "choices" and prompt.target != "bio":
             raise error("O016", target=prompt.target)
         self._classify()
         classes = self.labels if self.classification else ()
-        if self.guidance and not can_be_guided(generator.network):
+        if self.guidance and not supports_attention_supervision(generator.network):
             raise error("O018")
-        tasks = Tasks(self.loss, self.recognition, classes, self.guidance > 0)
-        return exercises(generator, prompt, lessons, tasks, self.batch_tokens)
+        tasks = TrainingTasks(self.loss, self.recognition, classes, self.guidance > 0)
+        return generator_batches(generator, prompt, lessons, tasks, self.batch_tokens)
 
-    def get_loss(self, batch: Exercise, scores: Any) -> tuple[float, Any]:
-        """Compare choices with the gold annotation.
+    def get_loss(self, batch: GeneratorBatch, scores: BatchOutputs) -> tuple[float, BatchOutputs]:
+        """Compare the network's outputs with the gold annotation.
 
-        batch (Exercise): What was asked.
-        scores (list[torch.Tensor]): The model's logits.
-        RETURNS (tuple): The loss, averaged over the texts of the update, and its gradients by the scores.
+        batch (GeneratorBatch): Prompts and targets.
+        scores (BatchOutputs): The network's outputs.
+        RETURNS (tuple[float, BatchOutputs]): The loss, averaged over the texts of the update, and its gradients by the
+            outputs.
         """
-        leaves = [each.detach().requires_grad_() for each in scores]
-        loss = loss_of(batch, leaves[0])
-        if self.classification:
-            marks = batch.marks.to(leaves[1].device)
-            told_apart = type_classification(leaves[1], marks == 1, marks == -1)
-            loss = loss + self.classification * told_apart * batch.share
-        if batch.gazes:
-            loss = loss + self.guidance * gaze_loss(batch, leaves[-1])
+        outputs = scores.as_leaves()
+        loss = answer_loss(batch, outputs.logits)
+        if outputs.types is not None:
+            targets = batch.type_targets.to(outputs.types.device)
+            classified = type_classification(outputs.types, targets == 1, targets == -1)
+            loss = loss + self.classification * classified * batch.share
+        if outputs.attention is not None:
+            loss = loss + self.guidance * attention_loss(batch, outputs.attention)
         loss.backward()
-        return float(loss.detach()), [leaf.grad for leaf in leaves]
+        return float(loss.detach()), outputs.gradients()
 
     # Serialisation
 

@@ -10,7 +10,8 @@ from thinc.api import Model
 from ..errors import error
 from ..models.architectures import Generator_v1
 from ..models.generator.likelihood import log_likelihoods
-from ..models.generator.model import Generator, GeneratorShim
+from ..models.generator.model import Generator
+from ..models.generator.shim import GeneratorShim
 from ..models.words import Words, doc_words
 from ..prompts.lar import NONE, LARPrompt
 from .reassigner import TOO_LONG, EntityCase, LabelSpace, SharedModelReassigner, TypeChoice
@@ -84,12 +85,13 @@ class GeneratorReassigner(SharedModelReassigner):
         """Write the prompt with the most words on both sides that fits, found by halving; None if there is none."""
         targets = [*types.targets, *([NONE] if types.none else [])]
         first, last = words.of_span(case.doc[case.start : case.end])
+        template = self.prompt.with_defaults(generator.prompt_defaults)
         # A word takes a subword at least, so that whole texts need no search.
         low, high, best = 0, min(len(words), budget), None
         middle = high
         while low <= high:
             text = _shown(case.doc, words, max(0, first - middle), min(len(words), last + middle))
-            prompt = self.prompt.render(text, types.sources, targets, causal=generator.causal)
+            prompt = template.render(text, types.sources, targets, causal=generator.causal)
             if _size(generator, prompt) <= budget:
                 low, best = middle + 1, prompt
             else:

@@ -10,7 +10,7 @@ from ..errors import error
 from ..nn.precision import Precision
 from ..nn.shim import ModelShim
 from ..nn.tok2vec import TOK2VEC
-from .generator.model import GeneratorShim
+from .generator.shim import GeneratorShim
 from .gliner.bi_encoder import WordRequest
 from .gliner.bi_encoder_model import BiEncoderSpanModel
 from .gliner.prompt_model import PromptSpanModel

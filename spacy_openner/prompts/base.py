@@ -14,6 +14,17 @@ BEGIN, INSIDE = "B-", "I-"
 CAUSAL = "[INST] {prompt} [/INST]"
 
 
+class PromptDefaults(NamedTuple):
+    """What a model's files say about its prompts.
+
+    instruction (str | None): The instruction that it was trained on.
+    causal (str | None): The text around "{prompt}", as its tokenizer's chat template has it.
+    """
+
+    instruction: str | None = None
+    causal: str | None = None
+
+
 class TaggedWord(NamedTuple):
     """A word of an answer with its BIO tag, and the characters of the answer that gave both."""
 
@@ -46,8 +57,8 @@ class Prompt(Protocol):
     def max_types(self) -> int | None:
         """The most types in one prompt; None for any number."""
 
-    def with_instruction(self, own: str | None) -> "Prompt":
-        """Return the format for a model whose files name the instruction that it was trained on."""
+    def with_defaults(self, defaults: PromptDefaults) -> "Prompt":
+        """Return the format for a model whose files say something about its prompts; what is set here comes first."""
 
     def render(
         self, words: Sequence[str], labels: Sequence[str], *, causal: bool = False, hints: Sequence[str] | None = None
@@ -100,8 +111,8 @@ class EntityListPrompt:
     explain = False
     max_types: int | None = None
 
-    def with_instruction(self, own: str | None) -> "Self":
-        """Return the format itself: it has only one instruction."""
+    def with_defaults(self, defaults: PromptDefaults) -> "Self":
+        """Return the format itself: it takes nothing from a model's files."""
         return self
 
     def chunk(self, word: str, tag: str) -> str:
@@ -158,15 +169,15 @@ def names_pattern(names: Sequence[str]) -> str:
     return "|".join(r"\s*".join(map(re.escape, each)) for each in letters)
 
 
-def wrap_causal(template: str, prompt: str, causal: bool) -> str:
-    """Put a prompt into the template for causal models; for others return it unchanged."""
-    return template.replace("{prompt}", prompt, 1) if causal else prompt
+def wrap_causal(template: str | None, prompt: str, causal: bool) -> str:
+    """Put a prompt into the template for causal models, `CAUSAL` if it is None; for others return it unchanged."""
+    return (template or CAUSAL).replace("{prompt}", prompt, 1) if causal else prompt
 
 
-def check_causal(template: str) -> None:
+def check_causal(template: str | None) -> None:
     """Refuse a template for causal models that has no place for the prompt.
 
     RAISES (SettingError): O001.
     """
-    if "{prompt}" not in template:
+    if template is not None and "{prompt}" not in template:
         raise error("O001", name="causal", value=template, allowed="a text with {prompt}")

@@ -8,9 +8,9 @@ from typing import Literal, cast
 from ..errors import error
 from .base import (
     BEGIN,
-    CAUSAL,
     INSIDE,
     OUTSIDE,
+    PromptDefaults,
     TaggedWord,
     bio_tags,
     check_causal,
@@ -42,7 +42,7 @@ class GNERPrompt:
     """GNER's format; see `GNERPrompt_v1`."""
 
     instruction: str | None = None
-    causal: str = CAUSAL
+    causal: str | None = None
     target: Target = "bio"
     context: int | None = None
 
@@ -54,9 +54,10 @@ class GNERPrompt:
         """Whether answers repeat more of the text than its entities, in its order."""
         return self.target != "entities"
 
-    def with_instruction(self, own: str | None) -> "GNERPrompt":
-        """Return the format for a model whose files name its instruction; one that is set here comes first."""
-        return replace(self, instruction=self.instruction or own)
+    def with_defaults(self, defaults: PromptDefaults) -> "GNERPrompt":
+        """Return the format for a model; see `Prompt.with_defaults`."""
+        instruction, causal = self.instruction or defaults.instruction, self.causal or defaults.causal
+        return replace(self, instruction=instruction, causal=causal)
 
     def render(
         self, words: Sequence[str], labels: Sequence[str], *, causal: bool = False, hints: Sequence[str] | None = None
@@ -155,14 +156,15 @@ def _parse_bracketed(text: str, labels: Sequence[str]) -> list[TaggedWord]:
 
 
 def GNERPrompt_v1(
-    instruction: str | None = None, causal: str = CAUSAL, target: str = "bio", context: int | None = None
+    instruction: str | None = None, causal: str | None = None, target: str = "bio", context: int | None = None
 ) -> GNERPrompt:
     """Build the prompt of published GNER checkpoints, registered as "spacy-openner.GNERPrompt.v1".
 
     instruction (str | None): The text around "{labels}" and "{sentence}"; "{labels: | }" names what stands between
         labels, a comma and a space otherwise. If None, the instruction that the model's files name, or else the
         published one.
-    causal (str): The text around "{prompt}", for causal models.
+    causal (str | None): The text around "{prompt}", for causal models. If None, the chat template that the model's
+        tokenizer has, and "[INST] {prompt} [/INST]" without one.
     target (str): The form of answers (GNER, section 3): "bio" tags every word, "bioes" does so with more tags;
         "entities" lists the entities alone, "context" with words around them. Only "bio" can be decoded under
         constraints.

@@ -3,13 +3,13 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from ..errors import error
 from .base import (
-    CAUSAL,
     EntityListPrompt,
+    PromptDefaults,
     TaggedWord,
     check_causal,
     find_name,
@@ -55,7 +55,11 @@ class LARPrompt(NamedTuple):
     """LAR's lines; see `LARPrompt_v1`."""
 
     instruction: str = INSTRUCTION
-    causal: str = CAUSAL
+    causal: str | None = None
+
+    def with_defaults(self, defaults: PromptDefaults) -> "LARPrompt":
+        """Return the format for a model whose tokenizer has a chat template; one that is set here comes first."""
+        return self._replace(causal=self.causal or defaults.causal)
 
     def render(self, text: str, sources: Sequence[str], targets: Sequence[str], *, causal: bool = False) -> str:
         """Render the prompt that asks for the entities of a text.
@@ -110,6 +114,10 @@ class LARAnswerPrompt(EntityListPrompt):
 
     lines: LARPrompt = field(default_factory=LARPrompt)
 
+    def with_defaults(self, defaults: PromptDefaults) -> "LARAnswerPrompt":
+        """Return the format for a model; see `Prompt.with_defaults`."""
+        return replace(self, lines=self.lines.with_defaults(defaults))
+
     def render(
         self, words: Sequence[str], labels: Sequence[str], *, causal: bool = False, hints: Sequence[str] | None = None
     ) -> str:
@@ -159,11 +167,12 @@ def _split_labels(labels: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(dict.fromkeys(p.source for p in pairs)), list(dict.fromkeys(p.target for p in pairs if p.target))
 
 
-def LARPrompt_v1(instruction: str = INSTRUCTION, causal: str = CAUSAL) -> LARPrompt:
+def LARPrompt_v1(instruction: str = INSTRUCTION, causal: str | None = None) -> LARPrompt:
     """Build LAR's lines, registered as "spacy-openner.LARPrompt.v1".
 
     instruction (str): The text around "{sources}", "{targets}" and "{text}".
-    causal (str): The text around "{prompt}", for causal models.
+    causal (str | None): The text around "{prompt}", for causal models. If None, the chat template that the model's
+        tokenizer has, and "[INST] {prompt} [/INST]" without one.
     RETURNS (LARPrompt): Renders prompts and answers, and parses answers.
     RAISES (SettingError): O001, when a placeholder is missing.
     """
@@ -174,7 +183,7 @@ def LARPrompt_v1(instruction: str = INSTRUCTION, causal: str = CAUSAL) -> LARPro
     return LARPrompt(instruction, causal)
 
 
-def LARAnswerPrompt_v1(instruction: str = INSTRUCTION, causal: str = CAUSAL) -> LARAnswerPrompt:
+def LARAnswerPrompt_v1(instruction: str = INSTRUCTION, causal: str | None = None) -> LARAnswerPrompt:
     """Build LAR's lines as answers, registered as "spacy-openner.LARAnswerPrompt.v1". They are generated freely.
 
     A model is trained on the source domain first, whose lines are `type : span`, then on the target domain, where the
@@ -183,7 +192,8 @@ def LARAnswerPrompt_v1(instruction: str = INSTRUCTION, causal: str = CAUSAL) -> 
     sampler's `description_ratio` to 1.
 
     instruction (str): The text around "{sources}", "{targets}" and "{text}".
-    causal (str): The text around "{prompt}", for causal models.
+    causal (str | None): The text around "{prompt}", for causal models. If None, the chat template that the model's
+        tokenizer has, and "[INST] {prompt} [/INST]" without one.
     RETURNS (LARAnswerPrompt): Renders prompts and answers, and parses answers.
     RAISES (SettingError): O001, when a placeholder is missing.
     """

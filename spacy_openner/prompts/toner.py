@@ -3,11 +3,11 @@ them (section 3.5)."""
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .base import (
-    CAUSAL,
     EntityListPrompt,
+    PromptDefaults,
     TaggedWord,
     check_causal,
     names_pattern,
@@ -30,8 +30,12 @@ RECOGNITION = "List all entity types in the text from type [{labels}]\nText: {se
 class ToNERPrompt(EntityListPrompt):
     """ToNER's format; see `ToNERPrompt_v1`."""
 
-    causal: str = CAUSAL
+    causal: str | None = None
     explain: bool = False
+
+    def with_defaults(self, defaults: PromptDefaults) -> "ToNERPrompt":
+        """Return the format for a model; see `Prompt.with_defaults`."""
+        return replace(self, causal=self.causal or defaults.causal)
 
     def render(
         self, words: Sequence[str], labels: Sequence[str], *, causal: bool = False, hints: Sequence[str] | None = None
@@ -113,10 +117,11 @@ def _fill(template: str, words: Sequence[str], labels: Sequence[str]) -> str:
     return re.sub(r"\{\w+\}", lambda match: values[match[0]], template)
 
 
-def ToNERPrompt_v1(causal: str = CAUSAL, explain: bool = False) -> ToNERPrompt:
+def ToNERPrompt_v1(causal: str | None = None, explain: bool = False) -> ToNERPrompt:
     """Build ToNER's prompt, registered as "spacy-openner.ToNERPrompt.v1". Its answers are generated freely.
 
-    causal (str): The text around "{prompt}", for causal models.
+    causal (str | None): The text around "{prompt}", for causal models. If None, the chat template that the model's
+        tokenizer has, and "[INST] {prompt} [/INST]" without one.
     explain (bool): Ask for explanations, and train on those that annotated docs have in the attrs of their span group
         ("explanations", one per span): ToNER-EXP, section 3.5.
     RETURNS (ToNERPrompt): Renders prompts and answers, and parses answers.

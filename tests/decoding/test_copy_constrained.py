@@ -10,9 +10,9 @@ import torch
 from spacy_openner.decoding.copy_constrained import decode, score_tags
 from spacy_openner.decoding.tag_trie import AnswerWord, Tagset, TagTrie, allowed_subwords, only_tag, tag_mask
 from spacy_openner.errors import SettingError
-from spacy_openner.models.generator import model as generators
+from spacy_openner.models.generator import checkpoint as generators
 from spacy_openner.models.generator.decoder_cache import group_by_length
-from spacy_openner.models.generator.free_decoding import say
+from spacy_openner.models.generator.free_decoding import generate
 from spacy_openner.prompts.gner import GNERPrompt_v1
 from tests.support import tiny_models as tiny
 from tests.support.generator_case import answer_subwords
@@ -155,23 +155,23 @@ def generator(request, tmp_path_factory):
 
 def asked(generator, texts):
     """The prompts and the words of some texts."""
-    ids, mask = generator.read([PROMPT.render(words, LABELS, causal=generator.causal) for words in texts])
+    ids, mask = generator.encode_prompts([PROMPT.render(words, LABELS, causal=generator.causal) for words in texts])
     tags = PROMPT.tags(LABELS)
-    return ids, mask, [generator.chunks.words(words, tags, PROMPT.chunk) for words in texts]
+    return ids, mask, [generator.chunks.encode_words(words, tags, PROMPT.chunk, generator.causal) for words in texts]
 
 
 def decoded(generator, texts, drafts=None, window=512):
     """Answers of the engine, all texts in one batch."""
     ids, mask, words = asked(generator, texts)
     with torch.inference_mode():
-        decoder, n = generator.start(ids, mask), [len(LABELS)] * len(texts)
-        return words, decode(decoder, words, n, generator.first(ids), drafts, window)
+        decoder, n = generator.start_decoder(ids, mask), [len(LABELS)] * len(texts)
+        return words, decode(decoder, words, n, generator.start_subwords(ids), drafts, window)
 
 
 def test_equals_generate_id_for_id(generator):
     ids, mask, _ = asked(generator, TEXTS)
     words, answers = decoded(generator, TEXTS)
-    said = say(generator, ids, mask, words, 1, [Tagset(len(LABELS))] * len(TEXTS))
+    said = generate(generator, ids, mask, words, 1, [Tagset(len(LABELS))] * len(TEXTS))
     assert [answer_subwords(w, a.tags) for w, a in zip(words, answers, strict=True)] == said
     assert len({tag for answer in answers for tag in answer.tags}) > 1
     # In batches of one, too, and from wrong drafts through narrow windows.
@@ -218,7 +218,7 @@ def test_scores_are_the_probabilities_of_the_choices(generator):
     words, (answer,) = decoded(generator, TEXTS[:1])
     ids, _, _ = asked(generator, TEXTS[:1])
     said = answer_subwords(words[0], answer.tags)
-    first = generator.first(ids)[0]
+    first = generator.start_subwords(ids)[0]
     with torch.inference_mode():
         if generator.causal:
             fed = torch.tensor([[*ids[0].tolist(), *said[:-1]]])
@@ -241,7 +241,7 @@ def test_chunks_are_read_as_the_whole_answer_is(generator):
     assert generator.chunks.independent
     tags, tokenizer = PROMPT.tags(LABELS), generator.tokenizer
     for text in [t for t in TEXTS if "😀" not in t and all(w.isascii() for w in t)]:
-        words = generator.chunks.words(text, tags, PROMPT.chunk)
+        words = generator.chunks.encode_words(text, tags, PROMPT.chunk, generator.causal)
         for shift in range(len(tags)):
             chosen = [(i + shift) % len(tags) for i in range(len(text))]
             answer = PROMPT.answer(text, [tags[i] for i in chosen])
@@ -252,4 +252,4 @@ def test_chunks_are_read_as_the_whole_answer_is(generator):
 def test_labels_that_read_the_same_are_refused(tmp_path):
     chunks = generators.load(tiny.saved_generator("bert", tmp_path)).chunks
     with pytest.raises(SettingError, match="B-Person"):
-        chunks.words(["a"], PROMPT.tags(["person", "Person"]), PROMPT.chunk)
+        chunks.encode_words(["a"], PROMPT.tags(["person", "Person"]), PROMPT.chunk)

@@ -11,8 +11,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForCondition
 
 from spacy_openner.decoding.copy_constrained import decode
 from spacy_openner.decoding.tag_trie import Tagset
-from spacy_openner.models.generator import model as generators
-from spacy_openner.models.generator.free_decoding import say
+from spacy_openner.models.generator import checkpoint as generators
+from spacy_openner.models.generator.free_decoding import generate
 from spacy_openner.prompts.gner import GNERPrompt_v1
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
 from support.annotated_sets import labels_of, read_set
@@ -65,12 +65,12 @@ def trained(path, rows, labels, steps):
 def both(generator, rows, labels, drafts):
     """The engine's answers and those of `generate`, for one batch. RETURNS: pieces, pieces, tags."""
     texts, tags = [row["tokens"] for row in rows], PROMPT.tags(labels)
-    words = [generator.chunks.words(text, tags, PROMPT.chunk) for text in texts]
-    ids, mask = generator.read([PROMPT.render(text, labels, causal=generator.causal) for text in texts])
+    words = [generator.chunks.encode_words(text, tags, PROMPT.chunk, generator.causal) for text in texts]
+    ids, mask = generator.encode_prompts([PROMPT.render(text, labels, causal=generator.causal) for text in texts])
     with torch.inference_mode():
-        decoder = generator.start(ids, mask)
-        answers = decode(decoder, words, [len(labels)] * len(rows), generator.first(ids), drafts, 512)
-        said = say(generator, ids, mask, words, 1, [Tagset(len(labels))] * len(rows))
+        decoder = generator.start_decoder(ids, mask)
+        answers = decode(decoder, words, [len(labels)] * len(rows), generator.start_subwords(ids), drafts, 512)
+        said = generate(generator, ids, mask, words, 1, [Tagset(len(labels))] * len(rows))
     return [answer_subwords(w, a.tags) for w, a in zip(words, answers, strict=True)], said, [a.tags for a in answers]
 
 

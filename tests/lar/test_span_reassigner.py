@@ -11,7 +11,7 @@ from spacy_openner.lar.generator_reassigner import GENERATOR, GeneratorReassigne
 from spacy_openner.lar.reassigner import TOO_LONG, EntityCase, LabelSpace
 from spacy_openner.lar.span_reassigner import NEIGHBOUR, SPAN, SpanTypeReassigner_v1
 from spacy_openner.models.architectures import Generator_v1, SpanMatcher_v1
-from spacy_openner.models.generator import model as generators
+from spacy_openner.models.generator import checkpoint as generators
 from spacy_openner.models.generator.likelihood import log_likelihoods
 from spacy_openner.prompts.lar import NONE, LARPrompt, LARPrompt_v1
 from tests.support import tiny_models as tiny

@@ -4,8 +4,8 @@ import pytest
 import spacy
 
 from spacy_openner.errors import SettingError
-from spacy_openner.models.generator.model import load
-from spacy_openner.models.generator.prompt_windows import Question, Settings, jobs_of
+from spacy_openner.models.generator.checkpoint import load
+from spacy_openner.models.generator.prompt_windows import DecodingSettings, TaggingQuery, plan_windows
 from spacy_openner.models.words import doc_words
 from spacy_openner.prompts.uniner import CONVERSATION, UniNERPrompt_v1
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
@@ -71,8 +71,10 @@ def test_parse(answer, expected):
 @pytest.mark.parametrize("most", [None, 1, 5])
 def test_each_type_has_a_prompt_of_its_own(most, tmp_path):
     generator = load(tiny.saved_generator("llama", tmp_path / "model"))
-    question = Question(doc_words(spacy.blank("en")("Ann Bell lives in Oslo"), "spacy"), ["person", "city", "award"])
-    jobs = list(jobs_of(generator, UniNERPrompt_v1(), question, 0, Settings(max_types=most)))
+    question = TaggingQuery(
+        doc_words(spacy.blank("en")("Ann Bell lives in Oslo"), "spacy"), ["person", "city", "award"]
+    )
+    jobs = list(plan_windows(generator, UniNERPrompt_v1(), question, 0, DecodingSettings(max_types=most)))
     assert [list(job.types) for job in jobs] == [[0], [1], [2]]
 
 
@@ -102,7 +104,7 @@ def test_all_types_are_asked_and_their_answers_found(tmp_path, monkeypatch):
         asked.extend(generator.tokenizer.batch_decode(ids, skip_special_tokens=True))
         return [generator.tokenizer('["Oslo"]', add_special_tokens=False)["input_ids"]] * len(ids)
 
-    monkeypatch.setattr("spacy_openner.models.generator.interface.say", say)
+    monkeypatch.setattr("spacy_openner.models.generator.interface.generate", say)
     doc = nlp("Ann lives in Oslo")
     assert sorted(text.partition("describes")[2].split()[0] for text in asked) == ["city", "person"]
     # Both types claim the same word: the scores decide for the entities, and both may be had.

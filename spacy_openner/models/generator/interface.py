@@ -1,4 +1,4 @@
-"""The door to generative models: texts and types go in, scored spans of words come out."""
+"""Tag texts with a generative model: words and types go in, scored spans of words come out."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,154 +11,185 @@ from ...decoding.tag_trie import O_TAG, AnswerWord, Tagset
 from ...decoding.word_matching import WordErrors
 from ...prompts.base import Prompt
 from ..queries import ScoredSpan
-from .free_decoding import Heard, hear, log_probs, say, walk
+from .free_decoding import ParsedAnswer, generate, parse_answer, tags_from_subwords, word_log_probs
 from .model import Generator
-from .prompt_windows import Job, Question, Settings, in_batches, jobs_of, shown
+from .prompt_windows import DecodingSettings, PromptWindow, TaggingQuery, batch_windows, plan_windows, visible_words
 
 
 @dataclass
-class Tally:
-    """What happened since it was made, or cleared: for benchmarks, and for users who want to know.
+class DecodingStats:
+    """Counts of what was decoded since they were made: for benchmarks, and for users who want to know.
 
-    texts: Windows that were tagged.
-    passes, fed: Of the decoder, and pieces that they had, each window counted on its own.
-    slips: How free answers departed from their texts, in words.
+    n_windows (int): Windows that were tagged.
+    n_passes, n_fed (int): Passes of the decoder, and subwords that it was fed, each window counted on its own.
+    errors (WordErrors): How free answers departed from their texts, in words.
     """
 
-    texts: int = 0
-    passes: int = 0
-    fed: int = 0
-    slips: WordErrors = field(default_factory=WordErrors)
+    n_windows: int = 0
+    n_passes: int = 0
+    n_fed: int = 0
+    errors: WordErrors = field(default_factory=WordErrors)
 
-    def add_slips(self, answers: Iterable[Heard]) -> None:
-        """Add what answers did."""
+    def add_errors(self, answers: Iterable[ParsedAnswer]) -> None:
+        """Add the differences between answers and their texts."""
         for answer in answers:
-            self.slips = WordErrors(*(a + b for a, b in zip(self.slips, answer.slips, strict=True)))
+            self.errors = WordErrors(*(a + b for a, b in zip(self.errors, answer.errors, strict=True)))
 
 
-def tag(
+@dataclass(frozen=True)
+class WindowBatch:
+    """Windows that are decoded together, encoded.
+
+    windows (list[PromptWindow]): Those of the batch.
+    queries (list[TaggingQuery]): The query of each.
+    texts (list[list[str]]): The words of each, as the model reads them.
+    labels (list[list[str]]): The types of each.
+    words (list[list[AnswerWord]]): What a constrained answer may say about each word.
+    ids, mask (torch.Tensor): The prompts. *Shape of each:* (windows, subwords).
+    """
+
+    windows: list[PromptWindow]
+    queries: list[TaggingQuery]
+    texts: list[list[str]]
+    labels: list[list[str]]
+    words: list[list[AnswerWord]]
+    ids: torch.Tensor
+    mask: torch.Tensor
+
+    @property
+    def n_labels(self) -> list[int]:
+        """How many types each window has."""
+        return [len(labels) for labels in self.labels]
+
+    @property
+    def tagsets(self) -> list[Tagset]:
+        """The tags of each window."""
+        return [Tagset(n) for n in self.n_labels]
+
+
+@dataclass(frozen=True)
+class TaggedWindow:
+    """The tags of a window's words, their log probabilities, and explanations of its entities where there are any."""
+
+    tags: Sequence[int]
+    log_probs: Sequence[float]
+    explanations: Sequence[str] = ()
+
+
+def tag_texts(
     generator: Generator,
     prompt: Prompt,
-    questions: Sequence[Question],
-    settings: Settings,
-    tally: Tally | None = None,
+    queries: Sequence[TaggingQuery],
+    settings: DecodingSettings,
+    stats: DecodingStats | None = None,
 ) -> list[list[ScoredSpan]]:
     """Find entities.
 
     generator (Generator): The model.
     prompt (Prompt): Its format.
-    questions (Sequence[Question]): Each text with its types; any length, any number.
-    settings (Settings): How to decode.
-    tally (Tally | None): Where to count.
-    RETURNS (list[list[ScoredSpan]]): Of each text its spans. The score is the probability of the choices that made it,
+    queries (Sequence[TaggingQuery]): Each text with its types; any length, any number.
+    settings (DecodingSettings): How to decode.
+    stats (DecodingStats | None): Where to count.
+    RETURNS (list[list[ScoredSpan]]): The spans of each text. The score is the probability of the choices that made it,
         among what was allowed.
-    RAISES (SettingError): When a type alone does not fit into a prompt.
+    RAISES (SettingError): O006, when a type alone does not fit into a prompt.
     """
-    tally = tally if tally is not None else Tally()
-    found: list[list[ScoredSpan]] = [[] for _ in questions]
-    jobs = [job for i, question in enumerate(questions) for job in jobs_of(generator, prompt, question, i, settings)]
+    stats = stats if stats is not None else DecodingStats()
+    spans: list[list[ScoredSpan]] = [[] for _ in queries]
+    windows = [w for i, query in enumerate(queries) for w in plan_windows(generator, prompt, query, i, settings)]
     with torch.inference_mode():
-        for batch in in_batches(jobs, settings.batch_tokens):
-            for job, answers in zip(batch, _answer(generator, prompt, questions, batch, settings, tally), strict=True):
-                found[job.text] += answers
-    return found
+        for some in batch_windows(windows, settings.batch_tokens):
+            batch = _encode(generator, prompt, queries, some)
+            stats.n_windows += len(some)
+            for window, tagged in zip(some, _tag(generator, prompt, batch, settings, stats), strict=True):
+                spans[window.query] += _spans(window, tagged)
+    return spans
 
 
-def _answer(
-    generator: Generator,
-    prompt: Prompt,
-    questions: Sequence[Question],
-    batch: Sequence[Job],
-    settings: Settings,
-    tally: Tally,
-) -> list[list[ScoredSpan]]:
+def _encode(
+    generator: Generator, prompt: Prompt, queries: Sequence[TaggingQuery], windows: list[PromptWindow]
+) -> WindowBatch:
+    own = [queries[window.query] for window in windows]
+    texts, labels, words, prompts = [], [], [], []
+    for window, query in zip(windows, own, strict=True):
+        text = visible_words(generator, query.words.texts[window.first : window.last])
+        types = list(query.types[window.types.start : window.types.stop])
+        rendered = window.render(prompt, query, text, generator.causal)
+        after_space = generator.answers_after_space(rendered)
+        words.append(generator.chunks.encode_words(text, prompt.tags(types), prompt.chunk, after_space))
+        texts.append(text)
+        labels.append(types)
+        prompts.append(rendered)
+    return WindowBatch(windows, own, texts, labels, words, *generator.encode_prompts(prompts))
+
+
+def _tag(
+    generator: Generator, prompt: Prompt, batch: WindowBatch, settings: DecodingSettings, stats: DecodingStats
+) -> list[TaggedWindow]:
     """Tag the windows of a batch."""
-    texts = [shown(generator, questions[job.text].words.texts[job.first : job.last]) for job in batch]
-    labels = [list(questions[job.text].types[job.types.start : job.types.stop]) for job in batch]
-    ids, mask = generator.read(
-        [
-            job.prompt(prompt, questions[job.text], each, generator.causal)
-            for job, each in zip(batch, texts, strict=True)
-        ]
-    )
-    words = [
-        generator.chunks.words(each, prompt.tags(types), prompt.chunk)
-        for each, types in zip(texts, labels, strict=True)
-    ]
-    n_labels = [len(types) for types in labels]
-    tally.texts += len(batch)
     if not settings.constrained:
-        said = say(generator, ids, mask, words, settings.num_beams, None, prompt.explain)
-        heard = [hear(generator, prompt, *each) for each in zip(said, texts, labels, strict=True)]
-        tally.add_slips(heard)
-        tags = [each.tags for each in heard]
-    elif settings.num_beams > 1 or not generator.chunks.independent:
-        limits = [Tagset(n) for n in n_labels]
-        said = say(generator, ids, mask, words, settings.num_beams, limits)
-        tags = [walk(*each) for each in zip(said, words, limits, strict=True)]
-    else:
-        return _decode(generator, questions, batch, ids, mask, words, n_labels, settings, tally)
-    if settings.constrained or prompt.target == "bio":
+        return _tag_freely(generator, prompt, batch, settings, stats)
+    if settings.num_beams == 1 and generator.chunks.independent:
+        return _tag_greedily(generator, batch, settings, stats)
+    answers = generate(generator, batch.ids, batch.mask, batch.words, settings.num_beams, batch.tagsets)
+    tags = [tags_from_subwords(*each) for each in zip(answers, batch.words, strict=True)]
+    return [TaggedWindow(*each) for each in zip(tags, _score_tags(generator, batch, tags), strict=True)]
+
+
+def _tag_greedily(
+    generator: Generator, batch: WindowBatch, settings: DecodingSettings, stats: DecodingStats
+) -> list[TaggedWindow]:
+    """Tag windows by constrained decoding, many subwords a pass."""
+    drafts = [_draft(*each) for each in zip(batch.queries, batch.windows, strict=True)]
+    decoder, start = generator.start_decoder(batch.ids, batch.mask), generator.start_subwords(batch.ids)
+    answers = decode(decoder, batch.words, batch.n_labels, start, drafts, settings.window)
+    stats.n_passes += sum(answer.n_passes for answer in answers)
+    stats.n_fed += sum(answer.n_fed for answer in answers)
+    return [TaggedWindow(answer.tags, answer.log_probs) for answer in answers]
+
+
+def _tag_freely(
+    generator: Generator, prompt: Prompt, batch: WindowBatch, settings: DecodingSettings, stats: DecodingStats
+) -> list[TaggedWindow]:
+    """Tag windows by what the model answers freely."""
+    answers = generate(generator, batch.ids, batch.mask, batch.words, settings.num_beams, None, prompt.explain)
+    parsed = [parse_answer(generator, prompt, *each) for each in zip(answers, batch.texts, batch.labels, strict=True)]
+    stats.add_errors(parsed)
+    if prompt.target == "bio":
         # A tag's probability among those allowed, as constrained decoding has it.
-        scores = score_tags(generator.start(ids, mask), words, n_labels, generator.first(ids), tags)
+        scores = _score_tags(generator, batch, [each.tags for each in parsed])
     else:
-        scores = log_probs(generator, ids, mask, said, heard)
-    explained = [()] * len(batch) if settings.constrained else [each.explanations for each in heard]
-    return [_spans(*each) for each in zip(batch, tags, scores, n_labels, explained, strict=True)]
+        scores = word_log_probs(generator, batch.ids, batch.mask, answers, parsed)
+    return [TaggedWindow(a.tags, values, a.explanations) for a, values in zip(parsed, scores, strict=True)]
 
 
-def _decode(
-    generator: Generator,
-    questions: Sequence[Question],
-    batch: Sequence[Job],
-    ids: torch.Tensor,
-    mask: torch.Tensor,
-    words: Sequence[Sequence[AnswerWord]],
-    n_labels: Sequence[int],
-    settings: Settings,
-    tally: Tally,
-) -> list[list[ScoredSpan]]:
-    """Tag windows by constrained decoding, many pieces a pass."""
-    drafts = [_draft(questions[job.text], job) for job in batch]
-    answers = decode(generator.start(ids, mask), words, n_labels, generator.first(ids), drafts, settings.window)
-    tally.passes += sum(answer.n_passes for answer in answers)
-    tally.fed += sum(answer.n_fed for answer in answers)
-    return [
-        _spans(job, answer.tags, answer.log_probs, n) for job, answer, n in zip(batch, answers, n_labels, strict=True)
-    ]
+def _score_tags(generator: Generator, batch: WindowBatch, tags: Sequence[Sequence[int]]) -> list[list[float]]:
+    decoder, start = generator.start_decoder(batch.ids, batch.mask), generator.start_subwords(batch.ids)
+    return score_tags(decoder, batch.words, batch.n_labels, start, tags)
 
 
-def _draft(question: Question, job: Job) -> list[int]:
-    """The tags that the guesses about a text mean for a window of it."""
-    tags = [O_TAG] * (job.last - job.first)
-    for first, last, label in question.draft:
-        if job.first <= first and last <= job.last and label in job.types:
-            entity = Tagset(len(job.types)).entity(label - job.types.start, last - first)
-            tags[first - job.first : last - job.first] = entity
+def _draft(query: TaggingQuery, window: PromptWindow) -> list[int]:
+    """Return the tags that the guesses about a text mean for a window of it."""
+    tags = [O_TAG] * (window.last - window.first)
+    for first, last, label in query.draft:
+        if window.first <= first and last <= window.last and label in window.types:
+            entity = Tagset(len(window.types)).entity(label - window.types.start, last - first)
+            tags[first - window.first : last - window.first] = entity
     return tags
 
 
-def _spans(
-    job: Job,
-    tags: Sequence[int],
-    log_probs: Sequence[float],
-    n_labels: int,
-    explanations: Sequence[str] = (),
-) -> list[ScoredSpan]:
-    """Entities of a window, those aside that another one decides about.
-
-    explanations (Sequence[str]): Of the window's entities, in order; none where the model gives none.
-    """
-    spans = Tagset(n_labels).spans(tags)
-    texts = explanations or [""] * len(spans)
+def _spans(window: PromptWindow, tagged: TaggedWindow) -> list[ScoredSpan]:
+    """Return the entities of a window, without those that another one decides about."""
+    spans = Tagset(len(window.types)).spans(tagged.tags)
+    texts = tagged.explanations or [""] * len(spans)
     return [
         ScoredSpan(
-            job.first + first,
-            job.first + last,
-            job.types[label],
-            min(1.0, math.exp(sum(log_probs[first:last]))),
+            window.first + first,
+            window.first + last,
+            window.types[label],
+            min(1.0, math.exp(sum(tagged.log_probs[first:last]))),
             text,
         )
         for (first, last, label), text in zip(spans, texts, strict=True)
-        if job.first + first in job.own
+        if window.first + first in window.own
     ]

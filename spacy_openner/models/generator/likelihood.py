@@ -1,10 +1,11 @@
-"""How likely a generative model finds given answers: exact, and many at once."""
+"""Score given answers by a generative model: exact log-likelihoods, many answers at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from ...decoding.copy_constrained import FedPosition
+from ...nn.batching import batch_by_length
 from .decoder_cache import CachedDecoder
 from .model import Generator
 
@@ -12,55 +13,51 @@ from .model import Generator
 def log_likelihoods(
     generator: Generator, prompts: Sequence[str], answers: Sequence[Sequence[str]], batch_tokens: int
 ) -> list[list[float]]:
-    """Score whole answers to prompts: the sum of the log probabilities of all pieces, among the whole vocabulary.
+    """Score whole answers to prompts: the sum of the log probabilities of all subwords, among the whole vocabulary.
 
     A prompt is read once, however many answers it has.
 
     generator (Generator): The model.
-    prompts (Sequence[str]): What it reads; longer ones than `generator.limit` are the caller's affair.
+    prompts (Sequence[str]): The prompts. The caller sees to it that they fit into `generator.limit`.
     answers (Sequence[Sequence[str]]): Those of each prompt.
-    batch_tokens (int): The most pieces of prompts in a batch, padding included.
-    RETURNS (list[list[float]]): In step with the answers.
+    batch_tokens (int): The most subwords of prompts in a batch, padding included.
+    RETURNS (list[list[float]]): One score per answer.
     """
-    encoded = [[generator.spell(each) for each in some] for some in answers]
-    found: list[list[float]] = [[] for _ in prompts]
+    encoded = [
+        [generator.encode_answer(answer, prompt) for answer in some]
+        for prompt, some in zip(prompts, answers, strict=True)
+    ]
+    scores: list[list[float]] = [[] for _ in prompts]
+
+    def most_answers(row: int) -> tuple[int, int]:
+        return len(answers[row]), sizes[row]
+
     sizes = [len(ids) for ids in generator.tokenizer(list(prompts))["input_ids"]] if prompts else []
     with torch.inference_mode():
-        for rows in _batches(sizes, [len(some) for some in answers], batch_tokens):
-            ids, mask = generator.read([prompts[row] for row in rows])
-            decoder = generator.start(ids, mask)
-            first = generator.first(ids)
+        with_answers = [row for row, some in enumerate(answers) if some]
+        for rows in batch_by_length(
+            with_answers, sizes.__getitem__, batch_tokens, order=lambda row: (len(answers[row]), sizes[row])
+        ):
+            ids, mask = generator.encode_prompts([prompts[row] for row in rows])
+            decoder = generator.start_decoder(ids, mask)
+            start = generator.start_subwords(ids)
             for turn in range(len(encoded[rows[0]])):
                 # Those with the most answers come first, so that the rows of a turn are the first ones.
-                here = [i for i, row in enumerate(rows) if turn < len(encoded[row])]
-                pieces = [encoded[rows[i]][turn] for i in here]
-                fed = [[first[i], *each[:-1]] for i, each in zip(here, pieces, strict=True)]
-                decoder.feed(here, fed, [0] * len(here))
-                for i, values in zip(here, piece_log_probs(generator, decoder, pieces), strict=True):
-                    found[rows[i]].append(sum(values))
-    return found
+                active = [i for i, row in enumerate(rows) if turn < len(encoded[row])]
+                subwords = [encoded[rows[i]][turn] for i in active]
+                fed = [[start[i], *some[:-1]] for i, some in zip(active, subwords, strict=True)]
+                decoder.feed(active, fed, [0] * len(active))
+                for i, values in zip(active, subword_log_probs(generator, decoder, subwords), strict=True):
+                    scores[rows[i]].append(sum(values))
+    return scores
 
 
-def piece_log_probs(generator: Generator, decoder: CachedDecoder, pieces: Sequence[Sequence[int]]) -> list[list[float]]:
-    """Log probabilities of the pieces of each row, among the whole vocabulary, after the pass that was fed them."""
-    places = [FedPosition(row, place) for row, each in enumerate(pieces) for place in range(len(each))]
-    wanted = torch.tensor([piece for each in pieces for piece in each])
-    logits = decoder.logits(places, generator.vocabulary).float().cpu()
-    log_probs = logits.log_softmax(-1).gather(1, wanted[:, None])[:, 0]
-    return [part.tolist() for part in log_probs.split([len(each) for each in pieces])]
-
-
-def _batches(sizes: Sequence[int], n_answers: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Group prompts, those with the most answers first."""
-    batch: list[int] = []
-    longest = 0
-    for row in sorted(range(len(sizes)), key=lambda row: (-n_answers[row], -sizes[row])):
-        if not n_answers[row]:
-            continue
-        longest = max(longest, sizes[row])
-        if batch and (len(batch) + 1) * longest > budget:
-            yield batch
-            batch, longest = [], sizes[row]
-        batch.append(row)
-    if batch:
-        yield batch
+def subword_log_probs(
+    generator: Generator, decoder: CachedDecoder, subwords: Sequence[Sequence[int]]
+) -> list[list[float]]:
+    """Return the log probability of each subword that each row was just fed, among the whole vocabulary."""
+    positions = [FedPosition(row, offset) for row, some in enumerate(subwords) for offset in range(len(some))]
+    targets = torch.tensor([subword for some in subwords for subword in some])
+    logits = decoder.logits(positions, generator.vocabulary).float().cpu()
+    log_probs = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
+    return [part.tolist() for part in log_probs.split([len(some) for some in subwords])]

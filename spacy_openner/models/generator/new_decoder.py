@@ -5,7 +5,8 @@ from typing import Any
 
 from ...errors import error
 from ..gliner.pretrained import pretrained
-from .model import Generator, of, share_embeddings
+from .checkpoint import share_embeddings
+from .model import Generator, make_generator
 
 # How the tags of GNER's answers begin (see `prompts.gner`).
 TAGS = ("(O)", "(B-", "(I-")
@@ -50,7 +51,7 @@ def warm_started(encoder: str | Path, *, layers: int = 2) -> Generator:
     for name, value in ends.items():
         setattr(network.config, name, value)
         setattr(network.generation_config, name, value)
-    return of(network, tokenizer)
+    return make_generator(network, tokenizer)
 
 
 def from_config(config: dict[str, Any], tokenizer: str | Path) -> Generator:
@@ -70,14 +71,14 @@ def from_config(config: dict[str, Any], tokenizer: str | Path) -> Generator:
     except ValueError as problem:
         raise error("O001", name="model_type", value=config.get("model_type"), allowed=str(problem)) from problem
     kind = AutoModelForSeq2SeqLM if built.is_encoder_decoder else AutoModelForCausalLM
-    return of(kind.from_config(built, trust_remote_code=False), made)
+    return make_generator(kind.from_config(built, trust_remote_code=False), made)
 
 
 def _add_tags(tokenizer: Any, backbone: Any) -> None:
-    """Make one piece each of "(O)", "(B-" and "(I-", with the word vectors of their letters.
+    """Make one subword each of "(O)", "(B-" and "(I-", with the word vectors of their letters.
 
-    Answers take half the pieces then, and a tag is chosen where its word ends: what the network knows of the word is
-    there at once, not two pieces earlier.
+    Answers take half the subwords then, and a tag is chosen where its word ends: what the network knows of the word is
+    there at once, not two subwords earlier.
     """
     from tokenizers import AddedToken
 

@@ -1,4 +1,4 @@
-"""Answers as pieces: `word(tag)` chunks, which most tokenizers read independently of one another."""
+"""Encode answers as subwords: `word(tag)` chunks, which most tokenizers read independently of one another."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -11,54 +11,58 @@ PROBE = ["The(O)", "New(B-city)", "York(I-city)", "...(O)", "naïve(O)", "co-op(
 KEPT_WORDS, KEPT_TRIES = 100_000, 1_000
 CARRIERS = ("a", "the", "42", "house")
 
+Chunk = Callable[[str, str], str]
+"""Renders a word with its tag; see `Prompt.chunk`."""
 
-class Chunks:
-    """Turns the chunks of answers into pieces and keeps those of words met before.
 
-    tokenizer: A fast tokenizer of Hugging Face.
-    leads (bool): Whether even the first chunk of an answer follows a space, as it does after a causal prompt.
+class ChunkEncoder:
+    """Encodes the chunks of answers, and keeps the subwords of words that it has met.
+
+    tokenizer (Any): A fast tokenizer of Hugging Face.
     """
 
-    def __init__(self, tokenizer: Any, leads: bool = False) -> None:
+    def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
         whole = self._encode([" ".join(PROBE)])[0]
         plain, spaced = self._encode(PROBE), self._encode([" " + chunk for chunk in PROBE])
         # Byte-level tokenizers read a space as a part of the word after it.
         self.spaced = _joined(plain) != whole and _joined([plain[0], *spaced[1:]]) == whole
         self.independent = self.spaced or _joined(plain) == whole
-        self.leads = leads
         self._tries: dict[tuple[str, ...], TagTrie | None] = {}
         self._forced: dict[tuple[str, bool], Subwords | None] = {}
 
-    def words(self, texts: Sequence[str], tags: Sequence[str], chunk: Callable[[str, str], str]) -> list[AnswerWord]:
-        """Lay out what an answer may say.
+    def encode_words(
+        self, texts: Sequence[str], tags: Sequence[str], chunk: Chunk, after_space: bool = False
+    ) -> list[AnswerWord]:
+        """Lay out what a constrained answer may say.
 
         texts (Sequence[str]): The words.
         tags (Sequence[str]): The tags that each may have, "O" first.
-        chunk (Callable[[str, str], str]): Writes a word with its tag.
-        RETURNS (list[AnswerWord]): For each word its forced pieces and the trie of its tags.
-        RAISES (SettingError): When two tags look the same to the tokenizer.
+        chunk (Chunk): Renders a word with its tag.
+        after_space (bool): Whether even the first word follows a space, as it does after most causal prompts.
+        RETURNS (list[AnswerWord]): For each word its forced subwords and the trie of its tags.
+        RAISES (SettingError): O013, when two tags look the same to the tokenizer.
         """
         trie = self._trie(tuple(tags), chunk)
-        keys = [(text, self.spaced and (i > 0 or self.leads)) for i, text in enumerate(texts)]
+        keys = [(text, self.spaced and (i > 0 or after_space)) for i, text in enumerate(texts)]
         # Full caches are replaced: another thread may still be reading the old ones.
         if len(self._forced) > KEPT_WORDS:
             self._forced = {}
         known = self._forced
         if trie is not None:
-            self._learn(known, set(keys), trie, tags, chunk)
-        found = []
+            self._add_forced(known, set(keys), trie, tags, chunk)
+        words = []
         for text, spaced in keys:
             forced = known[text, spaced] if trie is not None else None
             if trie is not None and forced is not None:
-                found.append(AnswerWord(forced, trie))
+                words.append(AnswerWord(forced, trie))
             else:
                 sequences = self._encode([" " * spaced + chunk(text, tag) for tag in tags])
-                found.append(AnswerWord((), _checked(sequences, tags)))
-        return found
+                words.append(AnswerWord((), _checked_trie(sequences, tags)))
+        return words
 
-    def _trie(self, tags: tuple[str, ...], chunk: Callable[[str, str], str]) -> TagTrie | None:
-        """The trie of tags behind any word whose pieces do not mix with theirs; None if they mix with all."""
+    def _trie(self, tags: tuple[str, ...], chunk: Chunk) -> TagTrie | None:
+        """Return the trie of tags behind any word whose subwords do not mix with theirs; None if they mix with all."""
         if len(self._tries) > KEPT_TRIES:
             self._tries = {}
         known = self._tries
@@ -66,45 +70,51 @@ class Chunks:
             known[tags] = self._make_trie(tags, chunk)
         return known[tags]
 
-    def _make_trie(self, tags: tuple[str, ...], chunk: Callable[[str, str], str]) -> TagTrie | None:
+    def _make_trie(self, tags: tuple[str, ...], chunk: Chunk) -> TagTrie | None:
         for carrier in CARRIERS:
             word = self._encode([carrier])[0]
             sequences = self._encode([chunk(carrier, tag) for tag in tags])
-            if all(pieces[: len(word)] == word for pieces in sequences):
-                return _checked([pieces[len(word) :] for pieces in sequences], tags)
+            if all(subwords[: len(word)] == word for subwords in sequences):
+                return _checked_trie([subwords[len(word) :] for subwords in sequences], tags)
         return None
 
-    def _learn(
+    def _add_forced(
         self,
         known: dict[tuple[str, bool], Subwords | None],
         keys: Iterable[tuple[str, bool]],
         trie: TagTrie,
         tags: Sequence[str],
-        chunk: Callable[[str, str], str],
+        chunk: Chunk,
     ) -> None:
-        """Find the forced pieces of words: what is left of their chunks without O, B- and I-; None where word and
-        tag share a piece."""
+        """Find the forced subwords of new words: what is left of their chunks without O, B- and I-.
+
+        They are None where word and tag share a subword.
+        """
         new = [key for key in keys if key not in known]
-        probes = range(min(3, len(tags)))
-        texts = [" " * spaced + chunk(text, tags[i]) for text, spaced in new for i in probes]
-        encoded = iter(self._encode(texts) if texts else ())
-        for key in new:
-            found = {_without_end(next(encoded), trie.sequences[i]) for i in probes}
-            known[key] = found.pop() if len(found) == 1 else None
+        n_probes = min(3, len(tags))
+        encoded = self._encode(
+            [" " * spaced + chunk(text, tag) for text, spaced in new for tag in tags[:n_probes]] if new else []
+        )
+        for i, key in enumerate(new):
+            probes = encoded[i * n_probes : (i + 1) * n_probes]
+            forced = {_without_end(subwords, end) for subwords, end in zip(probes, trie.sequences, strict=False)}
+            known[key] = forced.pop() if len(forced) == 1 else None
 
     def _encode(self, texts: Sequence[str]) -> list[Subwords]:
+        if not texts:
+            return []
         return [tuple(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
 
 
 def _joined(parts: Sequence[Subwords]) -> Subwords:
-    return tuple(piece for part in parts for piece in part)
+    return tuple(subword for part in parts for subword in part)
 
 
-def _without_end(pieces: Subwords, end: Subwords) -> Subwords | None:
-    return pieces[: len(pieces) - len(end)] if pieces[len(pieces) - len(end) :] == end else None
+def _without_end(subwords: Subwords, end: Subwords) -> Subwords | None:
+    return subwords[: len(subwords) - len(end)] if subwords[len(subwords) - len(end) :] == end else None
 
 
-def _checked(sequences: Sequence[Subwords], tags: Sequence[str]) -> TagTrie:
+def _checked_trie(sequences: Sequence[Subwords], tags: Sequence[str]) -> TagTrie:
     try:
         return TagTrie(sequences)
     except ValueError as problem:

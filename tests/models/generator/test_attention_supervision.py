@@ -4,8 +4,14 @@ import pytest
 import torch
 
 from spacy_openner.errors import SettingError
-from spacy_openner.models.generator import model as generators
-from spacy_openner.models.generator.attention_supervision import HEAD, Gaze, copies_of, gazes_of, watched
+from spacy_openner.models.generator import checkpoint as generators
+from spacy_openner.models.generator.attention_supervision import (
+    HEAD,
+    AttentionTarget,
+    copy_targets,
+    recorded_attention,
+    tag_targets,
+)
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
 from tests.support import tiny_models as tiny
 from tests.support.generator_case import PROMPT, examples, pipeline
@@ -14,39 +20,42 @@ LABELS = ["person", "city"]
 
 
 def test_words_are_found_in_the_prompt():
-    assert gazes_of(3, [9, 1, 2, 3, 9], [(1,), (2, 3)], [1, 4]) == [Gaze(3, 1, 1, 2), Gaze(3, 4, 2, 4)]
+    assert tag_targets(3, [9, 1, 2, 3, 9], [(1,), (2, 3)], [1, 4]) == [
+        AttentionTarget(3, 1, 1, 2),
+        AttentionTarget(3, 4, 2, 4),
+    ]
 
 
 def test_the_text_is_the_last_of_what_looks_like_it():
-    assert gazes_of(0, [1, 2, 9, 1, 2, 9], [(1, 2)], [2]) == [Gaze(0, 2, 3, 5)]
+    assert tag_targets(0, [1, 2, 9, 1, 2, 9], [(1, 2)], [2]) == [AttentionTarget(0, 2, 3, 5)]
 
 
 @pytest.mark.parametrize("words", [[(1,), (3,)], [(), (1,)], []])
 def test_a_text_that_is_spelt_otherwise_is_not_looked_for(words):
-    assert gazes_of(0, [9, 1, 2], words, range(len(words))) == []
+    assert tag_targets(0, [9, 1, 2], words, range(len(words))) == []
 
 
 def test_free_answers_look_at_what_they_copy_next_or_copied_last():
     text = [(1,), (2, 3), (4,)]
-    gazes = copies_of(0, [9, 1, 2, 3, 4], text, [2, 3, 77, 78, 4, 77])
-    assert gazes == [Gaze(0, place, at, at + 1) for place, at in enumerate([2, 3, 3, 3, 4, 4])]
-    assert copies_of(0, [9, 1, 2, 3, 4], text, [77, 4]) == [Gaze(0, 1, 4, 5)]
-    assert copies_of(0, [9, 9], text, [2, 3]) == []
+    gazes = copy_targets(0, [9, 1, 2, 3, 4], text, [2, 3, 77, 78, 4, 77])
+    assert gazes == [AttentionTarget(0, place, at, at + 1) for place, at in enumerate([2, 3, 3, 3, 4, 4])]
+    assert copy_targets(0, [9, 1, 2, 3, 4], text, [77, 4]) == [AttentionTarget(0, 1, 4, 5)]
+    assert copy_targets(0, [9, 9], text, [2, 3]) == []
 
 
 @pytest.mark.parametrize("kind", ["t5", "bert", "bart"])
 def test_shares_are_those_of_the_attention(kind, tmp_path):
     generator = generators.load(tiny.saved_generator(kind, tmp_path))
     network = generator.network.eval()
-    ids, mask = generator.read(["Ann Bell lives in Oslo", "Oslo"])
+    ids, mask = generator.encode_prompts(["Ann Bell lives in Oslo", "Oslo"])
     said = torch.tensor([[5, 6, 7], [8, 9, 5]])
-    gazes = [Gaze(0, 2, 1, 3), Gaze(1, 0, 0, 1)]
+    gazes = [AttentionTarget(0, 2, 1, 3), AttentionTarget(1, 0, 0, 1)]
     for module in network.modules():
         if hasattr(module, "config"):
             module.config._attn_implementation = "eager"
-    with torch.inference_mode(), watched(network) as watch:
+    with torch.inference_mode(), recorded_attention(network) as watch:
         out = network(input_ids=ids, attention_mask=mask, decoder_input_ids=said, output_attentions=True)
-    found = watch.log_shares(gazes, mask).exp()
+    found = watch.log_attention(gazes, mask).exp()
     for layer, attention in enumerate(out.cross_attentions):
         expected = [attention[row, HEAD, place, first:last].sum() for row, place, first, last in gazes]
         assert torch.allclose(found[layer], torch.stack(expected), atol=1e-5)
@@ -55,7 +64,7 @@ def test_shares_are_those_of_the_attention(kind, tmp_path):
 
 def test_nothing_is_watched_afterwards(tmp_path):
     network = generators.load(tiny.saved_generator("t5", tmp_path)).network
-    with watched(network):
+    with recorded_attention(network):
         assert any(module._forward_hooks for module in network.modules())
     assert not any(module._forward_hooks for module in network.modules())
 
@@ -72,9 +81,9 @@ def test_guidance_is_learnt(kind, tmp_path):
         pipe = nlp.get_pipe("gner_generator")
         pipe.guidance = 1.0
         (batch,) = pipe._batches(pipe._lessons(examples(nlp)))
-        assert len(batch.gazes) == sum(len(example.x) for example in examples(nlp))
+        assert len(batch.attention_targets) == sum(len(example.x) for example in examples(nlp))
         with torch.inference_mode():
-            shares[guidance] = float(batch.scores(pipe.model.shims[0].generator)[-1].exp().mean())
+            shares[guidance] = float(batch.forward(pipe.model.shims[0].generator).attention.exp().mean())
     assert shares[1.0] > shares[0.0] + 0.2
 
 
@@ -85,13 +94,13 @@ def test_guidance_of_free_answers(target, tmp_path):
     nlp = pipeline(tiny.saved_generator("t5", tmp_path), **options)
     pipe = nlp.get_pipe("gner_generator")
     (batch,) = pipe._batches(pipe._lessons(examples(nlp)))
-    answered = {gaze.row for gaze in batch.gazes}
+    answered = {gaze.row for gaze in batch.attention_targets}
     assert len(answered) == (len(batch.fed) if target == "bio" else len(batch.fed) - 1), "of no entity no word is said"
-    before = float(batch.scores(pipe.model.shims[0].generator)[-1].detach().exp().mean())
+    before = float(batch.forward(pipe.model.shims[0].generator).attention.detach().exp().mean())
     optimizer = LayerwiseAdam_v1(3e-3)
     for _ in range(30):
         nlp.update(examples(nlp), sgd=optimizer, drop=0.0)
-    after = float(batch.scores(pipe.model.shims[0].generator)[-1].detach().exp().mean())
+    after = float(batch.forward(pipe.model.shims[0].generator).attention.detach().exp().mean())
     assert after > before + 0.2
 
 

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from spacy_openner.models.generator.free_decoding import hear, log_probs
-from spacy_openner.models.generator.model import load, of
+from spacy_openner.models.generator.checkpoint import load
+from spacy_openner.models.generator.free_decoding import parse_answer, word_log_probs
+from spacy_openner.models.generator.model import make_generator
 from spacy_openner.prompts.gner import GNERPrompt_v1
 from spacy_openner.prompts.lar import LARAnswerPrompt, LARAnswerPrompt_v1
 from spacy_openner.prompts.toner import ToNERPrompt_v1
@@ -28,11 +29,11 @@ LABELS = ["person", "award"]
 def test_answers_without_entities(kind, prompt, answer, tmp_path):
     generator = load(tiny.saved_generator(kind, tmp_path / "model"))
     said = generator.tokenizer(answer, add_special_tokens=False)["input_ids"]
-    heard = hear(generator, prompt, said, WORDS, LABELS)
+    heard = parse_answer(generator, prompt, said, WORDS, LABELS)
     assert list(heard.tags) == [0, 0]
-    ids, mask = generator.read([prompt.render(WORDS, LABELS, causal=generator.causal)])
+    ids, mask = generator.encode_prompts([prompt.render(WORDS, LABELS, causal=generator.causal)])
     with torch.inference_mode():
-        assert [len(row) for row in log_probs(generator, ids, mask, [said], [heard])] == [2]
+        assert [len(row) for row in word_log_probs(generator, ids, mask, [said], [heard])] == [2]
 
 
 TEXT = ["Marie", "Curie", "won", "the", "Nobel", "Prize", "in", "Paris", "."]
@@ -56,6 +57,6 @@ def test_right_answers_are_heard_whatever_the_tokenizer_does_to_spaces_and_case(
         # All pieces that the answer takes.
         found = tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str(answer.lower())
         tokenizer.add_tokens([piece for piece, _ in found])
-    generator = of(tiny.generator_network(kind, tokenizer), tokenizer)
+    generator = make_generator(tiny.generator_network(kind, tokenizer), tokenizer)
     said = tokenizer(answer, add_special_tokens=False)["input_ids"]
-    assert [prompt.tags(labels)[tag] for tag in hear(generator, prompt, said, TEXT, labels).tags] == tags
+    assert [prompt.tags(labels)[tag] for tag in parse_answer(generator, prompt, said, TEXT, labels).tags] == tags

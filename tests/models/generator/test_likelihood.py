@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from spacy_openner.models.generator.checkpoint import load
 from spacy_openner.models.generator.likelihood import log_likelihoods
-from spacy_openner.models.generator.model import load
 from tests.support import tiny_models as tiny
 
 PROMPTS = ["Marie Curie won the Nobel Prize", "Hi", tiny.SENTENCES[3]]
@@ -12,14 +12,14 @@ ANSWERS = [["person : Curie -> person", "a"], [], ["a -> person", "a -> award or
 
 
 def directly(generator, prompt, answer):
-    ids, mask = generator.read([prompt])
-    pieces = generator.spell(answer)
+    ids, mask = generator.encode_prompts([prompt])
+    pieces = generator.encode_answer(answer, prompt)
     with torch.no_grad():
         if generator.causal:
             whole = torch.cat([ids, torch.tensor([pieces])], 1)
             logits = generator.network(input_ids=whole).logits[0, ids.shape[1] - 1 : -1]
         else:
-            fed = torch.tensor([[*generator.first(ids), *pieces[:-1]]])
+            fed = torch.tensor([[*generator.start_subwords(ids), *pieces[:-1]]])
             logits = generator.network(input_ids=ids, attention_mask=mask, decoder_input_ids=fed).logits[0]
     return float(logits.log_softmax(-1).gather(1, torch.tensor(pieces)[:, None]).sum())
 

@@ -10,7 +10,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from spacy_openner.errors import MissingExtra, SettingError
-from spacy_openner.models.generator import model as generators
+from spacy_openner.models.generator import checkpoint as generators
 from spacy_openner.models.generator.new_decoder import TAGS, warm_started
 from spacy_openner.models.gliner import checkpoint as gliner_checkpoint
 from spacy_openner.prompts.gner import INSTRUCTION, GNERPrompt_v1
@@ -95,7 +95,7 @@ def test_explanations_are_taught_and_stand_beside_the_spans(t5, tmp_path, monkey
     pieces = tokenizer(right, add_special_tokens=False)["input_ids"]
     assert [choice.wanted for choice in batch.choices[0]][:-1] == pieces
     # What the model would say then is read, and stands beside the spans.
-    monkeypatch.setattr("spacy_openner.models.generator.interface.say", lambda *args: [pieces])
+    monkeypatch.setattr("spacy_openner.models.generator.interface.generate", lambda *args: [pieces])
     doc = nlp(TRAIN[0][0])
     assert [(span.text, span.label_) for span in doc.spans["openner"]] == [("Ann Bell", "person"), ("Oslo", "city")]
     # Its tokenizer has no "A".
@@ -145,7 +145,7 @@ def test_what_rows_of_further_tasks_ask_and_answer(t5):
     (batch,) = pipe._batches(pipe._lessons(examples(nlp)))
     answers = ["[person, city]", "[person, city]", "[city]", "[]"]
     said = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in answers]
-    assert sorted([c.wanted for c in each][:-1] for each in batch.choices) == sorted(said)
+    assert sorted([target.gold for target in each][:-1] for each in batch.targets) == sorted(said)
     asked = ToNERPrompt_v1().render_recognition(TRAIN[3][0].split(), ["person", "city"])
     ids = tokenizer(asked)["input_ids"]
     assert ids in [each[: len(ids)].tolist() for each in batch.ids]
@@ -168,7 +168,7 @@ def test_marks_are_of_the_window_and_unknown_where_annotation_is(t5):
     pipe.sampler = lambda present, universe: {label: label for label in universe if label != "river"}
     lessons = pipe._lessons(examples(nlp)[2:])
     gap = lessons[1]._replace(unknown=[(0, 1)])
-    rows = [each.marks.tolist() for each in pipe._batches([*lessons, gap])]
+    rows = [each.type_targets.tolist() for each in pipe._batches([*lessons, gap])]
     assert sorted(row for each in rows for row in each) == sorted([[-1, 1, 0], [-1, -1, 0], [0, 0, 0]])
 
 
@@ -204,11 +204,11 @@ def test_likely_types_are_hints(t5):
     nlp = pipeline(t5, **settings, candidates="hint")
     pipe = nlp.get_pipe("gner_generator")
     doc = nlp.make_doc("Ann lives in Oslo")
-    assert pipe._question(doc, pipe._labels).likely is None
+    assert pipe._question(doc, pipe._labels).hints is None
     doc._.openner_labels = ["city", "river"]
-    assert pipe._question(doc, pipe._labels).likely == [1]
+    assert pipe._question(doc, pipe._labels).hints == [1]
     narrow = pipeline(t5, **settings).get_pipe("gner_generator")
-    assert narrow._question(doc, narrow._labels).likely is None
+    assert narrow._question(doc, narrow._labels).hints is None
     example = Example(examples(nlp)[0].predicted, examples(nlp)[0].reference)
     example.predicted._.openner_labels = ["city", "river"]
     pipe.sampler = lambda present, universe: {label: label for label in universe}
@@ -226,7 +226,7 @@ def test_the_loss_is_the_one_of_transformers(t5):
     ours = nlp.update([eg], sgd=False, drop=0.0)["gner_generator"]
     generator = pipe.model.shims[0].generator
     words = [token.text for token in eg.predicted]
-    ids, mask = generator.read([pipe.prompt.render(words, ["person", "city"])])
+    ids, mask = generator.encode_prompts([pipe.prompt.render(words, ["person", "city"])])
     answer = pipe.prompt.answer(words, ["B-person", "I-person", "O", "O", "B-city"])
     wanted = torch.tensor([[*generator.tokenizer(answer, add_special_tokens=False)["input_ids"], generator.end]])
     with torch.inference_mode():
@@ -281,7 +281,7 @@ def test_tags_are_single_pieces(tiny_path):
     tokenizer = generator.tokenizer
     assert generator.chunks.independent
     tags = ["O", "B-city", "I-city"]
-    words = generator.chunks.words(["paris", "(O)", "(", "f(O)"], tags, GNERPrompt_v1().chunk)
+    words = generator.chunks.encode_words(["paris", "(O)", "(", "f(O)"], tags, GNERPrompt_v1().chunk)
     for word, text in zip(words, ["paris", "(O)", "(", "f(O)"], strict=True):
         pieces = [tokenizer.convert_ids_to_tokens([*word.forced, *way]) for way in word.trie.sequences]
         assert pieces[0] == [*tokenizer.tokenize(text), "(O)"]
@@ -306,10 +306,10 @@ def test_a_model_keeps_the_instruction_it_is_trained_on(t5, tmp_path):
         ({"instruction": "{labels}/{sentence}"}, "{labels}/{sentence}"),
     ):
         pipe = pipeline(tmp_path, prompt={"@misc": PROMPT["@misc"], **prompt}).get_pipe("gner_generator")
-        fitting = pipe.prompt.with_instruction(pipe.model.shims[0].generator.instruction)
+        fitting = pipe.prompt.with_defaults(pipe.model.shims[0].generator.prompt_defaults)
         assert fitting.render(["Hi"], ["a"]) == expected.format(labels="a", sentence="Hi")
     plain = pipeline(t5, prompt={"@misc": PROMPT["@misc"]}).get_pipe("gner_generator")
-    assert plain.model.shims[0].generator.instruction is None
+    assert plain.model.shims[0].generator.prompt_defaults.instruction is None
     assert plain.prompt.render(["Hi"], ["a"]) == INSTRUCTION.format(labels="a", sentence="Hi")
 
 
