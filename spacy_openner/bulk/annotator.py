@@ -8,11 +8,11 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-import spacy
 import torch
 from spacy.language import Language
 from spacy.tokens import Doc
 
+from ..environment import load_pipeline
 from ..errors import OpenNERError
 from ..files import replaced_file, write_text
 from ..labels import set_labels
@@ -77,7 +77,7 @@ class UnitAnnotator:
     def nlp(self) -> Language:
         """The pipeline, loaded now if it was not."""
         torch.set_num_threads(self.settings.threads)
-        return spacy.load(self.settings.pipeline)
+        return load_pipeline(self.settings.pipeline)
 
     def __call__(self, unit: Unit) -> UnitResult:
         """Annotate a unit. Parts of it that an earlier run has finished are left alone.

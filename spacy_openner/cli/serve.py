@@ -3,6 +3,7 @@
 import logging
 from typing import Annotated
 
+from .. import environment
 from ..errors import error
 from .options import Label, Labels, LabelsFile, Opt, given_labels
 
@@ -35,7 +36,6 @@ def serve(
         from ..serve.settings import ServeSettings, api_key
     except ImportError as problem:
         raise error("O604", package=problem.name, extra="serve") from problem
-    import spacy
     import torch
 
     limits = ServeSettings(
@@ -50,11 +50,11 @@ def serve(
         torch.set_num_threads(threads)
     asked = given_labels(labels, label, labels_file) if labels or label or labels_file else None
     if pipeline is None:
-        nlp = spacy.blank("en")
+        nlp = environment.blank_pipeline("en")
         nlp.add_pipe("open_ner_span", config={"labels": asked or ["person", "organization", "location"]})
     else:
         try:
-            nlp = spacy.load(pipeline)
+            nlp = environment.load_pipeline(pipeline)
         except OSError as problem:
             raise error("O609", pipeline=pipeline) from problem
     # One line of JSON a request, on standard error, beside what the server itself has to say.
