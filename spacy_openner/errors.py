@@ -226,6 +226,21 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         CheckpointError,
         "{path!r} is a checkpoint of the `{writer}` package that lacks {missing}. Get it again, whole.",
     ),
+    "O118": (
+        CheckpointError,
+        "{path!r} lacks {what}, and it could not be loaded by the name {name!r} ({reason}). Put the original files "
+        "beside the weights, or load the checkpoint once with access to the hub.",
+    ),
+    "O119": (
+        CheckpointError,
+        "The tokenizer in {path!r} does not fit the weights: it knows {known} tokens with ids up to {highest}, and the "
+        "embedding has {rows} rows. Put the original tokenizer files beside the weights.",
+    ),
+    "O124": (
+        CheckpointError,
+        "Cannot load the encoder {name!r} that is to get a new head: {reason}. `encoder` takes a directory or hub name "
+        "of a Hugging Face encoder with a fast tokenizer.",
+    ),
     # Texts
     "O201": (
         TextError,

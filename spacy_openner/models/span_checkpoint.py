@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .gliner import checkpoint as gliner
+from .gliner.config import CONFIG_FILE
 from .gliner.network import Network
 from .gliner.windows import WindowPlanner
 from .gliner2 import checkpoint as gliner2
@@ -46,6 +47,6 @@ def load(path: Path) -> SpanCheckpoint:
 
     RAISES (CheckpointError): When files are missing, damaged, of an unsupported kind, or do not fit.
     """
-    if gliner2.is_checkpoint(path) and not (path / gliner.CONFIG_FILE).is_file():
+    if gliner2.is_checkpoint(path) and not (path / CONFIG_FILE).is_file():
         return gliner2.load(path)
     return gliner.load(path)

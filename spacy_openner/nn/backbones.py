@@ -1,7 +1,8 @@
 """Hugging Face encoders and tokenizers: built from a config, loaded by name, asked for their limits."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "longformer", "mpnet"
 RELATIVE_LIMIT = 1024
 T5_FAMILY = ("t5", "mt5", "umt5")
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+# Numbers of layers in the name of a weight.
+_LAYER = re.compile(r"(?<![^.])(\d+)(?=\.)")
+MOST_LAYERS = 256
 
 
 def in_float32() -> dict[str, torch.dtype]:
@@ -39,52 +43,121 @@ def quiet_transformers() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def build_encoder(path: Path, config: dict[str, Any], key: str, name_key: str, rows: int) -> nn.Module:
+def build_encoder(
+    path: Path, config: Mapping[str, Any], key: str, name_key: str, weights: Mapping[str, torch.Tensor]
+) -> nn.Module:
     """Build a backbone with random values from the checkpoint's own config, or from its name's.
+
+    Sizes are held against the weights before memory is taken for them: a config may say anything.
 
     key (str): Where `config` holds the backbone's config.
     name_key (str): Where `config` holds the backbone's name, for checkpoints without one.
-    rows (int): Rows of the embedding in the weights; they outrank every `vocab_size`.
+    weights (Mapping[str, torch.Tensor]): The backbone's, by its own names. The rows of its embedding outrank every
+        `vocab_size`.
+    RAISES (CheckpointError): When there is no config, nothing can be built of it, or the weights are of other sizes.
     """
-    from transformers import AutoConfig, AutoModel, T5EncoderModel
+    backbone = _encoder_config(path, config.get(key), config.get(name_key), key)
+    backbone.vocab_size = embedding_rows(weights)
+    _check_layers(path, backbone, key, weights)
+    try:
+        with torch.device("meta"):
+            sizes = {name: value.shape for name, value in _from_config(backbone).state_dict().items()}
+        wrong = [
+            f"{name} {tuple(value.shape)}, not {tuple(sizes[name])}"
+            for name, value in weights.items()
+            if name in sizes and sizes[name] != value.shape
+        ]
+        if not wrong:
+            encoder = _from_config(backbone)
+            _try(encoder)
+            return encoder
+    # Values that do not go together fail in as many ways as there are architectures.
+    except Exception as problem:
+        raise error("O105", path=str(path), reason=f"its {key}: {_said(problem)}") from problem
+    raise error("O104", path=str(path), missing="nothing", unknown=f"{key} says other sizes: {wrong[:5]}")
 
-    values = config.get(key)
+
+def _encoder_config(path: Path, values: Any, name: str | None, key: str) -> Any:
+    from transformers import AutoConfig
+
+    if not values and not name:
+        raise error("O105", path=str(path), reason=f"its config has no {key}")
     try:
         if values:
             values = {**values}
-            backbone = AutoConfig.for_model(values.pop("model_type", None) or "deberta-v2", **values)
-        else:
-            backbone = AutoConfig.from_pretrained(config.get(name_key), trust_remote_code=False)
+            return AutoConfig.for_model(values.pop("model_type", None) or "deberta-v2", **values)
+    except Exception as problem:
+        raise error("O105", path=str(path), reason=f"its {key}: {_said(problem)}") from problem
+    try:
+        return AutoConfig.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError) as problem:
-        raise error("O101", path=str(path), reason=f"its backbone's config: {problem}") from problem
-    backbone.vocab_size = rows
-    if backbone.model_type in T5_FAMILY:
-        return T5EncoderModel(backbone)
-    return AutoModel.from_config(backbone, trust_remote_code=False)
+        raise error("O118", path=str(path), what=key, name=name, reason=_said(problem)) from problem
+
+
+def _check_layers(path: Path, config: Any, key: str, weights: Iterable[str]) -> None:
+    """Check that a config has no more layers than the weights are of, before a loop runs over them."""
+    # Layers that share their weights (ALBERT) are counted in groups.
+    groups = getattr(config, "num_hidden_groups", None)
+    layers = getattr(config, "num_hidden_layers", None)
+    stored = len({tuple(_LAYER.findall(name)) for name in weights} - {()})
+    most = MOST_LAYERS if groups is not None else stored
+    if isinstance(layers, int) and layers > most:
+        raise error("O105", path=str(path), reason=f"its {key} says {layers} layers, and the weights allow {most}")
+
+
+def _from_config(config: Any) -> nn.Module:
+    from transformers import AutoModel, T5EncoderModel
+
+    if config.model_type in T5_FAMILY:
+        return T5EncoderModel(config)
+    return AutoModel.from_config(config, trust_remote_code=False)
+
+
+def _try(encoder: nn.Module) -> None:
+    """Encode two subwords: some values of a config are only looked at then."""
+    ids = torch.zeros(1, 2, dtype=torch.long)
+    with torch.inference_mode():
+        encoder.eval()(input_ids=ids, attention_mask=torch.ones_like(ids))
 
 
 def load_tokenizer(path: Path, directory: Path, name: str | None) -> Any:
     """Load a fast tokenizer from a directory, or by name where the directory has none.
 
-    RAISES (CheckpointError): When there is neither, or it is not a fast one.
+    RAISES (CheckpointError): When there is neither, it is damaged, or it is not a fast one.
     """
     from transformers import AutoTokenizer
 
-    source = str(directory) if (directory / "tokenizer_config.json").is_file() else name
+    is_here = any((directory / file).is_file() for file in ("tokenizer_config.json", "tokenizer.json"))
+    source = str(directory) if is_here else name
+    if not source:
+        raise error("O120", path=str(path), source=str(directory), reason="no tokenizer there")
     try:
         settings = _tokenizer_settings(source)
         if _is_of_release_5(settings):
             tokenizer = _from_tokenizer_file(source, settings)
         else:
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as problem:
-        raise error("O120", path=str(path), source=source, reason=str(problem).strip() or repr(problem)) from problem
+    # Damaged files end in bare exceptions of the tokenizers library, too.
+    except Exception as problem:
+        raise error("O120", path=str(path), source=source, reason=_said(problem)) from problem
     if not tokenizer.is_fast:
         raise error("O107", path=str(path), kind=type(tokenizer).__name__)
     return tokenizer
 
 
-def _tokenizer_settings(source: str | None) -> dict[str, Any]:
+def check_ids(path: Path, tokenizer: Any, encoder: Any) -> None:
+    """Check that a tokenizer knows words, and an encoder all of its ids.
+
+    RAISES (CheckpointError): When it does not: predicting would end in an IndexError, or in nonsense.
+    """
+    vocabulary = tokenizer.get_vocab()
+    rows = encoder.get_input_embeddings().num_embeddings
+    highest = max(vocabulary.values(), default=-1)
+    if highest >= rows or len(vocabulary) <= len(tokenizer.all_special_ids):
+        raise error("O119", path=str(path), known=len(vocabulary), highest=highest, rows=rows)
+
+
+def _tokenizer_settings(source: str) -> dict[str, Any]:
     """Read `tokenizer_config.json` of a directory or hub name."""
     from transformers.utils import cached_file
 
@@ -99,7 +172,7 @@ def _is_of_release_5(settings: dict[str, Any]) -> bool:
     return settings.get("tokenizer_class") == "TokenizersBackend" or isinstance(more, list)
 
 
-def _from_tokenizer_file(source: str | None, settings: dict[str, Any]) -> Any:
+def _from_tokenizer_file(source: str, settings: dict[str, Any]) -> Any:
     """Load `tokenizer.json`, which every release reads, and take the names of special tokens from the settings."""
     from transformers import PreTrainedTokenizerFast
     from transformers.utils import cached_file
@@ -120,7 +193,7 @@ def _content(token: Any) -> str:
     return str(token["content"] if isinstance(token, dict) else token)
 
 
-def embedding_rows(weights: dict[str, torch.Tensor], prefix: str) -> int:
+def embedding_rows(weights: Mapping[str, torch.Tensor]) -> int:
     """Count the rows of a backbone's word embedding, whatever the backbone calls it."""
     names = (
         "word_embeddings.weight",
@@ -129,13 +202,14 @@ def embedding_rows(weights: dict[str, torch.Tensor], prefix: str) -> int:
         "shared.weight",
         "wte.weight",
     )
-    found = [value for key, value in weights.items() if key.startswith(prefix) and key.endswith(names)]
+    found = [value for key, value in weights.items() if key.endswith(names)]
     if found:
         return found[0].shape[0]
-    return max(
-        (v.shape[0] for k, v in weights.items() if k.startswith(prefix) and "embed" in k and v.dim() == 2),
-        default=0,
-    )
+    return max((value.shape[0] for key, value in weights.items() if "embed" in key and value.dim() == 2), default=0)
+
+
+def _said(problem: Exception) -> str:
+    return (str(problem).strip().splitlines() or [type(problem).__name__])[0]
 
 
 def hidden_size(encoder: Any) -> int:

@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from .weights import not_finite
+
 FILE = "model.int8.safetensors"
 _SCALE = ".row_scale"
 _LARGEST = 127
@@ -32,9 +34,25 @@ def save(state: Mapping[str, Tensor], directory: Path) -> None:
     save_file(stored, directory / FILE)
 
 
+def is_chosen(directory: Path) -> bool:
+    """Tell whether a directory's weights are the rounded ones.
+
+    RAISES (ValueError): When whole ones stand beside them: there is no telling which are newer.
+    """
+    whole = [file.name for file in directory.glob("model*.safetensors") if file.name != FILE]
+    if (directory / FILE).is_file() and whole:
+        raise ValueError(f"it holds {FILE} and {', '.join(sorted(whole))}, one of which is older: remove that one")
+    return (directory / FILE).is_file()
+
+
 def load(directory: Path) -> dict[str, Tensor]:
-    """Read what `save` wrote, in float32."""
+    """Read what `save` wrote, in float32.
+
+    RAISES (ValueError): For numbers that are not finite.
+    """
     stored = load_file(directory / FILE)
+    if bad := not_finite(stored):
+        raise ValueError(f"its weights are no finite numbers in {bad[:5]}")
     scales = {name: stored.pop(name) for name in [*stored] if name.endswith(_SCALE)}
     for name, scale in scales.items():
         row = name.removesuffix(_SCALE)

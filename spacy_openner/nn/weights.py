@@ -37,7 +37,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             if not isinstance(tensors, dict) or not all(map(torch.is_tensor, tensors.values())):
                 raise error("O105", path=str(file), reason="it holds no tensors by name")
         else:
-            raise error("O101", path=str(path), reason=f"no {WEIGHTS_FILE} or {PICKLED_WEIGHTS_FILE} there")
+            raise error("O105", path=str(path), reason=f"no {WEIGHTS_FILE} or {PICKLED_WEIGHTS_FILE} there")
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as problem:
         raise error("O105", path=str(file), reason=str(problem)) from problem
     for omitted, kept in aliases.items():
@@ -78,6 +78,11 @@ def rename(weights: dict[str, torch.Tensor], table: KeyTable, *, to_network: boo
         pair = next((pair for pair in table if key.startswith(pair[source])), None)
         renamed[pair[target] + key[len(pair[source]) :] if pair else key] = value
     return renamed
+
+
+def part_of(weights: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """Return the weights whose names begin with a prefix, by the rest of their names."""
+    return {key[len(prefix) :]: value for key, value in weights.items() if key.startswith(prefix)}
 
 
 def load_strictly(path: Path, network: nn.Module, weights: dict[str, torch.Tensor]) -> None:

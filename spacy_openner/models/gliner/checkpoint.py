@@ -5,6 +5,7 @@ from its own keys and shapes; its config is only asked for what the weights cann
 """
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +14,17 @@ from typing import Any
 import torch
 
 from ...errors import error
-from ...nn.backbones import build_encoder, embedding_rows, hidden_size, load_tokenizer
-from ...nn.weights import KeyTable, load_strictly, read_weights, rename, write_weights
+from ...nn.backbones import build_encoder, check_ids, hidden_size, load_tokenizer
+from ...nn.weights import KeyTable, load_strictly, part_of, read_weights, rename, write_weights
 from ..words import WordMode
+from .config import CONFIG_FILE, MAX_TYPES, read_config
 from .network import Head, Network
 from .span_head import MarkerHead, MarkerV0Head
 from .token_head import TokenHead
 from .tokenization import PromptTokenizer
 from .windows import WindowPlanner
 
-CONFIG_FILE = "gliner_config.json"
 LABELS_TOKENIZER = "labels_tokenizer"
-MAX_TYPES = "openner_max_types"
 
 # Published name <-> name in `Network`, by prefix; read in either direction.
 SPAN_KEYS = (
@@ -82,17 +82,18 @@ class Checkpoint:
     @property
     def max_types(self) -> int | None:
         """The types in one prompt that it is trained with, where its files say so; others are split."""
-        return self.config.get(MAX_TYPES)
+        most: int | None = self.config.get(MAX_TYPES)
+        return most
 
     @property
     def max_words(self) -> int:
         """The most words that a window shows."""
-        return int(self.config.get("max_len", 384))
+        return int(self.config.get("max_len") or 384)
 
     @property
     def embed_marker(self) -> bool:
         """Whether a type's vector stands at its marker, or else at the subword after it."""
-        return bool(self.config.get("embed_ent_token", True))
+        return self.config.get("embed_ent_token") is not False
 
     @property
     def is_bi_encoder(self) -> bool:
@@ -137,11 +138,10 @@ def load(path: Path) -> Checkpoint:
     weights = read_weights(path)
     refuse_unsupported(path, config, weights)
     weights = rename(weights, key_table(weights), to_network=True)
-    encoder = build_encoder(path, config, "encoder_config", "model_name", embedding_rows(weights, "encoder."))
+    encoder = build_encoder(path, config, "encoder_config", "model_name", part_of(weights, "encoder."))
     label_encoder = None
-    if any(key.startswith("label_encoder.") for key in weights):
-        rows = embedding_rows(weights, "label_encoder.")
-        label_encoder = build_encoder(path, config, "labels_encoder_config", "labels_encoder", rows)
+    if of_labels := part_of(weights, "label_encoder."):
+        label_encoder = build_encoder(path, config, "labels_encoder_config", "labels_encoder", of_labels)
     network = Network(
         encoder,
         build_head(path, config, weights),
@@ -154,8 +154,10 @@ def load(path: Path) -> Checkpoint:
     checkpoint = Checkpoint(config, network.eval(), load_tokenizer(path, path, config.get("model_name")))
     if label_encoder is not None:
         checkpoint.labels_tokenizer = load_tokenizer(path, path / LABELS_TOKENIZER, config.get("labels_encoder"))
+        check_ids(path / LABELS_TOKENIZER, checkpoint.labels_tokenizer, label_encoder)
     else:
-        set_markers(path, checkpoint, embedding_rows(weights, "encoder."))
+        set_markers(path, checkpoint, network.encoder.get_input_embeddings().num_embeddings)
+    check_ids(path, checkpoint.tokenizer, encoder)
     return checkpoint
 
 
@@ -187,6 +189,9 @@ def complete_config(checkpoint: Checkpoint) -> dict[str, Any]:
         "num_rnn_layers": network.lstm.num_layers if network.lstm is not None else 0,
         "encoder_config": _portable(network.encoder.config),
     }
+    for key in ("model_name", "labels_encoder"):
+        if config.get(key):
+            config[key] = _public_name(config[key])
     if network.label_encoder is not None:
         config["labels_encoder_config"] = _portable(network.label_encoder.config)
     else:
@@ -195,34 +200,16 @@ def complete_config(checkpoint: Checkpoint) -> dict[str, Any]:
     return config
 
 
+def _public_name(name: str) -> str:
+    """Keep a hub's name, and of a local path its last part: the rest says where somebody keeps what."""
+    path = Path(name).expanduser()
+    is_local = path.is_absolute() or path.exists() or name.count("/") > 1 or name.startswith((".", "~")) or "\\" in name
+    return re.split(r"[/\\]", name.rstrip("/\\"))[-1] if is_local else name
+
+
 def _portable(config: Any) -> dict[str, Any]:
-    """A backbone's config without the path that it came from, which means nothing elsewhere."""
+    """Return a backbone's config without the path that it came from, which means nothing elsewhere."""
     return {key: value for key, value in config.to_dict().items() if key != "_name_or_path"}
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Read `gliner_config.json`; numbers that were written as strings become numbers.
-
-    RAISES (CheckpointError): When there is none, it is no JSON object, or only a pickled v0 file is there.
-    """
-    file = path / CONFIG_FILE
-    if not file.is_file():
-        if path.suffix == ".pt" or any(path.glob("*.pt")):
-            raise error("O102", path=str(path))
-        raise error("O101", path=str(path), reason=f"no {CONFIG_FILE} there")
-    try:
-        config = json.loads(file.read_text(encoding="utf8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
-        raise error("O105", path=str(file), reason=str(problem)) from problem
-    if not isinstance(config, dict):
-        raise error("O105", path=str(file), reason="not a JSON object")
-    for name, kind in {"hidden_size": int, "max_width": int, "max_len": int, "dropout": float}.items():
-        if name in config:
-            try:
-                config[name] = kind(config[name])
-            except (TypeError, ValueError) as problem:
-                raise error("O105", path=str(file), reason=f"{name} is {config[name]!r}") from problem
-    return config
 
 
 def refuse_unsupported(path: Path, config: dict[str, Any], weights: Iterable[str]) -> None:
@@ -251,15 +238,22 @@ def build_head(path: Path, config: dict[str, Any], weights: dict[str, torch.Tens
 
     RAISES (CheckpointError): When the shapes are those of no known head.
     """
-    dropout = config.get("dropout", 0.4)
+    dropout = _given(config.get("dropout"), 0.4)
+    names = ("head.token.weight", "head.out.weight", "head.out.3.weight")
+    if any(weights[name].ndim != 2 for name in names if name in weights):
+        raise error("O104", path=str(path), missing="nothing", unknown="a head of other than two dimensions")
     if "head.token.weight" in weights:
         return TokenHead(weights["head.token.weight"].shape[1], dropout)
-    max_width = config.get("max_width", 12)
+    max_width = _given(config.get("max_width"), 12)
     if "head.out.weight" in weights:
         return MarkerHead(weights["head.out.weight"].shape[0], max_width, dropout)
-    if "head.out.0.weight" in weights:
+    if "head.out.3.weight" in weights:
         return MarkerV0Head(weights["head.out.3.weight"].shape[0], max_width, dropout)
     raise error("O103", path=str(path), reason=f"span_mode {config.get('span_mode')!r} has another head")
+
+
+def _given(value: Any, default: Any) -> Any:
+    return default if value is None else value
 
 
 def set_markers(path: Path, checkpoint: Checkpoint, rows: int) -> None:
@@ -271,7 +265,7 @@ def set_markers(path: Path, checkpoint: Checkpoint, rows: int) -> None:
     RAISES (CheckpointError): When the sizes allow neither.
     """
     config, tokenizer = checkpoint.config, checkpoint.tokenizer
-    entity, separator = config.get("ent_token", "<<ENT>>"), config.get("sep_token", "<<SEP>>")
+    entity, separator = config.get("ent_token") or "<<ENT>>", config.get("sep_token") or "<<SEP>>"
     if entity not in tokenizer.get_vocab():
         markers = {3: ["[FLERT]", entity, separator], 2: [entity, separator]}.get(rows - len(tokenizer))
         if markers is None:

@@ -14,6 +14,7 @@ from ...nn import hub
 from ...nn.backbones import hidden_size, piece_limit
 from ...nn.vector_cache import VectorCache
 from . import checkpoint as checkpoints
+from .config import CONFIG_FILE
 from .pretrained import pretrained
 
 
@@ -88,7 +89,7 @@ def load(name: str | Path, revision: str | None = None) -> LabelEncoder:
     RAISES (CheckpointError): When it cannot be loaded.
     """
     directory = hub.default_directory() if not name else Path(name).expanduser()
-    if (directory / checkpoints.CONFIG_FILE).is_file():
+    if (directory / CONFIG_FILE).is_file():
         found = checkpoints.load(directory)
         if found.is_bi_encoder:
             return LabelEncoder(found.labels_tokenizer, found.network.label_encoder)
@@ -97,9 +98,8 @@ def load(name: str | Path, revision: str | None = None) -> LabelEncoder:
         warn("W002", repo=str(name))
     try:
         tokenizer, encoder = pretrained(directory if directory.is_dir() else name, revision)
-    except (OSError, ValueError) as problem:
-        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
-        raise error("O110", path=str(name), reason=reason) from problem
+    except ValueError as problem:
+        raise error("O110", path=str(name), reason=str(problem)) from problem
     if not tokenizer.is_fast:
         raise error("O107", path=str(name), kind=type(tokenizer).__name__)
     return LabelEncoder(tokenizer, encoder)

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...errors import error
-from .checkpoint import MAX_TYPES, Checkpoint
+from .checkpoint import Checkpoint
+from .config import MAX_TYPES, NUMBERS, Range
 from .network import Head, Network
 from .pretrained import pretrained
 from .span_head import MarkerHead, MarkerV0Head
@@ -38,9 +39,21 @@ def from_encoder(
     labels_encoder (str | Path | None): A second encoder makes it a bi-encoder.
     max_types (int | None): Types in one prompt, if nobody asks for another number: not more than it is trained with.
     RETURNS (Checkpoint): With pretrained encoders and a random head.
-    RAISES (SettingError): For an unknown `span_mode`.
+    RAISES (SettingError): For an unknown `span_mode`, or a number out of its range.
+    RAISES (CheckpointError): When an encoder cannot be loaded.
     """
-    tokenizer, backbone = pretrained(encoder)
+    numbers = {
+        "width": (width, NUMBERS["hidden_size"]),
+        "max_width": (max_width, NUMBERS["max_width"]),
+        "max_len": (max_len, NUMBERS["max_len"]),
+        "lstm_layers": (lstm_layers, Range(0, 16)),
+        "dropout": (dropout, NUMBERS["dropout"]),
+        "max_types": (max_types, NUMBERS[MAX_TYPES]),
+    }
+    for name, (value, allowed) in numbers.items():
+        if not (allowed.holds(value) or (value is None and name in ("width", "max_types"))):
+            raise error("O001", name=name, value=value, allowed=allowed)
+    tokenizer, backbone = _load(encoder)
     head_width = width or backbone.config.hidden_size
     heads: dict[str, Any] = {
         "markerV0": lambda: MarkerV0Head(head_width, max_width, dropout),
@@ -66,7 +79,7 @@ def from_encoder(
     if max_types is not None:
         config[MAX_TYPES] = max_types
     if labels_encoder is not None:
-        labels_tokenizer, labels_backbone = pretrained(labels_encoder)
+        labels_tokenizer, labels_backbone = _load(labels_encoder)
         network = Network(
             backbone,
             head,
@@ -82,3 +95,13 @@ def from_encoder(
     network = Network(backbone, head, backbone.config.hidden_size, lstm_layers=lstm_layers)
     ids = tokenizer.convert_tokens_to_ids(list(MARKERS))
     return Checkpoint(config, network.eval(), tokenizer, entity_id=ids[1], separator_id=ids[2])
+
+
+def _load(name: str | Path) -> tuple[Any, Any]:
+    try:
+        tokenizer, encoder = pretrained(name)
+    except ValueError as problem:
+        raise error("O124", name=str(name), reason=str(problem)) from problem
+    if not tokenizer.is_fast:
+        raise error("O107", path=str(name), kind=type(tokenizer).__name__)
+    return tokenizer, encoder

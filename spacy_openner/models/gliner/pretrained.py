@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from ...nn.backbones import T5_FAMILY, in_float32, quiet_transformers
+from ...nn.backbones import T5_FAMILY, check_ids, in_float32, quiet_transformers
 from ...nn.weights import OPTIONAL_PARTS, not_finite
-from .checkpoint import CONFIG_FILE, load
+from .checkpoint import load
+from .config import CONFIG_FILE
 
 
 def pretrained(name: str | Path, revision: str | None = None) -> tuple[Any, Any]:
@@ -14,21 +15,18 @@ def pretrained(name: str | Path, revision: str | None = None) -> tuple[Any, Any]
     name (str | Path): A directory or hub name; a span matcher in a directory only.
     revision (str | None): Commit or tag of a hub name.
     RETURNS (tuple): Its tokenizer and the network.
-    RAISES (OSError, ValueError): When it cannot be loaded; when weights that its output depends on are missing, of
+    RAISES (ValueError): When it cannot be loaded; when weights that its output depends on are missing, of
         another shape, or not finite.
+    RAISES (CheckpointError): When its tokenizer does not fit.
     """
-    from transformers import AutoConfig, AutoModel, AutoTokenizer, T5EncoderModel
-
     if (Path(name) / CONFIG_FILE).is_file():
         checkpoint = load(Path(name))
         return checkpoint.tokenizer, checkpoint.network.encoder
-    options = {"revision": revision or "main", "trust_remote_code": False}
-    kind = AutoConfig.from_pretrained(name, **options).model_type
-    loader = T5EncoderModel if kind in T5_FAMILY else AutoModel
-    tokenizer = AutoTokenizer.from_pretrained(name, **options)
-    # What a missing pooler makes it say is untrue here: no score depends on it.
-    with quiet_transformers():
-        network, info = loader.from_pretrained(name, **in_float32(), output_loading_info=True, **options)
+    try:
+        tokenizer, network, info = _from_pretrained(name, revision)
+    # Damaged files and odd configs fail in as many ways as there are architectures and releases.
+    except Exception as problem:
+        raise ValueError(" ".join(str(problem).split())[:200] or type(problem).__name__) from problem
     missing = [key for key in info["missing_keys"] if not any(part in key for part in OPTIONAL_PARTS)]
     problems = {
         "lack": sorted(missing),
@@ -38,4 +36,18 @@ def pretrained(name: str | Path, revision: str | None = None) -> tuple[Any, Any]
     found = [f"{problem} {names[:5]}" for problem, names in problems.items() if names]
     if found:
         raise ValueError(f"its weights {', '.join(found)}")
+    check_ids(Path(name), tokenizer, network)
     return tokenizer, network
+
+
+def _from_pretrained(name: str | Path, revision: str | None) -> tuple[Any, Any, dict[str, Any]]:
+    from transformers import AutoConfig, AutoModel, AutoTokenizer, T5EncoderModel
+
+    options = {"revision": revision or "main", "trust_remote_code": False}
+    kind = AutoConfig.from_pretrained(name, **options).model_type
+    loader = T5EncoderModel if kind in T5_FAMILY else AutoModel
+    tokenizer = AutoTokenizer.from_pretrained(name, **options)
+    # What a missing pooler makes it say is untrue here: no score depends on it.
+    with quiet_transformers():
+        network, info = loader.from_pretrained(name, **in_float32(), output_loading_info=True, **options)
+    return tokenizer, network, info

@@ -14,7 +14,7 @@ import torch
 
 from ...errors import error, warn
 from ...nn.backbones import build_encoder, embedding_rows, hidden_size, load_tokenizer
-from ...nn.weights import KeyTable, load_strictly, read_weights, rename, write_weights
+from ...nn.weights import KeyTable, load_strictly, part_of, read_weights, rename, write_weights
 from ...prompts.gliner2 import MARKERS, TASK_MARKER
 from ..words import WordMode
 from .boundary_head import BoundaryHead
@@ -164,12 +164,12 @@ def load(path: Path) -> SchemaCheckpoint:
     other_tasks = {key: value for key, value in weights.items() if key.startswith(OTHER_TASKS)}
     own = {key: value for key, value in weights.items() if key not in other_tasks}
     own = rename(own, key_table(config), to_network=True)
-    rows = embedding_rows(own, "encoder.")
-    encoder = build_encoder(path, {"encoder_config": _encoder_config(path)}, "encoder_config", "", rows)
+    of_encoder = part_of(own, "encoder.")
+    encoder = build_encoder(path, {"encoder_config": _encoder_config(path)}, "encoder_config", "", of_encoder)
     network = SchemaNetwork(encoder, build_head(config, hidden_size(encoder)))
     load_strictly(path, network, own)
     tokenizer = load_tokenizer(path, path, config.get("model_name"))
-    add_markers(path, tokenizer, rows)
+    add_markers(path, tokenizer, embedding_rows(of_encoder))
     return SchemaCheckpoint(config, network.eval(), tokenizer, other_tasks)
 
 

@@ -9,7 +9,7 @@ import torch
 
 from ...errors import error
 from ...nn.backbones import build_encoder, embedding_rows, load_tokenizer
-from ...nn.weights import load_strictly, read_weights, write_weights
+from ...nn.weights import load_strictly, part_of, read_weights, write_weights
 from ..gliner.span_head import MarkerV0Head
 from .layouts import LAYOUTS
 from .network import TypeCacheNetwork
@@ -87,9 +87,10 @@ def load(path: Path) -> TypeCacheCheckpoint:
     """
     config = read_config(path)
     weights = read_weights(path)
-    rows = embedding_rows(weights, "encoder.")
+    of_encoder = part_of(weights, "encoder.")
+    rows = embedding_rows(of_encoder)
     try:
-        encoder = build_encoder(path, {"encoder": config.encoder}, "encoder", "", rows)
+        encoder = build_encoder(path, {"encoder": config.encoder}, "encoder", "", of_encoder)
     # What a config that does not fit itself fails with is up to transformers.
     except (ValueError, TypeError, ZeroDivisionError) as problem:
         raise error("O131", path=str(path), reason=f"its encoder's config: {problem}") from problem

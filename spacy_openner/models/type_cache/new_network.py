@@ -7,6 +7,7 @@ from torch import nn
 
 from ...errors import error
 from ..gliner import checkpoint as gliner
+from ..gliner.config import CONFIG_FILE
 from ..gliner.new_head import MARKERS
 from ..gliner.pretrained import pretrained
 from ..gliner.span_head import MarkerV0Head
@@ -40,7 +41,7 @@ def from_encoder(
     RETURNS (TypeCacheCheckpoint): With pretrained weights where there are some, and the rest random.
     RAISES (SettingError): For a kind of encoder without an adapter, or another number of layers than it has.
     """
-    if (Path(encoder) / gliner.CONFIG_FILE).is_file():
+    if (Path(encoder) / CONFIG_FILE).is_file():
         return _from_gliner(Path(encoder), layers, width, max_width, max_words, dropout, markers_only)
     tokenizer, backbone = pretrained(encoder)
     if MARKERS[1] not in tokenizer.get_vocab():

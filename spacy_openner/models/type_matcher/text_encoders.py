@@ -203,7 +203,9 @@ class TransformerEncoder(TextEncoder):
 
     def save(self, path: Path) -> None:
         """Write the encoder and its tokenizer as Hugging Face does, and the window beside them."""
-        self.backbone.save_pretrained(path, safe_serialization=True)
+        path.mkdir(parents=True, exist_ok=True)
+        (path / int8_rows.FILE).unlink(missing_ok=True)
+        self.backbone.save_pretrained(path)
         self.whole_tokenizer.save_pretrained(path)
         settings = {"encoder": "transformer", "window": self.window, "pooling": self.pooling}
         (path / SETTINGS_FILE).write_text(json.dumps(settings), encoding="utf8")
@@ -219,10 +221,12 @@ def load(source: str | Path, revision: str | None = None) -> TextEncoder:
     path = Path(source)
     try:
         settings = json.loads((path / SETTINGS_FILE).read_text("utf8")) if (path / SETTINGS_FILE).is_file() else {}
-        pooling = _pooling(settings)
+        if not isinstance(settings, dict):
+            raise ValueError(f"{SETTINGS_FILE} holds no JSON object")
+        pooling, window = _pooling(settings), _window(settings)
         if settings.get("encoder") == "static":
             tokenizer = Tokenizer.from_file(str(path / TOKENIZER_FILE))
-            return StaticEncoder(tokenizer, _table(path, tokenizer), int(settings["window"]), pooling)
+            return StaticEncoder(tokenizer, _table(path, tokenizer), window or STATIC_WINDOW, pooling)
         tokenizer, backbone = pretrained(source, revision)
     # Damaged files fail in the words of json, safetensors, tokenizers or transformers.
     except Exception as problem:
@@ -230,11 +234,19 @@ def load(source: str | Path, revision: str | None = None) -> TextEncoder:
         raise error("O115", path=str(source), reason=reason) from problem
     if not tokenizer.is_fast:
         raise error("O107", path=str(source), kind=type(tokenizer).__name__)
-    return TransformerEncoder(tokenizer, backbone, settings.get("window"), pooling)
+    return TransformerEncoder(tokenizer, backbone, window, pooling)
+
+
+def _window(settings: Mapping[str, Any]) -> int | None:
+    """Read the subwords of a window from saved settings."""
+    window = settings.get("window")
+    if window is not None and (isinstance(window, bool) or not isinstance(window, int) or window < 1):
+        raise ValueError(f'"window" of {SETTINGS_FILE} is {window!r}; allowed: a whole number from 1')
+    return window
 
 
 def _pooling(settings: Mapping[str, Any]) -> str:
-    """What saved settings say of pooling; older ones do not."""
+    """Read the pooling from saved settings; older ones say nothing of it."""
     pooling = settings.get("pooling", POOLINGS[0])
     if pooling not in POOLINGS:
         raise ValueError(f'"pooling" of {SETTINGS_FILE} is {pooling!r}; allowed: {", ".join(POOLINGS)}')
@@ -261,13 +273,15 @@ def distil(encoder: TextEncoder, width: int, window: int = STATIC_WINDOW) -> Sta
 
 def _table(path: Path, tokenizer: Tokenizer) -> Tensor:
     """The piece vectors of a directory."""
-    if (path / int8_rows.FILE).is_file():
+    if int8_rows.is_chosen(path):
         tokens = int8_rows.load(path)[TOKENS]
     else:
         tokens = load_file(path / WEIGHTS_FILE)[TOKENS].float()
+    if not bool(tokens.isfinite().all()):
+        raise ValueError("its table holds numbers that are not finite")
     rows = tokenizer.get_vocab_size(with_added_tokens=True)
-    if tokens.ndim != 2 or len(tokens) < rows:
-        raise ValueError(f"its table is of shape {tuple(tokens.shape)}, and its tokenizer has {rows} pieces")
+    if tokens.ndim != 2 or len(tokens) < rows or not tokens.shape[1]:
+        raise ValueError(f"its table is of shape {tuple(tokens.shape)}, and its tokenizer has {rows} subwords")
     return tokens
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import spacy
@@ -125,7 +126,7 @@ def test_backbone_config_and_tokenizer_by_name(copy, tiny_path, tmp_path):
     edit(copy, encoder_config=None, model_name=str(backbone))
     tiny.same(logits(copy), expected)
     shutil.rmtree(backbone)
-    with pytest.raises(CheckpointError, match="O101"):
+    with pytest.raises(CheckpointError, match="O118"):
         gliner_checkpoint.load(copy)
 
 
@@ -207,6 +208,87 @@ def test_a_weight_of_another_shape_is_an_error(copy):
     save_file(weights, copy / "model.safetensors")
     with pytest.raises(CheckpointError, match="O104"):
         gliner_checkpoint.load(copy)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("kind", ["safetensors", "pickle"])
+def test_weights_that_are_no_numbers_are_refused(copy, value, kind):
+    weights = load_file(copy / "model.safetensors")
+    weights["prompt_rep_layer.0.bias"][1] = value
+    save_file(weights, copy / "model.safetensors")
+    if kind == "pickle":
+        (copy / "model.safetensors").unlink()
+        torch.save(weights, copy / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"O105.*finite.*prompt_rep_layer\.0\.bias"):
+        gliner_checkpoint.load(copy)
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"a": "text"}, torch.zeros(2)])
+def test_pickles_without_tensors_are_refused(copy, content):
+    (copy / "model.safetensors").unlink()
+    torch.save(content, copy / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"O105.*no tensors"):
+        gliner_checkpoint.load(copy)
+
+
+def test_no_weights_are_not_no_checkpoint(copy):
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"O105.*no model\.safetensors"):
+        gliner_checkpoint.load(copy)
+
+
+def test_too_few_rows_for_the_tokenizer(copy):
+    """Predicting would end in an IndexError as soon as a text holds such a token."""
+    tokenizer = AutoTokenizer.from_pretrained(copy)
+    tokenizer.add_tokens(["qwertz"])
+    tokenizer.save_pretrained(copy)
+    with pytest.raises(CheckpointError, match="O119"):
+        gliner_checkpoint.load(copy)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"model": {"type": "BPE"}}', b"[" * 100_000])
+def test_broken_tokenizers(copy, content):
+    (copy / "tokenizer.json").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"O1(19|20)"):
+        gliner_checkpoint.load(copy)
+
+
+def test_no_tokenizer_at_all(copy):
+    for file in copy.glob("*token*"):
+        file.unlink()
+    edit(copy, model_name=None)
+    with pytest.raises(CheckpointError, match="O120"):
+        gliner_checkpoint.load(copy)
+
+
+def test_a_bi_encoder_without_its_label_tokenizer(bi_encoder_path, tmp_path):
+    copy = shutil.copytree(bi_encoder_path, tmp_path / "copy")
+    shutil.rmtree(copy / "labels_tokenizer")
+    for name in (None, str(tmp_path / "gone"), "no-such/encoder"):
+        edit(copy, labels_encoder=name)
+        with pytest.raises(CheckpointError, match=r"O120"):
+            gliner_checkpoint.load(copy)
+    (copy / "labels_tokenizer").mkdir()
+    (copy / "labels_tokenizer" / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
+    with pytest.raises(CheckpointError, match=r"O1(19|20)"):
+        gliner_checkpoint.load(copy)
+
+
+def test_local_paths_are_not_published(tmp_path):
+    checkpoint = tiny.checkpoint("bert", tmp_path)
+    assert checkpoint.config["model_name"].startswith("/")
+    for name, expected in [
+        (checkpoint.config["model_name"], Path(checkpoint.config["model_name"]).name),
+        ("/home/anna/secret project/encoder/", "encoder"),
+        ("C:\\Users\\anna\\encoder", "encoder"),
+        ("~/models/encoder", "encoder"),
+        ("../encoder", "encoder"),
+        ("microsoft/deberta-v3-small", "microsoft/deberta-v3-small"),
+        ("bert-base-cased", "bert-base-cased"),
+    ]:
+        checkpoint.config["model_name"] = name
+        gliner_checkpoint.save(checkpoint, tmp_path / "saved")
+        assert json.loads((tmp_path / "saved/gliner_config.json").read_text())["model_name"] == expected
 
 
 def test_a_missing_pooler_is_none(copy):

@@ -6,9 +6,10 @@ import spacy
 
 from spacy_openner.errors import OpenNERWarning, SettingError
 from spacy_openner.models.gliner import checkpoint as gliner_checkpoint
-from spacy_openner.models.gliner.tokenization import PromptTokenizer
+from spacy_openner.models.gliner.tokenization import KNOWN_PROMPTS, PromptTokenizer
 from spacy_openner.models.gliner.windows import WindowPlanner, batch_windows, pad
 from spacy_openner.models.words import Words, doc_words
+from spacy_openner.nn.vector_cache import CAPACITY
 from tests.support import tiny_models as tiny
 
 
@@ -141,3 +142,11 @@ def test_padding(checkpoint):
     assert batch.word_positions[1].tolist()[1:] == [-1, -1]
     assert batch.type_positions[0].tolist()[1] == -1
     assert batch.attention_mask.sum(1).tolist() == [(batch.input_ids[i] != 0).sum() for i in range(2)]
+
+
+def test_ever_new_types_do_not_fill_the_memory(checkpoint):
+    tokenizer = planner(checkpoint, limit=512).tokenizer
+    for start in range(0, 40_000, 50):
+        tokenizer.prompts([f"type {i}" for i in range(start, start + 50)])
+    assert len(tokenizer._type_ids) <= CAPACITY
+    assert len(tokenizer._prompts) <= KNOWN_PROMPTS

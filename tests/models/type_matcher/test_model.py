@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import spacy
 import torch
+from safetensors.torch import load_file, save_file
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 from torch.nn.functional import cosine_similarity
@@ -263,8 +264,62 @@ def test_a_table_that_is_too_small(static_path, tmp_path):
     encoder = text_encoders.load(static_path)
     encoder.tokens = torch.nn.Parameter(encoder.tokens[:3].detach())
     encoder.save(tmp_path)
-    with pytest.raises(CheckpointError, match=r"O115.*pieces"):
+    with pytest.raises(CheckpointError, match=r"O115.*subwords"):
         text_encoders.load(tmp_path)
+
+
+@pytest.mark.parametrize("window", [0, -1, "8", 2.5, True, [8]])
+def test_windows_that_cannot_be(path, tmp_path, window):
+    shutil.copytree(path, tmp_path, dirs_exist_ok=True)
+    (tmp_path / text_encoders.SETTINGS_FILE).write_text(json.dumps({"encoder": "static", "window": window}))
+    with pytest.raises(CheckpointError, match=r"O115.*window"):
+        text_encoders.load(tmp_path)
+
+
+def test_a_table_of_no_width(static_path, tmp_path):
+    encoder = text_encoders.load(static_path)
+    encoder.tokens = torch.nn.Parameter(encoder.tokens[:, :0].detach())
+    encoder.save(tmp_path)
+    with pytest.raises(CheckpointError, match=r"O115.*shape"):
+        text_encoders.load(tmp_path)
+
+
+@pytest.mark.parametrize("rounded", [True, False])
+def test_vectors_that_are_no_numbers(static_path, tmp_path, rounded):
+    encoder = text_encoders.load(static_path)
+    with torch.no_grad():
+        encoder.tokens[1, 1] = float("nan")
+    (encoder.save_int8 if rounded else encoder.save)(tmp_path)
+    with pytest.raises(CheckpointError, match=r"O115.*finite"):
+        text_encoders.load(tmp_path)
+
+
+def test_a_transformer_that_lacks_weights(tmp_path):
+    path = tiny.saved_types(tmp_path / "saved", "transformer")
+    weights = load_file(path / "model.safetensors")
+    key = next(key for key in weights if "layer.1" in key and "query.weight" in key)
+    del weights[key]
+    save_file(weights, path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"O115.*lack"):
+        text_encoders.load(path)
+
+
+def test_two_files_of_weights_are_refused(static_path, tmp_path):
+    """There is no telling which are newer."""
+    encoder = text_encoders.load(static_path)
+    encoder.save(tmp_path)
+    shutil.copy(tmp_path / "model.safetensors", tmp_path / "kept")
+    encoder.save_int8(tmp_path)
+    text_encoders.load(tmp_path)
+    shutil.copy(tmp_path / "kept", tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"O115.*model\.int8\.safetensors and model\.safetensors"):
+        text_encoders.load(tmp_path)
+
+
+def test_saving_a_transformer_over_rounded_vectors(static_path, tmp_path):
+    text_encoders.load(static_path).save_int8(tmp_path / "saved")
+    text_encoders.load(tiny.saved_types(tmp_path / "other", "transformer")).save(tmp_path / "saved")
+    assert isinstance(text_encoders.load(tmp_path / "saved"), text_encoders.TransformerEncoder)
 
 
 def test_no_such_place(tmp_path):

@@ -1,0 +1,101 @@
+"""`gliner_config.json`: read, and held against ranges before anything is built of it."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ...errors import error
+
+CONFIG_FILE = "gliner_config.json"
+MAX_TYPES = "openner_max_types"
+
+
+class Range(NamedTuple):
+    """The numbers that a key may have, both ends included."""
+
+    least: float
+    most: float
+    whole: bool = True
+
+    def holds(self, value: object) -> bool:
+        """Tell whether a value is a number of this range."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        # Comparisons with NaN are false.
+        return self.least <= value <= self.most and (not self.whole or value == int(value))
+
+    def __str__(self) -> str:
+        return f"a {'whole ' if self.whole else ''}number from {self.least:g} to {self.most:g}"
+
+
+NUMBERS = {
+    "hidden_size": Range(1, 65_536),
+    "max_width": Range(1, 512),
+    "max_len": Range(1, 1_000_000),
+    "dropout": Range(0, 1, whole=False),
+    MAX_TYPES: Range(1, 100_000),
+}
+"""A span head computes one column of scores for each width; the others bound memory, too."""
+KINDS = {
+    "encoder_config": dict,
+    "labels_encoder_config": dict,
+    "model_name": str,
+    "labels_encoder": str,
+    "ent_token": str,
+    "sep_token": str,
+    "embed_ent_token": bool,
+}
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read the config of a checkpoint; numbers that were written as strings become numbers.
+
+    path (Path): The checkpoint's directory.
+    RETURNS (dict): As found. What is null is left out of checks.
+    RAISES (CheckpointError): When there is none, only a pickled v0 file is there, it is no JSON object, or a value is
+        out of its range.
+    """
+    file = path / CONFIG_FILE
+    if not file.is_file():
+        if path.suffix == ".pt" or any(path.glob("*.pt")):
+            raise error("O102", path=str(path))
+        raise error("O101", path=str(path), reason=f"no {CONFIG_FILE} there")
+    config = read_json(file)
+    for name, allowed in NUMBERS.items():
+        if config.get(name) is not None:
+            config[name] = _number(file, name, config[name], allowed)
+    for name, kind in KINDS.items():
+        if not isinstance(config.get(name), kind | None):
+            raise _wrong(file, name, config[name], {dict: "an object", str: "a string", bool: "true or false"}[kind])
+    return config
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    RAISES (CheckpointError): When the file holds something else.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf8"))
+    # Objects that are nested too deeply end in a RecursionError.
+    except (ValueError, OSError, RecursionError) as problem:
+        raise error("O105", path=str(file), reason=str(problem) or type(problem).__name__) from problem
+    if not isinstance(content, dict):
+        raise error("O105", path=str(file), reason="not a JSON object")
+    return content
+
+
+def _number(file: Path, name: str, value: Any, allowed: Range) -> int | float:
+    try:
+        number: Any = float(value) if isinstance(value, str) else value
+    except ValueError:
+        number = None
+    if not allowed.holds(number):
+        raise _wrong(file, name, value, str(allowed))
+    return int(number) if allowed.whole else float(number)
+
+
+def _wrong(file: Path, name: str, value: Any, allowed: str) -> Exception:
+    shown = repr(value)
+    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+    return error("O105", path=str(file), reason=f"{name} is {shown}, and must be {allowed}")
