@@ -89,11 +89,7 @@ def load(path: Path) -> TypeCacheCheckpoint:
     weights = read_weights(path)
     of_encoder = part_of(weights, "encoder.")
     rows = embedding_rows(of_encoder)
-    try:
-        encoder = build_encoder(path, {"encoder": config.encoder}, "encoder", "", of_encoder)
-    # What a config that does not fit itself fails with is up to transformers.
-    except (ValueError, TypeError, ZeroDivisionError) as problem:
-        raise error("O131", path=str(path), reason=f"its encoder's config: {problem}") from problem
+    encoder = build_encoder(path, {"encoder": config.encoder}, "encoder", "", of_encoder)
     head = MarkerV0Head(config.width, config.max_width, config.dropout)
     network = TypeCacheNetwork(encoder, head, markers_only=config.markers_only)
     load_strictly(path, network, weights)

@@ -55,7 +55,7 @@ def test_no_directory_of_it(tmp_path):
         ({"encoder": None}, "encoder"),
         ({"encoder": {"model_type": "gpt2"}}, "modernbert"),
         ({"marker": "<<TYPE>>"}, "marker"),
-        ({"encoder": {"model_type": "bert", "hidden_size": 32, "num_attention_heads": 5}}, "multiple"),
+        ({"encoder": {"model_type": "bert", "hidden_size": 32, "num_attention_heads": 5}}, "12 layers"),
     ],
 )
 def test_a_config_that_does_not_fit(path, tmp_path, changes, problem):
