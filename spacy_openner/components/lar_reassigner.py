@@ -18,9 +18,9 @@ from ..lar.reassigner import EntityCase, LabelSpace, Reassigner, TypeChoice
 from ..lar.table import AlignmentTable
 from ..nn.packing import pack, unpack
 from ..prompts.lar import NONE
-from ..scoring.gold import GoldSurvey, explanations_of
+from ..scoring.gold import GoldSurvey, explanations_of, scores_in_step
 from ..settings import check_config_keys
-from ..types import SCORES, Candidate
+from ..types import Candidate
 from .annotate import annotate
 from .entity_pipe import SCORE_WEIGHTS, OpenNERPipe
 
@@ -246,8 +246,8 @@ class LARReassigner(OpenNERPipe):
     def _entities(self, doc: Doc) -> list[Candidate]:
         """What comes in, in text order, with scores where there are any; 1 for plain statements."""
         spans = [*(doc.ents if self.source == ENTS else doc.spans.get(self.source, ()))]
-        scores = None if self.source == ENTS or not spans else doc.spans[self.source].attrs.get(SCORES)
-        known = scores if scores is not None and len(scores) == len(spans) else [1.0] * len(spans)
+        scores = None if self.source == ENTS or not spans else scores_in_step(doc.spans[self.source])
+        known = [1.0] * len(spans) if scores is None else scores
         found = [Candidate(s.start, s.end, s.label_, float(p)) for s, p in zip(spans, known, strict=True) if s.label_]
         return sorted(found, key=lambda c: (c.start, -c.end))
 

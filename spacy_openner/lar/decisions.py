@@ -90,12 +90,16 @@ def read_decisions(doc: Doc, spans_key: str = DEFAULT_SPANS_KEY) -> list[Decisio
     group = doc.spans.get(spans_key)
     if group is None or DROPPED not in group.attrs:
         raise error("O510", key=spans_key, keys=list(doc.spans))
-    columns = (group.attrs[key] for key in (SOURCES, SCORES, DECIDED_BY, REASONS, MOVED_FROM))
-    kept = [
-        Decision(span.start, span.end, source, span.label_, float(score), by, reason, tuple(moved) if moved else None)
-        for span, source, score, by, reason, moved in zip(group, *columns, strict=True)
-    ]
-    dropped = [
-        Decision(start, end, source, "", 0.0, by, reason) for start, end, source, by, reason in group.attrs[DROPPED]
-    ]
+    try:
+        columns = [group.attrs[key] for key in (SOURCES, SCORES, DECIDED_BY, REASONS, MOVED_FROM)]
+        kept = [
+            Decision(s.start, s.end, source, s.label_, float(score), by, reason, tuple(moved) if moved else None)
+            for s, source, score, by, reason, moved in zip(group, *columns, strict=True)
+        ]
+        dropped = [
+            Decision(start, end, source, "", 0.0, by, reason) for start, end, source, by, reason in group.attrs[DROPPED]
+        ]
+    except (KeyError, TypeError, ValueError) as problem:
+        # Somebody changed the group since.
+        raise error("O510", key=spans_key, keys=list(doc.spans)) from problem
     return sorted([*kept, *dropped], key=lambda d: (d.start, -d.end))

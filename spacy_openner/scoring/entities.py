@@ -17,8 +17,8 @@ from spacy.training import Example
 
 from ..decoding.span_index import SpanIndex
 from ..decoding.span_selection import choose
-from ..types import DEFAULT_SPANS_KEY, SCORES, Candidate, Entity
-from .gold import COMPONENTS_OWN, GoldSurvey, gold_key, gold_spans, is_annotated, unannotated_tokens
+from ..types import DEFAULT_SPANS_KEY, Candidate, Entity
+from .gold import COMPONENTS_OWN, GoldSurvey, gold_key, gold_spans, is_annotated, scores_in_step, unannotated_tokens
 from .positions import shared_positions
 
 ErrorCounts = dict[str, dict[str, int]]
@@ -196,8 +196,7 @@ def _predicted_spans(doc: Doc, spans_key: str | None, flat: bool) -> list[Span]:
     key = gold_key(doc, spans_key)
     if not flat or key is None:
         return spans
-    scores = doc.spans[key].attrs.get(SCORES, ())
-    known = scores if len(scores) == len(spans) else [0.0] * len(spans)
-    candidates = [Candidate(s.start, s.end, s.label_, float(p)) for s, p in zip(spans, known, strict=True)]
+    scores = scores_in_step(doc.spans[key]) or [0.0] * len(spans)
+    candidates = [Candidate(s.start, s.end, s.label_, p) for s, p in zip(spans, scores, strict=True)]
     chosen = {candidate[:3] for candidate in choose(candidates, "flat")}
     return [span for span in spans if (span.start, span.end, span.label_) in chosen]

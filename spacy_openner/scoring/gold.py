@@ -10,12 +10,12 @@ from collections.abc import Iterable
 import numpy as np
 from spacy.attrs import ENT_IOB
 from spacy.language import Language
-from spacy.tokens import Doc, Span, Token
+from spacy.tokens import Doc, Span, SpanGroup, Token
 from spacy.training import Example
 
 from ..errors import warn
 from ..labels import LabelSet, get_labels, set_labels
-from ..types import DEFAULT_SPANS_KEY, EXPLANATIONS
+from ..types import DEFAULT_SPANS_KEY, EXPLANATIONS, SCORES
 
 COMPONENTS_OWN = ""
 """The setting `spans_key` of a scorer that stands for the component's."""
@@ -68,9 +68,19 @@ def explanations_of(doc: Doc, spans_key: str | None) -> dict[tuple[int, int, str
     """
     group = doc.spans[spans_key] if spans_key is not None and spans_key in doc.spans else ()
     texts = group.attrs.get(EXPLANATIONS, ()) if group else ()
-    if len(texts) != len(group):
+    if not isinstance(texts, list | tuple) or len(texts) != len(group):
         return {}
     return {(span.start, span.end, span.label_): str(text) for span, text in zip(group, texts, strict=True) if text}
+
+
+def scores_in_step(group: SpanGroup) -> list[float] | None:
+    """Return the scores of a span group's spans; None where its attributes hold anything else."""
+    scores = group.attrs.get(SCORES)
+    try:
+        values = [float(score) for score in scores]
+    except (TypeError, ValueError):
+        return None
+    return values if len(values) == len(group) else None
 
 
 class GoldSurvey:

@@ -5,14 +5,8 @@ import multiprocessing
 import time
 
 import pytest
-import spacy
-from spacy.tokens import DocBin
-from typer.testing import CliRunner
 
-from spacy_openner.calibration.cascade import ALWAYS, NEVER, JudgedEntity, calibrate_cascade, choose_below
-from spacy_openner.cli.app import app
 from spacy_openner.errors import OpenNERWarning, SettingError
-from spacy_openner.lar.cascade import GatedReassigner_v1
 from spacy_openner.lar.decisions import read_decisions
 from spacy_openner.lar.llm_reassigner import LLMReassigner_v1
 from support.fake_chat_server import FAULTS, Behaviour, serve
@@ -22,7 +16,6 @@ from tests.support.reassignment_case import (
     TEXTS,
     ents,
     gated,
-    gold_doc,
     lar_nlp,
     llm,
     source_nlp,
@@ -244,120 +237,7 @@ def test_throughput(n, delay):
         process.join(10)
 
 
-# The gate
-
-
-def test_the_gate_opens_below_a_score(tiny_path):
-    with serve(gold=GOLD) as server:
-        direct = {
-            doc[d.start].text: d for doc in lar_nlp(span_matcher(tiny_path)).pipe(TEXTS) for d in read_decisions(doc)
-        }
-        middle = sorted(d.score for d in direct.values())[4]
-        nlp = lar_nlp(gated(span_matcher(tiny_path), llm(server.url), below=middle), none="keep")
-        for doc in nlp.pipe(TEXTS):
-            for d in read_decisions(doc):
-                first = direct[doc[d.start].text]
-                if first.score < middle:
-                    assert d.by == "llm"
-                    assert d.label == GOLD.get(doc[d.start].text, "person")
-                else:
-                    assert d == first
-        assert sum(len(q["entities"]) for q in questions(server)) == 4
-
-
-def test_the_gate_opens_for_listed_types(tiny_path):
-    with serve(gold=GOLD) as server:
-        nlp = lar_nlp(gated(span_matcher(tiny_path), llm(server.url), types=["place"]))
-        by = {doc[d.start].text: d.by for doc in nlp.pipe(TEXTS) for d in read_decisions(doc)}
-        assert {word for word, who in by.items() if who == "llm"} == {"Oslo", "Rome", "Bath"}
-
-
-def test_the_gate_of_single_types_and_its_copy(tiny_path, tmp_path):
-    with serve(gold=GOLD) as server:
-        nlp = lar_nlp(gated(span_matcher(tiny_path), llm(server.url), gate={"city": 0.0}))
-        direct = {d.label for doc in lar_nlp(span_matcher(tiny_path)).pipe(TEXTS) for d in read_decisions(doc)}
-        pipe = nlp.get_pipe("lar_reassigner")
-        pipe.gate = dict.fromkeys(direct, NEVER)
-        for doc in nlp.pipe(TEXTS):
-            assert all(d.by == "span matcher" for d in read_decisions(doc))
-        nlp.to_disk(tmp_path)
-        assert spacy.load(tmp_path).get_pipe("lar_reassigner").gate == pipe.gate
-        pipe.gate = dict.fromkeys(direct, ALWAYS)
-        for doc in nlp.pipe(TEXTS):
-            assert all(d.by == "llm" for d in read_decisions(doc))
-
-
-@pytest.mark.parametrize(
-    ("rows", "below"),
-    [
-        ([], NEVER),
-        ([JudgedEntity(0.5, True, False)], NEVER),
-        ([JudgedEntity(0.5, True, True)], NEVER),
-        ([JudgedEntity(0.5, False, True)], ALWAYS),
-        ([JudgedEntity(0.2, False, True), JudgedEntity(0.8, True, False)], 0.5),
-        ([JudgedEntity(0.2, True, False), JudgedEntity(0.8, False, True), JudgedEntity(0.9, False, True)], ALWAYS),
-        ([JudgedEntity(0.2, False, True), JudgedEntity(0.2, True, False), JudgedEntity(0.4, True, True)], NEVER),
-        (
-            [JudgedEntity(0.2, False, True), JudgedEntity(0.4, True, True), JudgedEntity(0.8, True, False)],
-            pytest.approx(0.3),
-        ),
-    ],
-)
-def test_where_to_ask(rows, below):
-    assert choose_below(rows) == below
-    assert choose_below(rows[::-1]) == below
-
-
-def test_calibrate_learns_where_the_second_helps(tiny_path):
-    """The model is right about places and wrong about people: the gate learns to ask about places."""
-    wrong = {name: "musician" if label == "politician" else "politician" for name, label in GOLD.items()}
-    gold = [gold_doc(source_nlp(), text) for text in TEXTS * 3]
-    with serve(gold={**wrong, "Oslo": "city", "Rome": "city", "Bath": "river"}) as server:
-        nlp = lar_nlp(gated(span_matcher(tiny_path), llm(server.url)), none="never")
-        result = calibrate_cascade(nlp, gold, min_cases=2)
-        for label, each in result.per_type.items():
-            assert each.both >= max(each.first, each.second)
-            assert each.n >= each.asked
-            assert result.gate[label] == each.below
-        asked = {label: each for label, each in result.per_type.items() if each.asked}
-        assert set(asked) <= {"city", "river"}
-        assert sum(each.both for each in result.per_type.values()) > sum(e.first for e in result.per_type.values())
-        result.apply(nlp)
-        by = {doc[d.start].text: (d.by, d.label) for doc in nlp.pipe(TEXTS) for d in read_decisions(doc)}
-        assert all(label == GOLD[word] for word, (who, label) in by.items() if who == "llm")
-        kept = calibrate_cascade(nlp, gold, min_cases=10_000)
-        assert kept.gate == result.gate
-        assert {each.status for each in kept.per_type.values()} == {"kept"}
-
-
-def test_calibrate_needs_a_gate_and_gold(tiny_path):
-    nlp = lar_nlp(span_matcher(tiny_path))
-    with pytest.raises(SettingError, match="O506"):
-        calibrate_cascade(nlp, [gold_doc(nlp, "Ada")])
-    with pytest.raises(SettingError, match="O429"):
-        calibrate_cascade(nlp, [gold_doc(nlp, "Ada")], "entity_ruler")
-    with serve(gold=GOLD) as server:
-        nlp = lar_nlp(gated(span_matcher(tiny_path), llm(server.url)))
-        with pytest.raises(SettingError, match="O508"):
-            calibrate_cascade(nlp, [nlp.make_doc("Ada")])
-
-
-def test_calibrate_command(tiny_path, tmp_path):
-    with serve(gold=GOLD) as server:
-        nlp = lar_nlp(gated(span_matcher(tiny_path), llm(server.url)), none="never")
-        nlp.to_disk(tmp_path / "pipeline")
-        DocBin(docs=[gold_doc(nlp, text) for text in TEXTS * 3]).to_disk(tmp_path / "dev.spacy")
-        options = ["--component", "lar_reassigner", "--min-gold", "2", "--output", tmp_path / "better"]
-        args = ["calibrate", tmp_path / "pipeline", tmp_path / "dev.spacy", *options]
-        result = CliRunner().invoke(app, list(map(str, args)))
-        assert result.exit_code == 0, result.output
-        expected = calibrate_cascade(nlp, [gold_doc(nlp, text) for text in TEXTS * 3], min_cases=2)
-        assert spacy.load(tmp_path / "better").get_pipe("lar_reassigner").gate == expected.gate
-        rows = {line.split()[0]: line.split() for line in result.stdout.splitlines()[2:] if line.split()}
-        for label, each in expected.per_type.items():
-            assert rows[label][2:4] == [str(each.n), str(each.asked)]
-        as_json = CliRunner().invoke(app, [*map(str, args[:-2]), "--json"])
-        assert json.loads(as_json.stdout)["gate"] == expected.gate
+# Settings
 
 
 @pytest.mark.parametrize(
@@ -365,9 +245,6 @@ def test_calibrate_command(tiny_path, tmp_path):
     [
         lambda: LLMReassigner_v1(None, entities_per_request=0),
         lambda: LLMReassigner_v1(None, context=True),
-        lambda: GatedReassigner_v1(None, None, below=-1),
-        lambda: GatedReassigner_v1(None, None, gate={"a": "b"}),
-        lambda: GatedReassigner_v1(None, None, types="person"),
     ],
 )
 def test_settings_that_are_not_allowed(make):

@@ -21,6 +21,7 @@ from spacy_openner.scoring.gold import (
     gold_key,
     gold_spans,
     is_annotated,
+    scores_in_step,
     unannotated_tokens,
 )
 from spacy_openner.scoring.types import make_type_scorer, score_types
@@ -229,3 +230,26 @@ def test_calibration_by_many_entities_takes_little_time(many):
     result = calibrate_entities(nlp, [gold], types=["a", "b", "c"])
     assert time.process_time() - start < 10
     assert result.after.f1 >= result.before.f1 > 0
+
+
+@pytest.mark.parametrize("scores", [None, 3, "ab", [0.5], [0.5, "x"], [0.5, None], {"a": 1}, [[1], [2]]])
+def test_odd_scores_of_others_are_none(nlp, scores):
+    doc = doc_with(nlp, openner=[(0, "a"), (1, "b")])
+    doc.spans["openner"].attrs["scores"] = scores
+    assert scores_in_step(doc.spans["openner"]) is None
+    gold = doc_with(nlp, [(0, "a")])
+    assert score_entities([Example(doc, gold)])["openner_p"] == 0.5
+
+
+def test_scores_in_step(nlp):
+    doc = doc_with(nlp, openner=[(0, "a"), (1, "b")])
+    assert scores_in_step(doc.spans["openner"]) is None
+    doc.spans["openner"].attrs["scores"] = np.array([0.5, 1], dtype="float32")
+    assert scores_in_step(doc.spans["openner"]) == [0.5, 1.0]
+
+
+@pytest.mark.parametrize("explanations", [None, 3, "ab", {"a": 1}, ["why"]])
+def test_odd_explanations_of_others_are_none(nlp, explanations):
+    doc = doc_with(nlp, openner=[(0, "a"), (1, "b")])
+    doc.spans["openner"].attrs["explanations"] = explanations
+    assert explanations_of(doc, "openner") == {}
