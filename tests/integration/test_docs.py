@@ -14,7 +14,7 @@ from tests.support.code_blocks import LANGUAGES, SERVER, blocks_of, open_session
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = list(pages(ROOT))
 TYPES = {"Angela Merkel": "politician", "Paul McCartney": "musician", "Miles Davis": "musician", "Berlin": "city"}
-MARKS = ("slow", "not run", "needs ")
+MARKS = ("slow", "background", "not run", "needs ")
 
 
 def answer(asked: str) -> str:
@@ -47,13 +47,16 @@ def test_blocks_run(page, slow, tmp_path, monkeypatch):
     blocks = [block for block in blocks_of(page) if "not run" not in block.marks]
     with serve(answer=answer) as server:
         session = open_session(ROOT, tmp_path, server.url)
-        for block in blocks:
-            # Slow blocks may build on the others of their page.
-            if "slow" in block.marks and not slow:
-                continue
-            for package in block.needs:
-                pytest.importorskip(package)
-            session.run(block)
+        try:
+            for block in blocks:
+                # Slow blocks may build on the others of their page.
+                if "slow" in block.marks and not slow:
+                    continue
+                for package in block.needs:
+                    pytest.importorskip(package)
+                session.run(block)
+        finally:
+            session.close()
         asked = any(SERVER in block.code for block in blocks if slow or "slow" not in block.marks)
     assert bool(server.requests) == asked
 

@@ -1,7 +1,8 @@
 """Code blocks of Markdown pages: finding them, and running them as a reader would.
 
 A comment before a block says what is special about it: `<!-- block: slow -->`, `<!-- block: needs gliner -->`,
-`<!-- block: not run -->` (a block that shows another package's call, or needs what no test has).
+`<!-- block: background -->` (a server), `<!-- block: not run -->` (a block that shows another package's call, or needs what
+no test has).
 """
 
 import contextlib
@@ -9,9 +10,11 @@ import io
 import json
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,10 +93,34 @@ class Session:
     cwd: Path
     server: str
     names: dict[str, Any] = field(default_factory=lambda: {"__name__": "__main__"})
+    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def run(self, block: Block) -> None:
         """Run a block, and hold it against the output that it promises (`# -> ...`)."""
-        getattr(self, f"_{block.language}", lambda _: None)(block)
+        if "background" in block.marks:
+            self._start(block)
+        else:
+            getattr(self, f"_{block.language}", lambda _: None)(block)
+
+    def close(self) -> None:
+        """End what still runs."""
+        for process in self.running:
+            process.terminate()
+            process.wait(60)
+
+    def _start(self, block: Block) -> None:
+        """Start a server, and wait until it listens at the port that its command names."""
+        command = re.sub(
+            r"^spacy-openner ", f"exec {shlex.quote(sys.executable)} -m spacy_openner ", block.code.strip()
+        )
+        self.running.append(subprocess.Popen(["bash", "-c", command], cwd=self.cwd, stderr=subprocess.DEVNULL))
+        port = int(re.findall(r"--port (\d+)", block.code)[0])
+        for _ in range(600):
+            with contextlib.suppress(OSError), socket.create_connection(("localhost", port), timeout=1):
+                return
+            assert self.running[-1].poll() is None, f"{block.where} has ended"
+            time.sleep(0.2)
+        raise AssertionError(f"{block.where} does not listen")
 
     def _python(self, block: Block) -> None:
         code = compile("\n" * (block.line - 1) + block.code.replace(SERVER, self.server), str(block.page), "exec")
