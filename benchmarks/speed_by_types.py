@@ -15,21 +15,18 @@ import json
 import os
 import random
 import re
-import resource
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common import report, run_benchmark
+from benchmarks.speed_worker import SYSTEMS
+from support.annotated_sets import DATA, sentences
+
 ROOT = Path(__file__).resolve().parent.parent
 TYPES = re.compile(r"\]\(([^()\[\]]+)\)")
-SYSTEMS = ("default", "type-cache", "baseline", "gliner", "gliner-spacy")
 
 
 def open_types(folder: Path) -> list[str]:
@@ -42,105 +39,12 @@ def open_types(folder: Path) -> list[str]:
     return types
 
 
-def blank_pipeline(model: dict[str, Any]) -> Callable[[list[str]], Callable[[list[str]], None]]:
-    """`open_ner_span` with settings of its model, to be asked for types."""
-    import spacy
-
-    nlp = spacy.blank("en")
-    pipe = nlp.add_pipe("open_ner_span", config={"model": model} if model else {})
-
-    def prepare(labels: list[str]) -> Callable[[list[str]], None]:
-        pipe.labels = labels
-        return lambda texts: print(sum(len(doc.ents) for doc in nlp.pipe(texts, batch_size=1000)), file=sys.stderr)
-
-    return prepare
-
-
-def gliner_reference(path: Path) -> Callable[[list[str]], Callable[[list[str]], None]]:
-    """The `gliner` package in its batch size 8."""
-    import torch
-    from gliner import GLiNER
-
-    model = GLiNER.from_pretrained(str(path)).eval()
-
-    def prepare(labels: list[str]) -> Callable[[list[str]], None]:
-        def run(texts: list[str]) -> None:
-            with torch.inference_mode():
-                model.inference(texts, labels, batch_size=8)
-
-        return run
-
-    return prepare
-
-
-def gliner_spacy_reference(path: Path) -> Callable[[list[str]], Callable[[list[str]], None]]:
-    """The `gliner-spacy` package, which looks for the tokenizer under the backbone's name: that is made a directory."""
-    import spacy
-
-    copy = Path(shutil.copytree(path, Path(tempfile.mkdtemp()) / "checkpoint"))
-    config = json.loads((copy / "gliner_config.json").read_text(encoding="utf8"))
-    (copy / "gliner_config.json").write_text(json.dumps({**config, "model_name": str(copy)}), encoding="utf8")
-    (copy / "config.json").write_text(json.dumps(config["encoder_config"]), encoding="utf8")
-
-    def prepare(labels: list[str]) -> Callable[[list[str]], None]:
-        nlp = spacy.blank("en")
-        nlp.add_pipe("gliner_spacy", config={"gliner_model": str(copy), "labels": labels})
-        return lambda texts: print(len(list(nlp.pipe(texts))), file=sys.stderr)
-
-    return prepare
-
-
-def system(name: str, args: argparse.Namespace) -> Callable[[list[str]], Callable[[list[str]], None]]:
-    """Load one system."""
-    if name in ("default", "baseline"):
-        return blank_pipeline({})
-    if name == "gliner":
-        return gliner_reference(args.model)
-    if name == "gliner-spacy":
-        return gliner_spacy_reference(args.model)
-    path = args.type_cache or _untrained(args.model)
-    return blank_pipeline({"@architectures": "spacy-openner.TypeCacheSpanMatcher.v1", "name": str(path)})
-
-
-def _untrained(path: Path) -> Path:
-    """The default weights' encoder and head as a type cache: right sizes, wrong scores."""
-    from spacy_openner.models.type_cache import checkpoint
-    from spacy_openner.models.type_cache.new_network import from_encoder
-
-    target = Path(tempfile.mkdtemp()) / "type_cache"
-    checkpoint.save(from_encoder(path), target)
-    return target
-
-
-def work(args: argparse.Namespace) -> None:
-    """Be the process of one system: read tasks, answer with seconds and megabytes, line by line."""
-    import torch
-
-    warnings.simplefilter("ignore")
-    torch.set_num_threads(args.threads)
-    prepare = system(args.worker, args)
-    run: Callable[[list[str]], None] = lambda texts: None  # noqa: E731
-    for line in sys.stdin:
-        task = json.loads(line)
-        if "labels" in task:
-            run = prepare(task["labels"])
-        before = _peak()
-        begun, spent = time.perf_counter(), time.process_time()
-        run(task["texts"])
-        seconds = {"wall": time.perf_counter() - begun, "cpu": time.process_time() - spent}
-        print(json.dumps({**seconds, "mb": _peak() - before}), flush=True)
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 class Worker:
     """A system in its own process."""
 
     def __init__(self, name: str, args: argparse.Namespace) -> None:
         python, path = (args.baseline, "") if name == "baseline" else (sys.executable, str(ROOT))
-        command = [str(python), str(Path(__file__).resolve()), "--worker", name, "--threads", str(args.threads)]
+        command = [str(python), str(Path(__file__).with_name("speed_worker.py")), name, "--threads", str(args.threads)]
         command += ["--model", str(args.model), *(["--type-cache", str(args.type_cache)] if args.type_cache else [])]
         environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(args.threads)}
         self.process = subprocess.Popen(
@@ -167,7 +71,7 @@ class Worker:
 def main() -> None:
     """Measure, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--model", type=Path, default=ROOT / "assets" / "default", help="for gliner and gliner-spacy")
     parser.add_argument("--type-cache", type=Path)
     parser.add_argument("--baseline", type=Path, help="the Python of another environment")
@@ -177,22 +81,16 @@ def main() -> None:
     parser.add_argument("--slow", nargs="+", default=["gliner-spacy"], help="systems left out from 100 types on")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--worker", choices=SYSTEMS, help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path)
-    args = parser.parse_args()
-    if args.worker:
-        work(args)
-        return
-    measure(args)
+    measure(parser.parse_args())
 
 
 def measure(args: argparse.Namespace) -> None:
     """Run all systems in turn for each number of types."""
-    from benchmarks.common import machine, read_set, report
-
     names = [*args.systems, *(["baseline"] if args.baseline and "baseline" not in args.systems else [])]
     workers = {name: Worker(name, args) for name in names}
-    texts = [" ".join(row["tokens"]) for row in read_set("crossner_politics", "dev", args.data)][: args.texts]
+    drawn, source = sentences(args.texts, args.data, ("crossner_politics",))
+    texts = [" ".join(row["tokens"]) for row in drawn]
     types = open_types(ROOT / "assets" / "open_types")
     rows = []
     for count in args.types:
@@ -218,9 +116,9 @@ def measure(args: argparse.Namespace) -> None:
         worker.process.wait()
     columns = list(dict.fromkeys(key for row in rows for key in row))
     report(
-        [{c: row.get(c, "") for c in columns} for row in rows], args.output, texts=len(texts), machine_note=machine()
+        [{c: row.get(c, "") for c in columns} for row in rows], args.output, texts=f"{len(texts)} sentences of {source}"
     )
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -1,0 +1,24 @@
+"""A system's process of benchmarks.speed_by_types, on a tiny model."""
+
+from argparse import Namespace
+from pathlib import Path
+
+from benchmarks.speed_by_types import ROOT, Worker, open_types
+from tests.support.type_cache import saved_type_cache
+
+
+def test_a_system_runs_in_its_own_process(tmp_path):
+    path = saved_type_cache("bert", tmp_path)
+    worker = Worker("type-cache", Namespace(threads=1, model=Path("unused"), type_cache=path, baseline=None))
+    first = worker(labels=["person", "city"], texts=["Marie Curie lives in Paris."])
+    again = worker(texts=["Marie Curie lives in Paris."] * 2)
+    assert first.keys() == {"wall", "cpu", "mb"}
+    assert 0 < again["cpu"] <= first["wall"]
+    worker.process.stdin.close()
+    assert worker.process.wait() == 0
+
+
+def test_types_are_drawn_alike():
+    types = open_types(ROOT / "assets" / "open_types")
+    assert len(types) == len(set(types)) > 6000
+    assert types == open_types(ROOT / "assets" / "open_types")
