@@ -113,6 +113,16 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "`guidance` teaches a decoder where to look in what an encoder reads, and this model has no encoder, or one of "
         "an unknown kind. Set `guidance` to 0.",
     ),
+    "O019": (
+        SettingError,
+        "The loss of {name!r} is {loss}: the weights are of no use any more. Lower the learning rate, and start from "
+        "the last weights that were saved; if it is so at the first update, the weights that were loaded are damaged.",
+    ),
+    "O020": (
+        SettingError,
+        "The corpora have no texts ({paths}): all weights and limits are 0, or the files are empty, or `max_words` "
+        "leaves all texts out.",
+    ),
     # Checkpoints
     "O101": (
         CheckpointError,
@@ -429,6 +439,18 @@ _WARNINGS: dict[str, str] = {
     "W005": "`{setting}` names {labels}, which are not among the labels; that has no effect.",
     "W006": "Training met {n} gold spans of more than {widest} words, the widest that the model can express; they are "
     'not taught. A new head takes `max_width` at initialize: head = {{"max_width": ...}}.',
+    "W013": "{name!r} is trained on texts without any annotation of entities: it learns nothing. Check that the "
+    "corpus holds entities in doc.ents or in the span group `spans_key`.",
+    "W014": "{name!r} is not trained on the gold labels {labels}: they are not among the types of their texts. If they "
+    "are the ones in brackets, these are taught as absent where they are present. Use the same names in both.",
+    "W015": "{name!r} is not trained on the gold labels {labels}: they are not among the types of their texts, which "
+    "are {known}. Add them to `labels`, or to the list beside the corpus.",
+    "W016": "{name!r}: {n} references of an update have entities in doc.ents, but no span group {key!r}, which others "
+    "have. What is only in the group is taught as absent there. spacy.Corpus.v1 drops groups with `max_length` and "
+    "`gold_preproc`; read the corpus with spacy-openner.OpenNERCorpus.v1.",
+    "W017": "{name!r} is trained at a rate of {rate:g} in all its parts; more than {highest:g} ruins weights that were "
+    "loaded within a few updates. Use nlp.resume_training() with the component's own optimizer "
+    "(pipe.create_optimizer()), spacy-openner.LayerwiseAdam.v1, or a lower rate.",
     "W012": "{name!r} has no labels, and the doc names none: there is nothing to choose from, so the next components "
     "look for their own. Set `labels`, or doc._.openner_labels.",
     "W008": "{n} texts of {path!r} have more than {most} words (`max_words`) and are left out.",

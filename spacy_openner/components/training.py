@@ -15,6 +15,7 @@ from ..labels import get_labels
 from ..models.queries import TrainingText
 from ..models.words import WordMode
 from ..scoring.gold import GoldSurvey
+from ..training.checks import TrainingChecks, check_loss
 from ..training.optimizer import LayerwiseAdam_v1
 from ..training.sampling import Sampler, TypeSampler_v1
 from ..training.targets import Gold, align
@@ -42,6 +43,7 @@ class TrainableOpenPipe(OpenLabelPipe, TrainablePipe):
         # Gold spans that training met and could not teach, by reason.
         self.untaught: Counter[str] = Counter()
         self._gold_survey: GoldSurvey | None = None
+        self._checks = TrainingChecks(name)
 
     def _batches(self, lessons: Sequence[Any]) -> Iterator[Any]:
         """Lay lessons out for the model.
@@ -93,10 +95,12 @@ class TrainableOpenPipe(OpenLabelPipe, TrainablePipe):
         examples = list(examples)
         validate_examples(examples, f"{type(self).__name__}.update")
         self._survey_gold(examples)
+        self._checks.examine(examples, self.spans_key, self._labels)
         set_dropout_rate(self.model, drop)
         for batch in self._batches(self._lessons(examples)):
             scores, backprop = self.model.begin_update(batch.request)
             loss, d_scores = self.get_loss(batch, scores)
+            check_loss(self.name, loss)
             backprop(d_scores)
             losses[self.name] += loss
         if sgd is not None:
@@ -105,6 +109,7 @@ class TrainableOpenPipe(OpenLabelPipe, TrainablePipe):
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Apply the gradients that updates have gathered."""
+        self._checks.examine_optimizer(sgd, is_pretrained=bool(self.model.shims))
         self.model.finish_update(sgd)
 
     @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from ..errors import error
 
@@ -50,7 +50,7 @@ def read_values(path: Path, kind: str, expected: str) -> Iterator[tuple[int, Any
 
     kind (str): The format that the file is read as, for messages.
     expected (str): What a value should look like, for messages.
-    RAISES (DataError): For what is not JSON, with its line.
+    RAISES (DataError): For what is not JSON, with its line and column.
     """
     with opened(path) as stream:
         is_list = stream.read(SNIFFED).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
@@ -58,20 +58,34 @@ def read_values(path: Path, kind: str, expected: str) -> Iterator[tuple[int, Any
         try:
             yield from _list_values(_read_chunks(stream)) if is_list else _line_values(read_lines(stream))
         except _NotJson as err:
-            where = f"{path}, line {err.line}"
+            where = f"{path}, line {err.place.line}, column {err.place.column}"
             raise error("O401", where=where, expected=expected, found=err.found, kind=kind) from err
 
 
 class _NotJson(Exception):
     """There is something else where JSON should be.
 
-    line (int): Where.
+    place (_Place): Where.
     found (str): What is there.
     """
 
-    def __init__(self, line: int, text: str) -> None:
-        self.line = line
+    def __init__(self, place: "_Place", text: str) -> None:
+        self.place = place
         self.found = repr(text[:60]) if text.strip() else "the end of the file"
+
+
+class _Place(NamedTuple):
+    """A place in a file, from 1."""
+
+    line: int
+    column: int
+
+    def after(self, text: str) -> "_Place":
+        """Return the place behind some text that begins here."""
+        breaks = text.count("\n")
+        if not breaks:
+            return _Place(self.line, self.column + len(text))
+        return _Place(self.line + breaks, len(text) - text.rfind("\n"))
 
 
 def _line_values(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
@@ -80,8 +94,10 @@ def _line_values(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
         if line.strip():
             try:
                 value = json.loads(line)
-            except ValueError as err:
-                raise _NotJson(number, line) from err
+            except json.JSONDecodeError as err:
+                raise _NotJson(_Place(number, err.colno), line[err.pos :] or line) from err
+            except (ValueError, RecursionError) as err:
+                raise _NotJson(_Place(number, 1), line) from err
             yield number, value
 
 
@@ -100,29 +116,41 @@ def _read_chunks(stream: BinaryIO) -> Iterator[str]:
 def _list_values(chunks: Iterable[str]) -> Iterator[tuple[int, Any]]:
     """Yield the items of a JSON list, with the line at which each ends, holding one chunk and one item.
 
-    The items must be objects: a number could be cut by the end of a chunk without anyone noticing.
+    The items must be objects: a number could be cut by the end of a chunk without anyone noticing. Behind the list
+    there is nothing.
     """
-    decode = json.JSONDecoder().raw_decode
-    text, line, mark = "", 1, "["
-    for chunk in chain(chunks, [""]):
+    chunks = chain(chunks, [""])
+    text, place, mark = "", _Place(1, 1), "["
+    for chunk in chunks:
         text, at = text + chunk, 0
         while True:
             begin = _skip_blanks(text, at)
-            if text[begin : begin + 1] not in ("", mark, "]"):
-                raise _NotJson(line + text.count("\n", at, begin), text[begin:])
-            if text[begin : begin + 1] == mark:
-                begin = _skip_blanks(text, begin + 1)
-            if text[begin : begin + 1] == "]":
+            has_mark = text[begin : begin + 1] == mark
+            item = _skip_blanks(text, begin + 1) if has_mark else begin
+            if text[item : item + 1] == "]" and (not has_mark or mark == "["):
+                _require_end(text[item + 1 :], chunks, place.after(text[at : item + 1]))
                 return
+            if not has_mark and begin < len(text):
+                raise _NotJson(place.after(text[at:begin]), text[begin:])
             try:
-                value, end = decode(text, begin)
-            except json.JSONDecodeError as err:
-                if not chunk or len(text) - err.pos > LONGEST_VALUE:
-                    raise _NotJson(line + text.count("\n", at, err.pos), text[begin:]) from err
+                value, end = json.JSONDecoder().raw_decode(text, item)
+            except (ValueError, RecursionError) as err:
+                wrong = getattr(err, "pos", item)
+                if not chunk or len(text) - wrong > LONGEST_VALUE or not isinstance(err, json.JSONDecodeError):
+                    raise _NotJson(place.after(text[at:wrong]), text[item:]) from err
                 break
-            line, at, mark = line + text.count("\n", at, end), end, ","
-            yield line, value
+            place, at, mark = place.after(text[at:end]), end, ","
+            yield place.line, value
         text = text[at:]
+
+
+def _require_end(text: str, chunks: Iterable[str], place: _Place) -> None:
+    """Refuse what is not blank behind a list."""
+    for chunk in chain([text], chunks):
+        begin = _skip_blanks(chunk, 0)
+        if begin < len(chunk):
+            raise _NotJson(place.after(chunk[:begin]), chunk[begin:])
+        place = place.after(chunk)
 
 
 def _skip_blanks(text: str, at: int) -> int:

@@ -124,6 +124,8 @@ class OpenNERCorpus:
         """
         shares = [(source, self._share(source)) for source in self.sources]
         again = [(source, self._share(source)) for source in self.replay]
+        if not any(n for _, n in shares):
+            raise error("O020", paths=[str(file) for source in self.sources for file in source.files][:5])
         wanted = round(sum(n for _, n in shares) * self.replay_share / (1 - self.replay_share))
         for number, doc in enumerate(self._interleaved(shares + _scaled(again, wanted), nlp.vocab)):
             if number in self.numbers:

@@ -35,8 +35,10 @@ def LayerwiseAdam_v1(
     L2 (float): Weight decay, if `L2_is_weight_decay`; else added to the gradient.
     grad_clip (float): The largest norm of one parameter's gradient.
     RETURNS (Optimizer): For `[training.optimizer]`.
-    RAISES (SettingError): For a factor that is not a number from 0.
+    RAISES (SettingError): For a rate or a factor that is not a number from 0.
     """
+    if isinstance(learn_rate, int | float):
+        _check_rate("learn_rate", learn_rate)
     return LayerwiseAdam(
         learn_rate,
         scales=DEFAULT_SCALES if scales is None else scales,
@@ -104,24 +106,46 @@ class LayerwiseAdam(Optimizer):
 
 
 def WarmupCosine_v1(
-    initial_rate: float, warmup_steps: int, total_steps: int, final_rate: float = 0.0
+    initial_rate: float, warmup_steps: int, total_steps: int | str, final_rate: float = 0.0
 ) -> Iterator[float]:
     """Rise linearly, then fall along half a cosine. Registered as "spacy-openner.WarmupCosine.v1" (schedules).
 
     initial_rate (float): The highest rate, reached after the warm-up.
     warmup_steps (int): Steps of the rise.
-    total_steps (int): Steps until `final_rate`, the warm-up included; the rate stays there afterwards.
+    total_steps (int | str): Steps until `final_rate`, the warm-up included; the rate stays there afterwards. A variable
+        of the config, such as "${training.max_steps}", has a value under `spacy train` alone: where a saved pipeline is
+        trained on in Python, the rate stays at `initial_rate` instead.
     RETURNS (Iterator[float]): The rate of each step, without end.
-    RAISES (SettingError): When the warm-up is not shorter than the whole.
+    RAISES (SettingError): When the warm-up is not shorter than the whole, or for a rate that is not a number from 0.
     """
+    _check_rate("initial_rate", initial_rate)
+    _check_rate("final_rate", final_rate)
+    if isinstance(total_steps, str):
+        if not total_steps.startswith("${") or warmup_steps < 0:
+            raise error("O001", name="total_steps", value=total_steps, allowed="a whole number")
+        return _warmup_constant(initial_rate, warmup_steps)
     if not 0 <= warmup_steps < total_steps:
         raise error("O001", name="warmup_steps", value=warmup_steps, allowed=f"0 to {total_steps - 1} (total_steps)")
     return _warmup_cosine(initial_rate, warmup_steps, total_steps, final_rate)
 
 
+def _check_rate(name: str, rate: float) -> None:
+    if isinstance(rate, bool) or not 0 <= rate < math.inf:
+        raise error("O001", name=name, value=rate, allowed="a number from 0")
+
+
+def _warmup(high: float, steps: int) -> Iterator[float]:
+    for step in range(steps):
+        yield high * (step + 1) / (steps + 1)
+
+
+def _warmup_constant(high: float, warmup: int) -> Iterator[float]:
+    yield from _warmup(high, warmup)
+    yield from itertools.repeat(high)
+
+
 def _warmup_cosine(high: float, warmup: int, total: int, low: float) -> Iterator[float]:
-    for step in range(warmup):
-        yield high * (step + 1) / (warmup + 1)
+    yield from _warmup(high, warmup)
     for step in itertools.count():
         done = min(step / (total - warmup), 1.0)
         yield low + (high - low) * 0.5 * (1 + math.cos(math.pi * done))

@@ -230,7 +230,7 @@ def test_records_of_another_form_are_refused_with_their_line(text, line, found, 
     path = write(tmp_path / "a.json", text)
     with pytest.raises(DataError) as caught:
         list(read_jsonl(path))
-    assert f"a.json, line {line}: expected" in str(caught.value)
+    assert re.search(rf"a\.json, line {line}(, column \d+)?: expected", str(caught.value))
     assert f"found {found}" in str(caught.value)
     assert '"spans": [[0, 2, "person"]' in str(caught.value)
 
@@ -789,3 +789,42 @@ def test_real_corpora_lose_nothing(name, data_dir, tmp_path):
     assert n_read == report.spans + sum(found.count for found in report.dropped.values())
     assert report.spans == sum(len(doc.spans["openner"]) for doc in docs(report.files[0]))
     assert report.spans > 0.99 * n_read
+
+
+RECORD = '{"tokens": ["a"], "spans": []}'
+
+
+@pytest.mark.parametrize(
+    ("data", "place"),
+    [
+        (f"[{RECORD}]\n[{RECORD}]", "line 2, column 1"),
+        (f"[{RECORD}]\n{RECORD}", "line 2, column 1"),
+        (f"[{RECORD}] rubbish", f"line 1, column {len(RECORD) + 4}"),
+        (f"[{RECORD},\n {RECORD},\n ]", "line 3, column 2"),
+        (f"[{RECORD}\n {RECORD}]", "line 2, column 2"),
+        (f"[{RECORD},, {RECORD}]", f"line 1, column {len(RECORD) + 3}"),
+        (f"[{RECORD}", f"line 1, column {len(RECORD) + 2}"),
+        ("[", "line 1, column 2"),
+        (f"{RECORD}\n{RECORD} x", f"line 2, column {len(RECORD) + 2}"),
+        (f"{RECORD}\n{'[' * 200_000}", "line 2"),
+    ],
+)
+@pytest.mark.parametrize("chunk", [1, 7, files.CHUNK])
+def test_nothing_of_a_file_is_dropped(tmp_path, monkeypatch, data, place, chunk):
+    """What is behind a list is read, or is an error that says where."""
+    monkeypatch.setattr(files, "CHUNK", chunk)
+    path = tmp_path / "a.json"
+    path.write_text(data)
+    with pytest.raises(DataError, match=rf"O401.*{place}"):
+        convert(path, tmp_path / "b.spacy", format="jsonl")
+    assert not (tmp_path / "b.spacy").exists()
+
+
+@pytest.mark.parametrize(
+    "data", [f"[{RECORD}]\n \n", f"\ufeff[{RECORD}, {RECORD}]", f"[\n{RECORD}\n,\n{RECORD}\n]\r\n"]
+)
+@pytest.mark.parametrize("chunk", [1, 7, files.CHUNK])
+def test_lists_are_read_whole(tmp_path, monkeypatch, data, chunk):
+    monkeypatch.setattr(files, "CHUNK", chunk)
+    (tmp_path / "a.json").write_text(data, encoding="utf8")
+    assert convert(tmp_path / "a.json", tmp_path / "b.spacy").texts == data.count("tokens")

@@ -1,0 +1,102 @@
+"""Warnings about training that cannot work, before it has taken its time."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rapidfuzz import fuzz, process
+from spacy.training import Example
+from thinc.api import Optimizer
+
+from ..errors import error, warn
+from ..labels import LabelSet, get_labels
+from ..scoring.gold import gold_spans, is_annotated
+from .optimizer import LayerwiseAdam
+
+# Of 100; names that are as alike as this are perhaps meant to be the same.
+ALIKE = 85
+# Pretrained weights are lost at plain rates over this within some twenty updates.
+HIGHEST_PLAIN_RATE = 3e-4
+
+
+class TrainingChecks:
+    """Looks at what one component is trained on, and warns once of each thing that cannot be meant.
+
+    name (str): The component's name, for the messages.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._seen: set[str] = set()
+        self._warned: set[str] = set()
+        self._has_annotation = False
+
+    def examine(self, examples: Iterable[Example], spans_key: str | None, labels: LabelSet) -> None:
+        """Look at the examples of an update.
+
+        spans_key (str | None): Where gold entities are; see `scoring.gold`.
+        labels (LabelSet): The component's, for texts without a list of their own.
+        """
+        with_group = without_group = 0
+        unknown: dict[str, Mapping[str, str]] = {}
+        for example in examples:
+            reference = example.reference
+            self._has_annotation = self._has_annotation or is_annotated(reference, spans_key)
+            in_group = spans_key is not None and spans_key in reference.spans
+            with_group += in_group
+            without_group += not in_group and bool(reference.ents)
+            listed = get_labels(reference, labels)
+            if listed:
+                found = {span.label_ for span in gold_spans(reference, spans_key)}
+                unknown |= dict.fromkeys(found - set(listed) - self._seen, listed)
+        if not self._has_annotation:
+            self._warn_once("W013", name=self.name)
+        if with_group and without_group:
+            self._warn_once("W016", name=self.name, key=spans_key, n=without_group)
+        self._report_unknown(unknown)
+
+    def examine_optimizer(self, optimizer: Any, is_pretrained: bool) -> None:
+        """Look at the optimizer that is about to change a model.
+
+        is_pretrained (bool): The model has weights that were loaded.
+        """
+        if not is_pretrained or isinstance(optimizer, LayerwiseAdam) or not isinstance(optimizer, Optimizer):
+            return
+        rate = float(optimizer.learn_rate)
+        if rate > HIGHEST_PLAIN_RATE:
+            self._warn_once("W017", name=self.name, rate=rate, highest=HIGHEST_PLAIN_RATE)
+
+    def _report_unknown(self, unknown: Mapping[str, Mapping[str, str]]) -> None:
+        self._seen.update(unknown)
+        near = {label: match for label, listed in unknown.items() if (match := nearest(label, listed)) is not None}
+        far = sorted(set(unknown) - set(near))
+        if near:
+            pairs = ", ".join(f"{label!r} ({match!r}?)" for label, match in sorted(near.items()))
+            warn("W014", name=self.name, labels=pairs)
+        if far:
+            known = sorted({name for label in far for name in unknown[label]})
+            warn("W015", name=self.name, labels=far, known=known[:20])
+
+    def _warn_once(self, code: str, **values: Any) -> None:
+        if code not in self._warned:
+            self._warned.add(code)
+            warn(code, **values)
+
+
+def nearest(label: str, names: Iterable[str]) -> str | None:
+    """Return the name that a label was perhaps meant to be: it differs in case, or in a few letters."""
+    match = process.extractOne(label, list(names), scorer=fuzz.ratio, processor=_plain, score_cutoff=ALIKE)
+    return None if match is None else str(match[0])
+
+
+def check_loss(name: str, loss: float) -> None:
+    """Stop training that has gone wrong for good.
+
+    RAISES (SettingError): For a loss that is no finite number.
+    """
+    if not math.isfinite(loss):
+        raise error("O019", name=name, loss=loss)
+
+
+def _plain(label: str) -> str:
+    return " ".join(label.replace("_", " ").replace("-", " ").casefold().split())
