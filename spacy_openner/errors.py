@@ -138,7 +138,8 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
     "O103": (
         CheckpointError,
         "{path!r} is a checkpoint of an unsupported kind: {reason}. "
-        "Supported: uni-encoder span (markerV0, marker), uni-encoder token-level, bi-encoder span.",
+        "Read are uni-encoders and bi-encoders with spans (markerV0, markerV1, marker) or tokens, and the entities of "
+        "checkpoints that generate names of types or find relations too. Use the `gliner` package, which wrote it.",
     ),
     "O104": (
         CheckpointError,
@@ -462,6 +463,7 @@ _WARNINGS: dict[str, str] = {
     "the reference path, one piece at a time, which is many times slower.",
     "W011": "{n} words take more than {room} pieces, an eighth of what the model reads at once. It is shown their "
     "beginnings only; what it says of them counts for the whole words.",
+    "W121": "The checkpoint {path!r} has {tasks} beside entities. Entities are read here; {tasks} are left out.",
     "W120": "The checkpoint {path!r} asks for an adaptive threshold, which adds spans below the threshold until there "
     "are as many as it expects. That is left out here: lower `threshold` if spans are missing.",
     "W501": "Answers of the language model cannot be kept in {path!r} ({reason}). Those of now are kept in memory, "

@@ -7,19 +7,19 @@ from its own keys and shapes; its config is only asked for what the weights cann
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ...errors import error
+from ...errors import error, warn
 from ...nn.backbones import build_encoder, check_ids, hidden_size, load_tokenizer
 from ...nn.weights import KeyTable, load_strictly, part_of, read_weights, rename, write_weights
 from ..words import WordMode
 from .config import CONFIG_FILE, MAX_TYPES, read_config
-from .network import Head, Network
-from .span_head import MarkerHead, MarkerV0Head
+from .network import POOLINGS, Head, Network
+from .span_head import MarkerHead, MarkerV0Head, MarkerV1Head
 from .token_head import TokenHead
 from .tokenization import PromptTokenizer
 from .windows import WindowPlanner
@@ -30,6 +30,7 @@ LABELS_TOKENIZER = "labels_tokenizer"
 SPAN_KEYS = (
     ("span_rep_layer.span_rep_layer.project_start.", "head.start."),
     ("span_rep_layer.span_rep_layer.project_end.", "head.end."),
+    ("span_rep_layer.span_rep_layer.project_first.", "head.first."),
     ("span_rep_layer.span_rep_layer.out_project.", "head.out."),
     ("prompt_rep_layer.", "head.prompt."),
 )
@@ -37,6 +38,7 @@ TOKEN_KEYS = (
     ("scorer.proj_token.", "head.token."),
     ("scorer.proj_label.", "head.label."),
     ("scorer.out_mlp.", "head.out."),
+    ("prompt_rep_layer.", "head.prompt."),
 )
 SHARED_KEYS = (
     ("token_rep_layer.bert_layer.model.", "encoder."),
@@ -46,19 +48,24 @@ SHARED_KEYS = (
     ("rnn.lstm.", "lstm."),
 )
 UNSUPPORTED_KEYS = (
-    ("decoder.", "it generates label names with a decoder"),
-    ("relations_rep_layer.", "it extracts relations"),
-    ("triples_score_layer.", "it extracts relations"),
-    ("pair_rep_layer.", "it extracts relations"),
     ("cross_fuser.", "it fuses texts and labels by cross attention (post_fusion_schema)"),
     (
         "token_rep_layer.bert_layer.layers_fuser.",
         "it fuses layers (fuse_layers), so padding would change scores",
     ),
     ("token_rep_layer.decoder_layer.", "it streams through a causal decoder"),
-    ("span_rep_layer.span_rep_layer.project_first.", "its span mode is markerV1"),
-    ("span_rep_layer.encoder.", "it has a second encoder over words (span_encoder_config)"),
+    ("span_rep_layer.span_rep_layer.project_context.", "its span mode is markerV2"),
+    ("span_rep_layer.context_encoder.", "it has a second encoder over words (span_encoder_config)"),
 )
+OTHER_TASKS = (
+    ("decoder.", "a decoder that generates names of types"),
+    ("_enc2dec_proj.", "a decoder that generates names of types"),
+    ("relations_rep_layer.", "relations"),
+    ("triples_score_layer.", "relations"),
+    ("pair_rep_layer.", "relations"),
+    ("precomputed_rel_prompts", "relations"),
+)
+"""Parts that entities do not need, and what they do. They are kept, and saved again."""
 
 
 @dataclass
@@ -70,6 +77,7 @@ class Checkpoint:
     tokenizer: The fast tokenizer of the text encoder, markers included.
     entity_id, separator_id: Ids of the markers in the prompt; -1 in a bi-encoder, whose input has none.
     labels_tokenizer: The tokenizer of a bi-encoder's second encoder.
+    other_tasks: Weights of other tasks than entities, by published name.
     """
 
     config: dict[str, Any]
@@ -78,6 +86,7 @@ class Checkpoint:
     entity_id: int = -1
     separator_id: int = -1
     labels_tokenizer: Any = None
+    other_tasks: dict[str, torch.Tensor] = field(default_factory=dict)
 
     @property
     def max_types(self) -> int | None:
@@ -118,8 +127,9 @@ class Checkpoint:
             separator_id=self.separator_id,
             embed_marker=self.embed_marker,
             max_types=max_types or self.max_types,
+            separators=2 if finds_relations(self.config) else 1,
         )
-        return WindowPlanner(tokenizer, self.max_words, overlap)
+        return WindowPlanner(tokenizer, self.max_words, overlap, self.network.pooling)
 
     def save(self, path: Path) -> None:
         """Write the checkpoint; see `save`."""
@@ -137,6 +147,7 @@ def load(path: Path) -> Checkpoint:
     config = read_config(path)
     weights = read_weights(path)
     refuse_unsupported(path, config, weights)
+    other_tasks = split_other_tasks(path, config, weights)
     weights = rename(weights, key_table(weights), to_network=True)
     encoder = build_encoder(path, config, "encoder_config", "model_name", part_of(weights, "encoder."))
     label_encoder = None
@@ -149,9 +160,11 @@ def load(path: Path) -> Checkpoint:
         lstm_layers=sum("weight_ih" in key and "reverse" not in key for key in weights if key.startswith("lstm.")),
         label_encoder=label_encoder,
         label_width=hidden_size(label_encoder) if label_encoder is not None else 0,
+        pooling=config.get("subtoken_pooling") or "first",
     )
     load_strictly(path, network, weights)
-    checkpoint = Checkpoint(config, network.eval(), load_tokenizer(path, path, config.get("model_name")))
+    tokenizer = load_tokenizer(path, path, config.get("model_name"))
+    checkpoint = Checkpoint(config, network.eval(), tokenizer, other_tasks=other_tasks)
     if label_encoder is not None:
         checkpoint.labels_tokenizer = load_tokenizer(path, path / LABELS_TOKENIZER, config.get("labels_encoder"))
         check_ids(path / LABELS_TOKENIZER, checkpoint.labels_tokenizer, label_encoder)
@@ -170,7 +183,8 @@ def save(checkpoint: Checkpoint, path: Path, *, dtype: torch.dtype | None = None
     """
     path.mkdir(parents=True, exist_ok=True)
     weights = checkpoint.network.state_dict()
-    write_weights(path, rename(weights, key_table(weights), to_network=False), dtype)
+    own = rename(weights, key_table(weights), to_network=False)
+    write_weights(path, {**own, **checkpoint.other_tasks}, dtype)
     (path / CONFIG_FILE).write_text(json.dumps(complete_config(checkpoint), indent=2) + "\n", encoding="utf8")
     checkpoint.tokenizer.save_pretrained(path)
     if checkpoint.labels_tokenizer is not None:
@@ -221,10 +235,34 @@ def refuse_unsupported(path: Path, config: dict[str, Any], weights: Iterable[str
         if any(key.startswith(prefix) for key in weights):
             raise error("O103", path=str(path), reason=reason)
     pooling = config.get("subtoken_pooling") or "first"
-    if pooling != "first":
-        raise error("O103", path=str(path), reason=f"it pools subwords by {pooling!r}, not 'first'")
+    if pooling not in POOLINGS:
+        raise error("O103", path=str(path), reason=f"its subtoken_pooling is {pooling!r}")
+    if config.get("decoder_mode") == "prompt":
+        raise error("O103", path=str(path), reason="it generates its types (decoder_mode 'prompt'), and takes none")
     if config.get("represent_spans"):
         raise error("O103", path=str(path), reason="it scores spans on top of tokens (represent_spans)")
+
+
+def finds_relations(config: dict[str, Any]) -> bool:
+    """Tell whether a checkpoint finds relations too; its prompts have a part for them, which is empty here."""
+    return config.get("relations_layer") is not None
+
+
+def split_other_tasks(path: Path, config: dict[str, Any], weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Take the weights of other tasks out of those of a checkpoint, and say what is left out.
+
+    weights (dict[str, torch.Tensor]): By published name; those of other tasks are removed.
+    RETURNS (dict[str, torch.Tensor]): Those of other tasks.
+    """
+    found = {task for prefix, task in OTHER_TASKS if any(key.startswith(prefix) for key in weights)}
+    prefixes = [prefix for prefix, _ in OTHER_TASKS]
+    if finds_relations(config):
+        found.add("relations")
+        # A token-level head scores entities; the vectors of spans are for relations alone.
+        prefixes += ["span_rep_layer."] if any(key.startswith("scorer.") for key in weights) else []
+    if found:
+        warn("W121", path=str(path), tasks=" and ".join(sorted(found)))
+    return {key: weights.pop(key) for key in list(weights) if key.startswith(tuple(prefixes))}
 
 
 def key_table(weights: Iterable[str]) -> KeyTable:
@@ -243,12 +281,14 @@ def build_head(path: Path, config: dict[str, Any], weights: dict[str, torch.Tens
     if any(weights[name].ndim != 2 for name in names if name in weights):
         raise error("O104", path=str(path), missing="nothing", unknown="a head of other than two dimensions")
     if "head.token.weight" in weights:
-        return TokenHead(weights["head.token.weight"].shape[1], dropout)
+        has_type_network = "head.prompt.0.weight" in weights
+        return TokenHead(weights["head.token.weight"].shape[1], dropout, has_type_network=has_type_network)
     max_width = _given(config.get("max_width"), 12)
     if "head.out.weight" in weights:
         return MarkerHead(weights["head.out.weight"].shape[0], max_width, dropout)
     if "head.out.3.weight" in weights:
-        return MarkerV0Head(weights["head.out.3.weight"].shape[0], max_width, dropout)
+        kind = MarkerV1Head if "head.first.0.weight" in weights else MarkerV0Head
+        return kind(weights["head.out.3.weight"].shape[0], max_width, dropout)
     raise error("O103", path=str(path), reason=f"span_mode {config.get('span_mode')!r} has another head")
 
 

@@ -1,7 +1,7 @@
 """The whole GLiNER network: a text encoder, word vectors, an optional LSTM, type vectors, a head."""
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
@@ -11,6 +11,8 @@ from .span_head import MarkerHead, MarkerV0Head
 from .token_head import TokenHead
 
 Head = MarkerV0Head | MarkerHead | TokenHead
+Pooling = Literal["first", "last", "mean", "max"]
+POOLINGS: tuple[Pooling, ...] = ("first", "last", "mean", "max")
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Batch:
     n_words: *Shape:* (batch,), int64.
     type_positions: Position of each type's vector; -1 for padding. *Shape:* (batch, types), int64.
         Without types of the text's own (bi-encoders) it has no columns.
+    owners: Where words are averages or maxima of their subwords: the word of each of `word_positions`, which are then
+        those of all subwords; -1 for padding. *Shape of both:* (batch, the words' subwords), int64.
     """
 
     input_ids: torch.Tensor
@@ -31,10 +35,12 @@ class Batch:
     word_positions: torch.Tensor
     n_words: torch.Tensor
     type_positions: torch.Tensor
+    owners: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """Move all tensors."""
-        return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+        found = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return Batch(**{name: tensor.to(device) for name, tensor in found.items() if tensor is not None})
 
 
 class Network(nn.Module):
@@ -46,6 +52,7 @@ class Network(nn.Module):
     lstm_layers (int): Layers of the bidirectional LSTM over words; 0 for none.
     label_encoder (nn.Module | None): The second encoder of a bi-encoder.
     label_width (int): Width of the second encoder's output.
+    pooling (Pooling): How the vectors of a word's subwords become one, where batches have `owners`.
     """
 
     def __init__(
@@ -57,8 +64,10 @@ class Network(nn.Module):
         lstm_layers: int = 0,
         label_encoder: nn.Module | None = None,
         label_width: int = 0,
+        pooling: Pooling = "first",
     ) -> None:
         super().__init__()
+        self.pooling = pooling
         width = head.width
         # Any: what Hugging Face adds to a module (config, embeddings) has no static type.
         self.encoder: Any = encoder
@@ -82,7 +91,7 @@ class Network(nn.Module):
         RETURNS (torch.Tensor): The head's logits.
         """
         words, own_types = self.represent(batch, encode)
-        return cast(torch.Tensor, self.head(words, own_types if types is None else types))
+        return cast(torch.Tensor, self.head(words, own_types if types is None else types, batch.n_words))
 
     def represent(self, batch: Batch, encode: TextEncoder | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute word vectors, and type vectors where the prompt holds types.
@@ -96,6 +105,8 @@ class Network(nn.Module):
             vectors = self.projection(vectors)
         vectors = vectors * (wanted >= 0)[..., None].to(vectors.dtype)
         words, types = vectors.split([batch.word_positions.shape[1], batch.type_positions.shape[1]], dim=1)
+        if batch.owners is not None:
+            words = pool_subwords(words, batch.owners, int(batch.n_words.max()), self.pooling)
         # A bi-encoder's checkpoint may hold an LSTM, which the reference implementation never applies.
         if self.lstm is not None and self.label_encoder is None:
             words = self._run_lstm(words, batch.n_words)
@@ -127,6 +138,25 @@ class Network(nn.Module):
         assert self.lstm is not None
         output, _ = self.lstm(packed)
         return nn.utils.rnn.pad_packed_sequence(output, batch_first=True, total_length=words.shape[1])[0]
+
+
+def pool_subwords(vectors: torch.Tensor, owners: torch.Tensor, n_words: int, pooling: Pooling) -> torch.Tensor:
+    """Average or maximise the vectors of each word's subwords.
+
+    vectors (torch.Tensor): *Shape:* (batch, subwords, width).
+    owners (torch.Tensor): The word of each; -1 for padding. *Shape:* (batch, subwords).
+    RETURNS (torch.Tensor): Zero for words without subwords. *Shape:* (batch, n_words, width).
+    """
+    batch, _, width = vectors.shape
+    index = owners.clamp(min=0)[..., None].expand_as(vectors)
+    present = (owners >= 0).to(vectors.dtype)
+    counts = vectors.new_zeros(batch, n_words).scatter_add(1, owners.clamp(min=0), present)[..., None]
+    if pooling == "mean":
+        sums = vectors.new_zeros(batch, n_words, width).scatter_add(1, index, vectors * present[..., None])
+        return sums / counts.clamp(min=1)
+    vectors = vectors.masked_fill(owners[..., None] < 0, float("-inf"))
+    most = vectors.new_full((batch, n_words, width), float("-inf")).scatter_reduce(1, index, vectors, "amax")
+    return torch.where(counts > 0, most, torch.zeros_like(most))
 
 
 def _lstm(width: int, layers: int) -> nn.LSTM:

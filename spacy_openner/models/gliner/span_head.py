@@ -59,7 +59,9 @@ class SpanHead(nn.Module):
         self.max_width = max_width
         self.prompt = feed_forward(width, width, dropout) if prompt is None else prompt
 
-    def endpoints(self, words: torch.Tensor, types: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def endpoints(
+        self, words: torch.Tensor, types: torch.Tensor, context: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
         """Compute what is needed once for each word and type, before any span is looked at."""
         raise NotImplementedError
 
@@ -67,20 +69,29 @@ class SpanHead(nn.Module):
         """Score pairs of starts and ends that are sliced alike. *Shape:* (batch, pairs, types)."""
         raise NotImplementedError
 
-    def forward(self, words: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
+    def forward(self, words: torch.Tensor, types: torch.Tensor, n_words: torch.Tensor | None = None) -> torch.Tensor:
         """Score all spans.
 
-        words (torch.Tensor): Word vectors. *Shape:* (batch, words, width).
+        words (torch.Tensor): Word vectors, zero where a row has no word. *Shape:* (batch, words, width).
         types (torch.Tensor): Type vectors, before the type network. *Shape:* (batch, types, width).
+        n_words (torch.Tensor | None): All words if None. *Shape:* (batch,).
         RETURNS (torch.Tensor): Logits; [b, i, k, t] is the span of words i to i + k, both included. Spans
             that pass the last word hold -inf. *Shape:* (batch, words, max_width, types), float32.
         """
-        return self.score_all(words, self.prompt(types))
+        return self.score_all(words, self.prompt(types), n_words)
 
-    def score_all(self, words: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
-        """As `forward`, with what the type network makes of the types (`queries`) instead of the types."""
-        n_words = words.shape[1]
-        prepared = self.endpoints(words, queries)
+    def score_all(
+        self, words: torch.Tensor, queries: torch.Tensor, n_words: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Score all spans with what the type network makes of the types (`queries`); see `forward`."""
+        prepared = self.endpoints(words, queries, self.context(words, n_words))
+        return self._walk(prepared, words.shape[1])
+
+    def context(self, words: torch.Tensor, n_words: torch.Tensor | None) -> torch.Tensor | None:
+        """Compute what all spans of a row share; None for nothing. *Shape:* (batch, 1, width)."""
+        return None
+
+    def _walk(self, prepared: tuple[torch.Tensor, ...], n_words: int) -> torch.Tensor:
         columns = []
         for k in range(self.max_width):
             reach = max(n_words - k, 0)
@@ -104,9 +115,11 @@ class SpanHead(nn.Module):
     def score_pairs(
         self, words: torch.Tensor, queries: torch.Tensor, starts: torch.Tensor, ends: torch.Tensor
     ) -> torch.Tensor:
-        """As `score_spans`, with what the type network makes of the types (`queries`) instead of the types."""
+        """Score given spans with what the type network makes of the types (`queries`); see `score_spans`."""
         whole = slice(0, len(starts))
-        first, last = self.endpoints(words[:, starts], queries), self.endpoints(words[:, ends], queries)
+        context = self.context(words, None)
+        first = self.endpoints(words[:, starts], queries, context)
+        last = self.endpoints(words[:, ends], queries, context)
         prepared = (first[0], last[1], *first[2:])
         return self.pair_scores(prepared, whole, whole)[0].float().sigmoid()
 
@@ -154,12 +167,16 @@ class MarkerV0Head(SpanHead):
         self.end = feed_forward(width, width, dropout)
         self.out = feed_forward(2 * width, width, dropout)
 
-    def endpoints(self, words: torch.Tensor, types: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def endpoints(
+        self, words: torch.Tensor, types: torch.Tensor, context: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
         """RETURNS: u, v (batch, words, 4 * width), W2ᵀ·q (batch, types, 4 * width), d·q (batch, 1, types),
         and q (batch, types, width)."""
         inner, outer = linear_of(self.out, 0), linear_of(self.out, 3)
-        start_weight, end_weight = inner.weight.chunk(2, dim=1)
+        start_weight, end_weight, *context_weight = inner.weight.split(self.width, dim=1)
         u = nn.functional.linear(self.start(words).relu_(), start_weight, inner.bias)
+        if context is not None:
+            u = u + nn.functional.linear(context.relu(), *context_weight)
         v = nn.functional.linear(self.end(words).relu_(), end_weight)
         # Types before channels: the product over channels then runs along memory, which is twice as fast.
         return u, v, types @ outer.weight, (types @ outer.bias)[:, None, :], types
@@ -174,6 +191,24 @@ class MarkerV0Head(SpanHead):
         return torch.baddbmm(shift, hidden, folded.transpose(1, 2))
 
 
+class MarkerV1Head(MarkerV0Head):
+    """The head of `span_mode` "markerV1": a third term, the average of all words, joins start and end.
+
+    The published network for that term (`project_first`) is kept, and not applied: the reference does not, either.
+    """
+
+    def __init__(self, width: int, max_width: int, dropout: float) -> None:
+        super().__init__(width, max_width, dropout)
+        self.first = feed_forward(width, width, dropout)
+        self.out = feed_forward(3 * width, width, dropout)
+
+    def context(self, words: torch.Tensor, n_words: torch.Tensor | None) -> torch.Tensor:
+        """Average the words of each row, whatever stands beside it in the batch."""
+        if n_words is None:
+            return words.mean(dim=1, keepdim=True)
+        return words.sum(dim=1, keepdim=True) / n_words.clamp(min=1)[:, None, None].to(words.dtype)
+
+
 class MarkerHead(SpanHead):
     """The older head (`span_mode` "marker"): one linear output layer, so that a span's score is a sum."""
 
@@ -183,7 +218,9 @@ class MarkerHead(SpanHead):
         self.end = feed_forward(width, width, dropout, inner=2 * width)
         self.out = nn.Linear(2 * width, width)
 
-    def endpoints(self, words: torch.Tensor, types: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def endpoints(
+        self, words: torch.Tensor, types: torch.Tensor, context: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
         """RETURNS: the parts of the score that the start and the end give. *Shape:* (batch, words, types)."""
         start_weight, end_weight = self.out.weight.chunk(2, dim=1)
         q = types.transpose(1, 2)

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from ..queries import GoldTargets
-from .span_head import Found, linear_of
+from .span_head import Found, feed_forward, linear_of
 
 
 class TokenHead(nn.Module):
@@ -13,9 +13,11 @@ class TokenHead(nn.Module):
     max_width = 0
     """No limit."""
 
-    def __init__(self, width: int, dropout: float) -> None:
+    def __init__(self, width: int, dropout: float, *, has_type_network: bool = False) -> None:
         super().__init__()
         self.width = width
+        # Checkpoints that find relations too have the span heads' type network before the scorer.
+        self.prompt = feed_forward(width, width, dropout) if has_type_network else None
         self.token = nn.Linear(width, 2 * width)
         self.label = nn.Linear(width, 2 * width)
         # The published order differs from the other blocks': Linear, Dropout, ReLU, Linear.
@@ -23,7 +25,7 @@ class TokenHead(nn.Module):
             nn.Linear(3 * width, 4 * width), nn.Dropout(dropout), nn.ReLU(), nn.Linear(4 * width, 3)
         )
 
-    def forward(self, words: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
+    def forward(self, words: torch.Tensor, types: torch.Tensor, n_words: torch.Tensor | None = None) -> torch.Tensor:
         """Score all words.
 
         The first layer sees [word; type; word * type]. Its first two parts are computed once for each word
@@ -34,6 +36,7 @@ class TokenHead(nn.Module):
         RETURNS (torch.Tensor): Logits of start, end, inside. *Shape:* (batch, words, types, 3), float32.
         """
         word, word_factor = self.token(words).chunk(2, dim=-1)
+        types = types if self.prompt is None else self.prompt(types)
         label, label_factor = self.label(types).chunk(2, dim=-1)
         inner = linear_of(self.out, 0)
         by_word, by_label, by_product = inner.weight.chunk(3, dim=1)

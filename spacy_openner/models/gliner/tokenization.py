@@ -45,6 +45,7 @@ class PromptTokenizer:
     entity_id, separator_id (int): Marker ids; -1 for a bi-encoder, whose input has no prompt.
     embed_marker (bool): Whether a type's vector stands at its marker (or else at the subword after it).
     max_types (int | None): The most types in one prompt; as many as fit if None.
+    separators (int): How many end a prompt.
     """
 
     def __init__(
@@ -56,10 +57,11 @@ class PromptTokenizer:
         separator_id: int = -1,
         embed_marker: bool = True,
         max_types: int | None = None,
+        separators: int = 1,
     ) -> None:
         self.tokenizer, self.limit = tokenizer, limit
         self.entity_id, self.separator_id = entity_id, separator_id
-        self.embed_marker, self.max_types = embed_marker, max_types
+        self.embed_marker, self.max_types, self.separators = embed_marker, max_types, separators
         self._type_ids = BoundedCache[str, np.ndarray]()
         self._prompts = BoundedCache[tuple[Any, ...], list[Prompt]](KNOWN_PROMPTS)
         backend = tokenizer.backend_tokenizer
@@ -131,7 +133,7 @@ class PromptTokenizer:
             positions.append(length if self.embed_marker else length + 1)
             ids.append(coded[i])
             length += len(coded[i])
-        ids.append(np.array([self.separator_id], dtype=np.int64))
+        ids.append(np.full(self.separators, self.separator_id, dtype=np.int64))
         return Prompt(np.concatenate(ids), part, np.array(positions, dtype=np.int64))
 
     def _encode_type(self, text: str) -> np.ndarray:

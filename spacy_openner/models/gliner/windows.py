@@ -13,7 +13,7 @@ import torch
 from ...errors import error, warn
 from ...nn.batching import batch_by_length
 from ..words import Words
-from .network import Batch
+from .network import Batch, Pooling
 from .tokenization import Prompt, PromptTokenizer, SubwordMap
 
 # How many batches' worth of windows are sorted together.
@@ -30,6 +30,8 @@ class InputWindow:
     input_ids: All subwords, prompt and special ones included. *Shape:* (subwords,).
     word_positions: Position of each word's first subword, -1 for a word without. *Shape:* (words,).
     type_positions: Position of each type's vector; empty for a bi-encoder. *Shape:* (types,).
+    owners: Where a word's vector is made of all its subwords': the word of each position, and `word_positions` are
+        those of all subwords. *Shape of both:* (the words' subwords,).
     """
 
     text: int
@@ -39,6 +41,12 @@ class InputWindow:
     input_ids: np.ndarray
     word_positions: np.ndarray
     type_positions: np.ndarray
+    owners: np.ndarray | None = None
+
+    @property
+    def n_words(self) -> int:
+        """Words that the network sees."""
+        return len(self.word_positions) if self.owners is None else self.last - self.first
 
 
 class WindowPlanner:
@@ -47,10 +55,11 @@ class WindowPlanner:
     tokenizer (PromptTokenizer): Makes subwords and prompts; its `limit` is that of a window.
     max_words (int): The most words that a window shows.
     overlap (int): Words that neighbouring windows share where no sentence start separates them.
+    pooling (Pooling): Which subwords stand for a word.
     """
 
-    def __init__(self, tokenizer: PromptTokenizer, max_words: int, overlap: int) -> None:
-        self.tokenizer, self.max_words, self.overlap = tokenizer, max_words, overlap
+    def __init__(self, tokenizer: PromptTokenizer, max_words: int, overlap: int, pooling: Pooling = "first") -> None:
+        self.tokenizer, self.max_words, self.overlap, self.pooling = tokenizer, max_words, overlap, pooling
 
     def plan(self, texts: Sequence[Words], types: Sequence[Sequence[Any]]) -> Iterator[InputWindow]:
         """Lay windows and prompts over texts.
@@ -127,9 +136,14 @@ class WindowPlanner:
             word = self.tokenizer.decode(subwords.ids[start : start + 8])
             warn("W003", word=word, pieces=end - start, room=budget)
             end = start + budget
-        starts = subwords.starts[first:last]
-        positions = np.where(subwords.ends[first:last] > starts, starts - start + len(prompt.ids), -1)
+        starts, ends = subwords.starts[first:last], np.minimum(subwords.ends[first:last], end)
+        offset = len(prompt.ids) - start
         ids = np.concatenate([prompt.ids, subwords.ids[start:end], self.tokenizer.suffix])
+        if self.pooling in ("mean", "max"):
+            owners = np.repeat(np.arange(last - first), ends - starts)
+            positions = np.arange(start, end) + offset
+            return InputWindow(text, first, last, prompt.types, ids, positions, prompt.positions, owners)
+        positions = np.where(ends > starts, (starts if self.pooling == "first" else ends - 1) + offset, -1)
         return InputWindow(text, first, last, prompt.types, ids, positions, prompt.positions)
 
     def _around(self, words: Words, subwords: SubwordMap, first: int, last: int, budget: int) -> tuple[int, int]:
@@ -165,12 +179,14 @@ def pad(windows: Sequence[InputWindow], pad_id: int) -> Batch:
     pad_id (int): The subword that stands in for nothing.
     RETURNS (Batch): On the CPU.
     """
+    owners = [w.owners for w in windows if w.owners is not None]
     return Batch(
         input_ids=_stack([w.input_ids for w in windows], pad_id),
         attention_mask=_stack([np.ones_like(w.input_ids) for w in windows], 0),
         word_positions=_stack([w.word_positions for w in windows], -1),
-        n_words=torch.tensor([len(w.word_positions) for w in windows]),
+        n_words=torch.tensor([w.n_words for w in windows]),
         type_positions=_stack([w.type_positions for w in windows], -1),
+        owners=_stack(owners, -1) if owners else None,
     )
 
 

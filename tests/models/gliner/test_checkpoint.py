@@ -157,13 +157,10 @@ def test_old_configs_that_lie_about_the_lstm(tmp_path):
 @pytest.mark.parametrize(
     ("key", "reason"),
     [
-        ("decoder.model.x", "generates"),
-        ("relations_rep_layer.x", "relations"),
-        ("triples_score_layer.x", "relations"),
-        ("pair_rep_layer.x", "relations"),
         ("cross_fuser.layers.0.x", "cross attention"),
         ("token_rep_layer.bert_layer.layers_fuser.W1.weight", "fuse_layers"),
-        ("span_rep_layer.span_rep_layer.project_first.0.weight", "markerV1"),
+        ("span_rep_layer.span_rep_layer.project_context.0.weight", "markerV2"),
+        ("span_rep_layer.context_encoder.0.weight", "span_encoder_config"),
     ],
 )
 def test_unsupported_kinds_are_refused_by_name(copy, key, reason):
@@ -173,11 +170,46 @@ def test_unsupported_kinds_are_refused_by_name(copy, key, reason):
         gliner_checkpoint.load(copy)
 
 
-@pytest.mark.parametrize(("setting", "value"), [("subtoken_pooling", "mean"), ("represent_spans", True)])
-def test_unsupported_settings_are_refused_by_name(copy, setting, value):
+@pytest.mark.parametrize(
+    ("setting", "value", "reason"),
+    [
+        ("subtoken_pooling", "median", "'median'"),
+        ("represent_spans", True, "represent_spans"),
+        ("decoder_mode", "prompt", "decoder_mode 'prompt'"),
+    ],
+)
+def test_unsupported_settings_are_refused_by_name(copy, setting, value, reason):
     edit(copy, **{setting: value})
-    with pytest.raises(CheckpointError, match=f"O103.*{'represent_spans' if value is True else value}"):
+    with pytest.raises(CheckpointError, match=f"O103.*{reason}"):
         gliner_checkpoint.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("key", "task"), [("decoder.model.x", "generates names"), ("relations_rep_layer.x", "relations")]
+)
+def test_parts_of_other_tasks_are_named_and_kept(copy, key, task, tmp_path):
+    expected = logits(copy)
+    weights = load_file(copy / "model.safetensors")
+    save_file({**weights, key: torch.ones(2)}, copy / "model.safetensors")
+    with pytest.warns(OpenNERWarning, match=f"W121.*{task}"):
+        checkpoint = gliner_checkpoint.load(copy)
+    gliner_checkpoint.save(checkpoint, tmp_path / "again")
+    assert torch.equal(load_file(tmp_path / "again/model.safetensors")[key], torch.ones(2))
+    with pytest.warns(OpenNERWarning, match="W121"):
+        assert logits(copy) == expected
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean", "max"])
+@pytest.mark.parametrize("window", [None, 48])
+def test_pooled_words_are_the_same_in_any_batch(pooling, window, copy):
+    edit(copy, subtoken_pooling=pooling)
+    nlp = spacy.blank("en")
+    model = {"name": str(copy), "precision": "float32", "window": window}
+    nlp.add_pipe("open_ner_span", config={"labels": ["person"], "threshold": 0.0, "overlap": "all", "model": model})
+    together = list(nlp.pipe(tiny.SENTENCES))
+    nlp.get_pipe("open_ner_span").batch_tokens = 1
+    for doc, text in zip(together, tiny.SENTENCES, strict=True):
+        tiny.same(tiny.found(doc), tiny.found(nlp(text)))
 
 
 def test_v0_pickles_are_refused(tmp_path):
