@@ -7,6 +7,7 @@ from pathlib import Path
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import hypothesis
 import pytest
 import spacy
 import torch
@@ -14,6 +15,12 @@ from spacy.language import Language
 from spacy.util import fix_random_seed
 
 from tests.support import tiny_models as tiny
+
+# How fast a machine is, and what else runs on it, says nothing about what is tested.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 # Tiny networks gain nothing from threads, and lose tenfold to them where other processes use the cores.
 torch.set_num_threads(1)
