@@ -179,7 +179,10 @@ def _from_tokenizer_file(source: str, settings: dict[str, Any]) -> Any:
 
     names = {key: _content(settings[key]) for key in SPECIAL_TOKENS if settings.get(key)}
     more = settings.get("extra_special_tokens") or []
-    options = {key: settings[key] for key in ("model_max_length", "padding_side") if key in settings}
+    options = {key: settings[key] for key in ("model_max_length", "padding_side", "chat_template") if key in settings}
+    template = cached_file(source, "chat_template.jinja", _raise_exceptions_for_missing_entries=False)
+    if template is not None:
+        options["chat_template"] = Path(template).read_text(encoding="utf8")
     return PreTrainedTokenizerFast(
         tokenizer_file=cached_file(source, "tokenizer.json"),
         additional_special_tokens=[_content(token) for token in more],

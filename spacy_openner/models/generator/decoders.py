@@ -142,8 +142,8 @@ def trunk(model: Any) -> nn.Module:
 
     RAISES (CheckpointError): O113, for a model that has no such part.
     """
-    candidates = (getattr(model, "base_model", None), model.get_decoder() if hasattr(model, "get_decoder") else None)
-    for candidate in candidates:
+    getter = getattr(model, "get_decoder", None)
+    for candidate in (getattr(model, "base_model", None), getter and getter(), getattr(model, "model", None)):
         if candidate is not None and candidate is not model:
             return candidate
     reason = f"{type(model).__name__} has no decoder below its output layer"
