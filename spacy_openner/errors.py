@@ -427,6 +427,11 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
     "O405": (DataError, "No doc in {path!r} has the span group {key!r}; there are: {keys}. Choose one of these."),
     "O406": (DataError, "No annotated text was found in {path!r} (format {kind!r}; skipped: {skipped}). Check it."),
     "O407": (DataError, "Cannot write {path!r}: {reason}. Choose another target."),
+    "O410": (
+        DataError,
+        "{where}: the first column numbers the words ({words}, ...). Name the column that holds them: --word-column 1 "
+        "(`word_column=1`); or 0 if these are the words.",
+    ),
     "O409": (SettingError, "{path!r} would be overwritten, and it is read too. Choose another target."),
     "O408": (SettingError, "`{name}` does not go with the format {kind!r}, which takes: {options}. Leave it out."),
 }

@@ -17,12 +17,13 @@ from .texts import AnnotatedText, Span, Tally
 TAG = re.compile(r"O|[BIMELSUW](-.*)?")
 CONTINUING, ENDING = tuple("IMEL"), tuple("ELSUW")
 DOC_MARK = "-DOCSTART-"
+LABEL_STUDIO = " -X- _ "
 UNSTARTED = "tag that continues no entity, read as a start"
 UNENDED = "entity without an end tag, read as ended"
 
 
 def read_columns(
-    path: str | Path, *, word_column: int = 0, tag_column: int = -1, tally: Tally | None = None
+    path: str | Path, *, word_column: int | None = None, tag_column: int = -1, tally: Tally | None = None
 ) -> Iterator[AnnotatedText]:
     """Read a file with a word and its tag in each line, and a blank line after each sentence.
 
@@ -30,15 +31,18 @@ def read_columns(
     no tag is a comment. A tag without a label, such as "B", gives an empty label.
 
     path (str | Path): The file; unpacked where its name ends in ".gz".
-    word_column (int): The column of the words, from 0; negative ones count from the right.
+    word_column (int | None): The column of the words, from 0; negative ones count from the right. None for the first,
+        unless it numbers the words.
     tag_column (int): The column of the tags.
     tally (Tally | None): Where to count tags that break their scheme.
     YIELDS (AnnotatedText): Each sentence. "-DOCSTART-" lines start documents.
-    RAISES (DataError): For a line without a word and a tag.
+    RAISES (DataError): For a line without a word and a tag, or a first column that numbers the words.
     """
     tags = TagReader()
-    for number, starts_doc, rows in _sentences(Path(path), word_column, tag_column):
+    for number, starts_doc, rows in _sentences(Path(path), word_column or 0, tag_column):
         where = f"{path}, line {number}"
+        if word_column is None and _are_numbers([word for word, _ in rows]):
+            raise error("O410", where=where, words=", ".join(word for word, _ in rows[:3]))
         spans = tags.spans([tag for _, tag in rows], where)
         yield AnnotatedText(tuple(word for word, _ in rows), tuple(spans), starts_doc=starts_doc, where=where)
     tags.report(tally or Tally())
@@ -129,6 +133,11 @@ def _sentences(path: Path, word_column: int, tag_column: int) -> Iterator[tuple[
             rows.append(row)
 
 
+def _are_numbers(words: Sequence[str]) -> bool:
+    """Tell whether the words of a sentence are its numbers, from 0 or 1 on."""
+    return len(words) > 1 and any(list(words) == [str(n + i) for i in range(len(words))] for n in (0, 1))
+
+
 def _is_hash(line: str) -> bool:
     """Tell whether a line has a hash sign where its first word should be: a comment does, and so may a text."""
     return line[:2].rstrip() == "#"
@@ -144,7 +153,13 @@ def _count_columns(path: Path) -> int:
 
 
 def split_cells(line: str) -> list[str]:
-    """Split a line at tabs if it has any, else at spaces. Other blanks, such as U+00A0, may be words."""
+    """Split a line at tabs if it has any, else at spaces. Other blanks, such as U+00A0, may be words.
+
+    Of Label Studio's lines ("Na -X- _ B-chemical element") the last cell is a label, blanks and all.
+    """
+    if LABEL_STUDIO in line:
+        word, label = line.split(LABEL_STUDIO, 1)
+        return [word, *LABEL_STUDIO.split(), label.rstrip()]
     return line.rstrip("\t ").split("\t") if "\t" in line else re.split(" +", line.strip(" "))
 
 

@@ -828,3 +828,29 @@ def test_lists_are_read_whole(tmp_path, monkeypatch, data, chunk):
     monkeypatch.setattr(files, "CHUNK", chunk)
     (tmp_path / "a.json").write_text(data, encoding="utf8")
     assert convert(tmp_path / "a.json", tmp_path / "b.spacy").texts == data.count("tokens")
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_column_of_numbers_is_not_taken_for_words(first, tmp_path):
+    """As in WikiNEuRal and GermEval."""
+    rows = [("Kim", "B-PER"), ("met", "O"), ("Bo", "B-PER")]
+    lines = [f"{i}\t{word}\t{tag}" for i, (word, tag) in enumerate(rows, first)]
+    path = write(tmp_path / "a.conll", "\n".join(lines))
+    with pytest.raises(DataError, match=r"O410.*--word-column 1"):
+        convert(path, tmp_path / "a.spacy")
+    assert convert(path, tmp_path / "a.spacy", word_column=1).types == {"per": 2}
+    (doc,) = docs(tmp_path / "a.spacy")
+    assert [token.text for token in doc] == ["Kim", "met", "Bo"]
+    assert convert(path, tmp_path / "b.spacy", word_column=0).tokens == 3
+
+
+def test_numbers_may_be_words(tmp_path):
+    path = write(tmp_path / "a.conll", "1\tO\n\n3\tO\n4\tO\n")
+    assert convert(path, tmp_path / "a.spacy").tokens == 3
+
+
+def test_labels_with_blanks_as_label_studio_writes_them(tmp_path):
+    path = write(tmp_path / "a.conll", "-DOCSTART- -X- O\nNa -X- _ B-chemical element\nis -X- _ O\nit -X- _ O\n")
+    assert convert(path, tmp_path / "a.spacy").types == {"chemical element": 1}
+    (doc,) = docs(tmp_path / "a.spacy")
+    assert spans(doc) == [(0, 1, "chemical element")]
