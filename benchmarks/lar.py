@@ -119,7 +119,7 @@ def generator_pipeline(described: bool = False, **settings: Any) -> Language:
         "positive_dropout": 0.0,
         "description_ratio": float(described),
     }
-    config = {"sampler": sampler, "use_descriptions": described, "prompt": LINES, "guidance": 1.0, **settings}
+    config = {"sampler": sampler, "use_descriptions": described, "prompt": LINES, "attention_weight": 1.0, **settings}
     nlp.add_pipe("gner_generator", config={**config, "loss": "answer", "decoding": "free"})
     return nlp
 
@@ -182,7 +182,7 @@ def score(nlp: Language, examples: list[Example]) -> float:
 
 def reassigned(source: Language, target: Target, table: AlignmentTable, reassigner: dict[str, Any]) -> float:
     """F1 of entities that a pipeline finds, reassigned."""
-    config = {"labels": table.described(), "reassigner": reassigner, "unmapped": "drop"}
+    config = {"labels": table.described(), "reassigner": reassigner, "on_unmapped": "drop"}
     pipe = source.add_pipe("lar_reassigner", config=config)
     pipe.table = table
     pipe.reassigner.start()

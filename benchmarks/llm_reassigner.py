@@ -45,7 +45,7 @@ def build(url: str, none: str) -> Language:
     first = {"@misc": "spacy-openner.SpanTypeReassigner.v1"}
     asked = ask_llm(url, concurrency=16, timeout=60.0, max_retries=6)
     both = {"@misc": "spacy-openner.GatedReassigner.v1", "first": first, "second": asked}
-    nlp.add_pipe("lar_reassigner", config={"none": none, "unmapped": "drop", "reassigner": both})
+    nlp.add_pipe("lar_reassigner", config={"on_none": none, "on_unmapped": "drop", "reassigner": both})
     return nlp
 
 

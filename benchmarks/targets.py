@@ -48,7 +48,7 @@ def options(description: str | None, **defaults: Any) -> argparse.ArgumentParser
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--guidance", type=float, default=1.0)
+    parser.add_argument("--attention-weight", type=float, default=1.0)
     parser.add_argument("--encoder-scale", type=float, default=0.3, help="of its rate; 0 to leave it as it is")
     parser.add_argument("--dev", type=int, default=300, help="texts that are scored")
     parser.add_argument("--threads", type=int, default=2)
@@ -66,7 +66,7 @@ def pipeline(args: argparse.Namespace, tokenizer: Path, prompt: dict[str, Any], 
         "scorer": {"@scorers": "spacy-openner.entity_scorer.v1", "spans_key": "openner"},
         "loss": "answer",
         "decoding": "free",
-        "guidance": args.guidance,
+        "attention_weight": args.attention_weight,
         **settings,
     }
     pipe = nlp.add_pipe("gner_generator", config=config)

@@ -24,14 +24,14 @@ from benchmarks.shaped import tokenizer_of
 from benchmarks.targets import VOCABULARY, options, pipeline, read, scales, score
 from spacy_openner.calibration.types import calibrate_types
 
-MATCHING = {"candidates": "hint"}
-CLASSIFICATION = {**MATCHING, "classification": 0.1}
-RECOGNITION = {**CLASSIFICATION, "recognition": 0.2}
+MATCHING = {"label_hints": "hint"}
+CLASSIFICATION = {**MATCHING, "type_classification_weight": 0.1}
+RECOGNITION = {**CLASSIFICATION, "type_recognition_ratio": 0.2}
 VARIANTS: dict[str, dict[str, Any]] = {
     "base": {},
     "+ matching": MATCHING,
-    "+ classification": CLASSIFICATION,
-    "+ recognition": RECOGNITION,
+    "+ type_classification_weight": CLASSIFICATION,
+    "+ type_recognition_ratio": RECOGNITION,
 }
 LONGEST = 60
 

@@ -55,11 +55,11 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "`labels` must be a list of names or a mapping from name to description, not {kind} ({value!r}). "
         'For one type write ["person"].',
     ),
-    "O003": (SettingError, "A label must be a non-empty string, not {value!r}. Remove or name it."),
-    "O004": (SettingError, "The description of label {label!r} must be a non-empty string, not {value!r}."),
+    "O003": (SettingError, "A label must be a string of text that is not blank, not {value!r}. Remove or name it."),
+    "O004": (SettingError, "The description of label {label!r} must be text that is not blank, not {value!r}."),
     "O005": (
         SettingError,
-        "`label_thresholds` has a value for {label!r} that is {value!r}; allowed: a number from {least} to 1.",
+        "`{name}` has a value for {label!r} that is {value!r}; allowed: a number from {least} to {most}.",
     ),
     "O006": (
         SettingError,
@@ -73,8 +73,8 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
     ),
     "O009": (
         SettingError,
-        "spaCy's config files cannot hold {key!r} as a key of `{name}`. Set it on the component instead, which "
-        "to_disk() then saves beside the weights: nlp.get_pipe(...).{name} = {{...}}.",
+        "spaCy's config files cannot hold {key!r} in `{name}`. Set it on the component instead, which to_disk() then "
+        "saves beside the weights: nlp.get_pipe(...).{name} = ...",
     ),
     "O010": (SettingError, "There is no .spacy file at {path!r}. Check the path, or make one: spacy-openner convert."),
     "O012": (
@@ -95,8 +95,8 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
     ),
     "O015": (
         SettingError,
-        "`recognition` is {value!r}: it needs the loss 'answer' and a prompt that can ask for the types of a text, "
-        "such as 'spacy-openner.ToNERPrompt.v1'. Set these, or `recognition` to 0.",
+        "`type_recognition_ratio` is {value!r}: it needs the loss 'answer' and a prompt that can ask for the types "
+        "of a text, such as 'spacy-openner.ToNERPrompt.v1'. Set these, or `type_recognition_ratio` to 0.",
     ),
     "O016": (
         SettingError,
@@ -105,13 +105,13 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
     ),
     "O017": (
         SettingError,
-        "{name!r} has no labels, and its `classification` trains a classifier of these. Set `labels`, or "
-        "`classification` to 0.",
+        "{name!r} has no labels, and its `type_classification_weight` trains a classifier of these. Set `labels`, or "
+        "`type_classification_weight` to 0.",
     ),
     "O018": (
         SettingError,
-        "`guidance` teaches a decoder where to look in what an encoder reads, and this model has no encoder, or one of "
-        "an unknown kind. Set `guidance` to 0.",
+        "`attention_weight` teaches a decoder where to attend in what an encoder reads, and this model has no encoder, "
+        "or one of an unknown kind. Set `attention_weight` to 0.",
     ),
     "O019": (
         SettingError,
@@ -122,6 +122,16 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         SettingError,
         "The corpora have no texts ({paths}): all weights and limits are 0, or the files are empty, or `max_words` "
         "leaves all texts out.",
+    ),
+    "O021": (
+        CheckpointError,
+        "Cannot read the component's settings in {where}: {reason}. The file is damaged, or another version wrote it: "
+        "save the pipeline again.",
+    ),
+    "O022": (
+        SettingError,
+        "A setting that is a mapping ({value!r}) cannot be changed in place. Assign a new one: "
+        "pipe.label_thresholds = {{**pipe.label_thresholds, ...}}",
     ),
     # Checkpoints
     "O101": (

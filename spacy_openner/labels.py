@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import TypeAlias, overload
+from typing import TypeAlias, TypeGuard, overload
 
 from spacy.tokens import Doc
 
@@ -13,6 +13,17 @@ LABEL_SCORES_ATTRIBUTE = "openner_type_scores"
 
 LabelsLike: TypeAlias = Sequence[str] | Mapping[str, str] | AbstractSet[str]
 """Names of types, or names with descriptions."""
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Return whether a value is a string that is not blank, and that UTF-8 can hold: one without lone surrogates."""
+    if not isinstance(value, str) or not value.strip():
+        return False
+    try:
+        value.encode("utf8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class LabelSet(Mapping[str, str]):
@@ -29,11 +40,11 @@ class LabelSet(Mapping[str, str]):
             raise error("O002", kind=type(labels).__name__, value=labels)
         names = sorted(labels, key=str) if isinstance(labels, AbstractSet) else labels
         for name in names:
-            if not isinstance(name, str) or not name.strip():
+            if not is_text(name):
                 raise error("O003", value=name)
         self._descriptions = dict(labels) if isinstance(labels, Mapping) else {name: name for name in names}
         for name, text in self._descriptions.items():
-            if not isinstance(text, str) or not text.strip():
+            if not is_text(text):
                 raise error("O004", label=name, value=text)
         self.names: tuple[str, ...] = tuple(self._descriptions)
         self.descriptions: tuple[str, ...] = tuple(self._descriptions.values())

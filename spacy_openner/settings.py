@@ -1,29 +1,264 @@
-"""Names of types as keys of config files, which cannot hold all of them."""
+"""The settings of the components: one frozen dataclass each, checked, saved and loaded in one way."""
 
+import json
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, NoReturn
 
-from confection import Config
+from typing_extensions import Self
 
-from .errors import error
+from .checks import Check, choice, flag, integer, label_names, label_numbers, label_set, number, table, text
+from .errors import OpenNERError, error
+from .labels import LabelSet
+from .types import DEFAULT_SPANS_KEY, ENTS
+
+FORMAT = "spacy-openner.settings.v1"
+OVERLAPS = ("flat", "nested", "all")
 
 
-def check_config_keys(setting: str, mapping: Mapping[str, Any]) -> None:
-    """Refuse keys that spaCy's config format would lose or change when a pipeline is saved ("a: b", "#x").
+# The components' settings
 
-    setting (str): What the mapping is called, for the message.
-    RAISES (SettingError): Naming the first such key, and the way around it.
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Base of all settings: values are checked whenever settings are made.
+
+    RAISES (SettingError): For a value that is not allowed.
     """
-    if not _survive(mapping):
-        bad = next((key for key in mapping if not _survive({key: mapping[key]})), next(iter(mapping)))
-        raise error("O009", name=setting, key=bad)
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            object.__setattr__(self, each.name, self.check(each.name, getattr(self, each.name)))
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Return the names of all settings, in order."""
+        return tuple(each.name for each in fields(cls))
+
+    @classmethod
+    def check(cls, name: str, value: Any) -> Any:
+        """Return one setting's value as it is kept.
+
+        RAISES (SettingError): For a value that is not allowed.
+        """
+        check: Check = cls.__dataclass_fields__[name].metadata["check"]
+        return check(name, value)
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Return the plain form of the defaults, for a factory's `default_config`."""
+        return cls().plain()
+
+    def replace(self, **changes: Any) -> Self:
+        """Return settings of which some are others."""
+        return replace(self, **changes)
+
+    def changed_from(self, others: "Settings | None") -> tuple[str, ...]:
+        """Return the names of the settings that differ from others; all of them from None."""
+        return tuple(n for n in self.names() if others is None or getattr(self, n) != getattr(others, n))
+
+    def plain(self) -> dict[str, Any]:
+        """Return what JSON and spaCy's config can hold."""
+        return {name: _plain(getattr(self, name)) for name in self.names()}
+
+    def to_json(self) -> str:
+        """Return the text that `from_json` reads."""
+        return json.dumps({"format": FORMAT, "settings": self.plain()}, indent=2, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, data: str | bytes, base: Self, where: str) -> Self:
+        """Read what `to_json` wrote.
+
+        data (str | bytes): The text, as UTF-8 where it is bytes.
+        base (Settings): Gives what the text does not name.
+        where (str): What is read, for messages.
+        RAISES (CheckpointError): For anything else.
+        """
+        try:
+            # The standard library's JSON: srsly's reads 0.6 as its neighbour, which is no longer what was given.
+            found = json.loads(data, parse_constant=_refuse_constant)
+            if not isinstance(found, dict) or found.get("format") != FORMAT:
+                raise ValueError(f"it does not say that its format is {FORMAT!r}")
+            values = found.get("settings")
+            if not isinstance(values, dict):
+                raise ValueError('"settings" is no object')
+            unknown = sorted(set(values) - set(cls.names()))
+            if unknown:
+                raise ValueError(f"unknown settings: {', '.join(unknown)}")
+            return base.replace(**values)
+        except (ValueError, RecursionError, OpenNERError) as problem:
+            raise error("O021", where=where, reason=problem) from problem
+
+    def loaded(self, built: "Settings", said: Mapping[str, Any]) -> Self:
+        """Combine these settings, which were saved, with what a config says at load: that wins.
+
+        built (Settings): What the component was built with: the saved config, with overrides.
+        said (Mapping[str, Any]): What the saved config says, without overrides; defaults where it says nothing.
+        RETURNS (Settings): The saved values, but for overridden settings, or keys of mappings.
+        """
+        changes = {}
+        for name in self.names():
+            given, before = _plain(getattr(built, name)), self._said(name, said)
+            if given != before:
+                changes[name] = _overridden(_plain(getattr(self, name)), before, given)
+        return self.replace(**changes)
+
+    def _said(self, name: str, said: Mapping[str, Any]) -> Any:
+        try:
+            return _plain(self.check(name, said[name]) if name in said else getattr(type(self)(), name))
+        except OpenNERError:
+            # It must have been overridden: with this value the component could not have been built.
+            return said[name]
 
 
-def _survive(mapping: Mapping[str, Any]) -> bool:
-    keys = {str(key): 1 for key in mapping}
-    try:
-        text = Config({"section": {"keys": keys}}).to_str()
-        return bool(Config().from_str(text)["section"]["keys"] == keys)
-    except Exception:
-        # Whatever the format cannot read back, in whichever way it says so.
-        return False
+@dataclass(frozen=True, kw_only=True)
+class LabelSettings(Settings):
+    """Settings of all components.
+
+    labels (LabelSet): Types, or types with descriptions. A doc that has types of its own in `doc._.openner_labels` is
+        searched for those instead.
+    threshold (float): A score must be greater.
+    label_thresholds (Mapping[str, float]): Thresholds of single types.
+    spans_key (str): Where in `doc.spans` entities are.
+    """
+
+    labels: LabelSet = label_set()  # noqa: RUF009 (it makes a field)
+    threshold: float = number(0.5)
+    label_thresholds: Mapping[str, float] = label_numbers(0.0)
+    spans_key: str = text(DEFAULT_SPANS_KEY)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntitySettings(LabelSettings):
+    """Settings of the components that find entities.
+
+    overlap (str): Which spans may stand together: "flat", those that share no token; "nested", those that contain one
+        another too; "all".
+    annotate_ents (bool): Write the best flat set to `doc.ents`.
+    overwrite_ents (bool): Replace entities that are touched; they are kept otherwise.
+    """
+
+    overlap: str = choice(OVERLAPS)
+    annotate_ents: bool = flag(True)
+    overwrite_ents: bool = flag(False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenNERSpanSettings(EntitySettings):
+    """Settings of `open_ner_span`, beside those that components share (`EntitySettings`, `LabelSettings`).
+
+    use_descriptions (bool): Put descriptions into prompts instead of names.
+    batch_tokens (int): The most subwords in a batch, padding included.
+    """
+
+    use_descriptions: bool = flag(False)
+    batch_tokens: int = integer(2048, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GNERGeneratorSettings(EntitySettings):
+    """Settings of `gner_generator`, beside those that components share (`EntitySettings`, `LabelSettings`).
+
+    Spans of one prompt never overlap. `overlap` is about those of several prompts.
+
+    use_descriptions (bool): Put descriptions into prompts instead of names.
+    batch_tokens (int): The most subwords in a batch, padding included.
+    loss (str): What training minimises: "choices", the cross-entropy of what constrained decoding chooses; or "answer",
+        that of all subwords of the answer, which free decoding needs.
+    type_recognition_ratio (float): How often training asks a text for its types instead of its entities (ToNER,
+        section 3.4), from 0 to 1; for prompts that can ask so, and the loss "answer".
+    type_classification_weight (float): How much a classifier of types on the encoder counts beside the loss (ToNER,
+        lambda in equation 6; 0.1 there); 0 for none. It knows the component's labels, and is used in training alone.
+    attention_weight (float): How much it counts beside the loss that the decoder attends to the word whose tag it
+        chooses, or that it copies; 0 for not at all. New decoders learn faster so.
+    label_hints (str): What a doc's own types in `doc._.openner_labels` mean: "only" they are looked for, or a "hint"
+        for prompts that tell the model which of all types a text probably holds (ToNER, section 3.2).
+    decoding (str): "constrained": answers can only repeat the text, so that nothing is left out, added or misspelt;
+        "free": the model's answer is free, and is matched with the text.
+    num_beams (int): Above 1, beam search (GNER, section 5.3), many times slower.
+    draft_from (str | None): "ents" or the key of a span group that an earlier component wrote: guesses that make
+        constrained decoding faster where they are right, and never change its result.
+    max_types (int | None): The most types in one prompt; more are split over several. None for what fits.
+    """
+
+    threshold: float = number(0.0)
+    use_descriptions: bool = flag(False)
+    batch_tokens: int = integer(2048, 1)
+    loss: str = choice(("choices", "answer"))
+    type_recognition_ratio: float = number(0.0)
+    type_classification_weight: float = number(0.0)
+    attention_weight: float = number(0.0)
+    label_hints: str = choice(("only", "hint"))
+    decoding: str = choice(("constrained", "free"))
+    num_beams: int = integer(1, 1)
+    draft_from: str | None = text(None, optional=True)
+    max_types: int | None = integer(None, 1, optional=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TypeFilterSettings(LabelSettings):
+    """Settings of `type_filter`, beside those that components share (`LabelSettings`).
+
+    Thresholds are of cosines, from -1 to 1; `spans_key` is where gold entities are.
+
+    top_k (int | None): The most types that are kept beside `keep_labels`; None for no limit.
+    keep_labels (tuple[str, ...]): Types that are never filtered out.
+    min_types (int): At least so many are kept, the best ones, whatever their scores.
+    propose_descriptions (bool): Describe types that have no description by the table of `describe_types`.
+    batch_tokens (int): The most subwords in a batch, padding included.
+    """
+
+    threshold: float = number(0.2, -1.0)
+    label_thresholds: Mapping[str, float] = label_numbers(-1.0)
+    top_k: int | None = integer(None, 0, optional=True)
+    keep_labels: tuple[str, ...] = label_names()
+    min_types: int = integer(0, 0)
+    propose_descriptions: bool = flag(False)
+    batch_tokens: int = integer(2048, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LARReassignerSettings(EntitySettings):
+    """Settings of `lar_reassigner`, beside those that components share (`EntitySettings`, `LabelSettings`).
+
+    `labels` are the target types. An entity whose target type does not reach its threshold counts as having none.
+    `overwrite_ents` is about entities that did not come in through `source`.
+
+    table (Mapping | None): Which source type each target type belongs to: the plain form of an `AlignmentTable`, or a
+        mapping from target to source types. None: every entity may have every type of `labels`.
+    source (str): Where entities come from: "ents", or the key of a span group.
+    on_none (str): Entities that have none of their options are dropped ("drop") or keep their source types ("keep");
+        "never": this is no option.
+    on_unmapped (str): Entities whose source type no target type belongs to keep it ("keep"), or are dropped ("drop").
+    correct_bounds (bool): Move an entity to the neighbouring span that has the score, where its own scores nothing.
+    gate (Mapping[str, float] | None): For a reassigner that is a cascade: below which score of its first reassigner the
+        second is asked, by type. None for what the reassigner's own settings say.
+    """
+
+    threshold: float = number(0.0)
+    overlap: str = choice(("all", "flat", "nested"))
+    table: Mapping[str, Any] | None = table()
+    source: str = text(ENTS)
+    on_none: str = choice(("drop", "keep", "never"))
+    on_unmapped: str = choice(("keep", "drop"))
+    correct_bounds: bool = flag(False)
+    gate: Mapping[str, float] | None = label_numbers(0.0, 2.0, optional=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, LabelSet):
+        return value.plain()
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _overridden(saved: Any, before: Any, given: Any) -> Any:
+    """spaCy merges mappings: keys that were not overridden are as they were saved."""
+    if isinstance(saved, Mapping) and isinstance(before, Mapping) and isinstance(given, Mapping):
+        return {**saved, **{key: each for key, each in given.items() if key not in before or before[key] != each}}
+    return given
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")

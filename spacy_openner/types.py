@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 DEFAULT_SPANS_KEY = "openner"
 """The span group that components write, and that annotated docs hold their entities in."""
+ENTS = "ents"
+"""The name of `doc.ents` where a setting may name a span group too."""
 SCORES, EXPLANATIONS = "scores", "explanations"
 """Attributes of a span group, in step with its spans: their probabilities, and why they are what they are."""
 

@@ -55,7 +55,22 @@ def test_plain_form_and_selection():
 
 
 @pytest.mark.parametrize(
-    "given", ["person", b"person", 3, None, [None], [" "], {"a": 1}, {"": "x"}, [["a"]], [{}], {1, "a"}]
+    "given",
+    [
+        "person",
+        b"person",
+        3,
+        None,
+        [None],
+        [" "],
+        {"a": 1},
+        {"": "x"},
+        [["a"]],
+        [{}],
+        {1, "a"},
+        ["\ud800"],
+        {"a": "\ud800"},
+    ],
 )
 def test_refused(given):
     with pytest.raises(SettingError, match=r"O00[234]"):

@@ -234,11 +234,11 @@ def render_cascade(result: "CascadeCalibration") -> str:
 
 def render_settings(result: "EntityCalibration | TypeCalibration") -> str:
     """Write the thresholds as a part of a config, or as Python where a config cannot hold the types' names."""
-    from ..settings import check_config_keys
+    from ..config_format import check_config_value
 
     values = json.dumps(result.label_thresholds, ensure_ascii=False)
     try:
-        check_config_keys("label_thresholds", result.label_thresholds)
+        check_config_value("label_thresholds", result.label_thresholds)
     except SettingError:
         pipe = f"nlp.get_pipe({result.component!r})"
         return f"{pipe}.threshold = {result.threshold}\n{pipe}.label_thresholds = {values}"

@@ -1,158 +1,164 @@
-"""What all components that are asked for types share: their settings, and their part of spaCy's protocol."""
+"""The part of spaCy's protocol that all components share: settings, streams of docs, saving and loading."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar, overload
 
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc
 from spacy.training import Example
-from spacy.util import SimpleFrozenList, from_bytes, from_disk, minibatch, to_bytes, to_disk
+from spacy.util import SimpleFrozenList, from_dict, from_disk, minibatch, raise_error, to_bytes, to_disk
 from spacy.vocab import Vocab
+from srsly import msgpack_loads
 from typing_extensions import Self
 
+from ..config_format import same_name
 from ..errors import error, warn
-from ..labels import LabelSet, get_labels
+from ..labels import LabelSet, LabelsLike, get_labels
 from ..nn.permissions import as_new_files
+from ..settings import LabelSettings
+from .pipeline_config import PipelineConfig, saved_section
+
+SettingsT = TypeVar("SettingsT", bound=LabelSettings)
+T = TypeVar("T")
 
 
-class OpenLabelPipe(Pipe):
-    """Base of the components that are asked for types named at run time. A subclass says what it answers: `predict` and
-    `set_annotations`; its `__init__` ends with `self._given = self._settings()`.
+class Setting(Generic[T]):
+    """One of a component's settings as its attribute. To set it is to replace the component's settings, checked."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, pipe: None, owner: type) -> "Setting[T]": ...
+    @overload
+    def __get__(self, pipe: Any, owner: type) -> T: ...
+    def __get__(self, pipe: Any, owner: type) -> "Setting[T] | T":
+        if pipe is None:
+            return self
+        value: T = getattr(pipe.settings, self._name)
+        return value
+
+    def __set__(self, pipe: Any, value: T) -> None:
+        pipe.settings = pipe.settings.replace(**{self._name: value})
+
+
+class OpenLabelPipe(Pipe, Generic[SettingsT]):
+    """Base of the components whose labels are named at run time. A subclass predicts: `predict`, `set_annotations`.
+
+    Every setting is an attribute as well: `pipe.threshold = 0.3` is `pipe.settings = pipe.settings.replace(...)`.
 
     vocab (Vocab): The pipeline's vocabulary.
     name (str): The component's name.
-    labels (Sequence[str] | Mapping[str, str]): Types, or types with descriptions. Can be set at any time.
-        A doc that has types of its own in `doc._.openner_labels` is asked for those instead.
-    threshold (float): A score must be greater.
-    label_thresholds (Mapping[str, float]): Thresholds of single types.
-    spans_key (str): Where in `doc.spans` entities are.
-    batch_tokens (int): The most subwords in a batch, padding included.
+    settings (SettingsT): Its settings.
     scorer (Callable | None): Scores examples, for `nlp.evaluate`.
     """
 
-    SETTINGS: ClassVar[tuple[str, ...]] = ("threshold", "label_thresholds", "spans_key", "batch_tokens")
-    NO_LABELS: ClassVar[str] = "W001"
-    """The warning when nobody says what to ask for."""
-    LEAST: ClassVar[float] = 0.0
-    """The lowest score, and the lowest threshold; the highest is 1."""
+    NO_LABELS_WARNING: ClassVar[str] = "W001"
 
-    def __init__(
-        self,
-        vocab: Vocab,
-        name: str,
-        *,
-        labels: Sequence[str] | Mapping[str, str] = (),
-        threshold: float = 0.5,
-        label_thresholds: Mapping[str, float] | None = None,
-        spans_key: str = "openner",
-        batch_tokens: int = 2048,
-        scorer: Callable | None = None,
-    ) -> None:
+    threshold: Setting[float] = Setting()
+    label_thresholds: Setting[Mapping[str, float]] = Setting()
+    spans_key: Setting[str] = Setting()
+
+    def __init__(self, vocab: Vocab, name: str, settings: SettingsT, *, scorer: Callable | None = None) -> None:
         self.vocab = vocab
         self.name = name
-        self.spans_key = spans_key
         self.scorer = scorer
-        self.labels = labels
-        self.threshold = threshold
-        self.label_thresholds = label_thresholds or {}
-        self.batch_tokens = batch_tokens
+        self.pipeline_config: PipelineConfig | None = None
         self._warned = False
-        self._given: dict[str, Any] = {}
+        self._built_with = settings
+        self._adopt(settings, settings.names())
 
     # Settings
 
     @property
+    def settings(self) -> SettingsT:
+        """All settings. They are frozen: assign others to change several at once."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: SettingsT) -> None:
+        changed = settings.changed_from(self._settings)
+        if changed:
+            self._adopt(settings, changed)
+
+    def _adopt(self, settings: SettingsT, changed: Sequence[str]) -> None:
+        self._check_settings(settings)
+        self._settings = settings
+        for label in settings.labels if "labels" in changed else ():
+            self.vocab.strings.add(label)
+        if "label_thresholds" in changed:
+            self._warn_of_unknown_labels("label_thresholds", self.label_thresholds)
+        if self.pipeline_config is not None:
+            self.pipeline_config.write(settings, changed)
+
+    def _check_settings(self, settings: SettingsT) -> None:
+        """Compare settings with what the component is made of, before they hold.
+
+        RAISES (SettingError): When they do not go together.
+        """
+
+    def _warn_of_unknown_labels(self, setting: str, names: Iterable[str]) -> None:
+        """Warn when a setting names types that are not among the labels."""
+        known = set(map(same_name, self.labels))
+        unknown = [name for name in names if same_name(name) not in known]
+        if unknown and self.labels:
+            warn("W005", setting=setting, labels=unknown)
+
+    @property
     def labels(self) -> tuple[str, ...]:
-        """The types that are asked for. Setting them loads nothing: they are no weights."""
-        return self._labels.names
+        """The types. Setting them, with descriptions or without, loads nothing: they are no weights."""
+        return self._settings.labels.names
 
     @labels.setter
-    def labels(self, labels: Sequence[str] | Mapping[str, str]) -> None:
-        self._labels = LabelSet(labels)
-        for label in self._labels.names:
-            self.vocab.strings.add(label)
+    def labels(self, labels: LabelsLike) -> None:
+        self.settings = self._settings.replace(labels=labels)
 
     @property
     def descriptions(self) -> dict[str, str]:
         """Each type's description; its name where none was given."""
-        return dict(self._labels)
+        return dict(self._settings.labels)
 
-    @property
-    def threshold(self) -> float:
-        """What a score must pass."""
-        return self._threshold
-
-    @threshold.setter
-    def threshold(self, value: float) -> None:
-        if not self._is_score(value):
-            raise error("O001", name="threshold", value=value, allowed=f"a number from {self.LEAST:g} to 1")
-        self._threshold = float(value)
-
-    @property
-    def label_thresholds(self) -> dict[str, float]:
-        """Thresholds of single types."""
-        return self._label_thresholds
-
-    @label_thresholds.setter
-    def label_thresholds(self, values: Mapping[str, float]) -> None:
-        for label, value in values.items():
-            if not self._is_score(value):
-                raise error("O005", label=label, value=value, least=f"{self.LEAST:g}")
-        self._warn_of_strangers("label_thresholds", values)
-        self._label_thresholds = dict(values)
-
-    @property
-    def batch_tokens(self) -> int:
-        """The most subwords in a batch."""
-        return self._batch_tokens
-
-    @batch_tokens.setter
-    def batch_tokens(self, value: int) -> None:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise error("O001", name="batch_tokens", value=value, allowed="a whole number from 1")
-        self._batch_tokens = value
-
-    def _is_score(self, value: Any) -> bool:
-        return not isinstance(value, bool) and isinstance(value, int | float) and self.LEAST <= value <= 1
-
-    def _warn_of_strangers(self, setting: str, names: Iterable[str]) -> None:
-        """Say when a setting names types that are not among the labels."""
-        strangers = [name for name in names if name not in self.labels]
-        if strangers and self.labels:
-            warn("W005", setting=setting, labels=strangers)
+    def _threshold_of(self, label: str) -> float:
+        return self._settings.label_thresholds.get(label, self._settings.threshold)
 
     # Prediction
 
     def __call__(self, doc: Doc) -> Doc:
-        """Annotate one doc. Where an error handler takes a failure, spaCy says that the doc is missing (E005)."""
-        return next(self.pipe([doc], batch_size=1), None)
+        """Annotate one doc. Errors are raised: spaCy hands them to the error handler, and keeps the doc."""
+        self._process([doc])
+        return doc
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """Annotate a stream of docs.
+        """Annotate a stream of docs. Only docs that fail by themselves go to an error handler.
 
         batch_size (int): How many docs are taken together; `batch_tokens` bounds what the model sees at once.
         """
-        handle = self.get_error_handler()
         for docs in minibatch(stream, size=batch_size):
-            try:
-                self._process(docs)
-            except Exception as problem:
+            yield from self._processed(docs)
+
+    def _processed(self, docs: list[Doc]) -> list[Doc]:
+        """Return the docs that could be annotated; what fails together is tried one by one."""
+        handle = self.get_error_handler()
+        try:
+            self._process(docs)
+        except Exception as problem:
+            if len(docs) == 1 or handle is raise_error:
                 handle(self.name, self, docs, problem)
-            else:
-                yield from docs
+                return []
+            return [done for doc in docs for done in self._processed([doc])]
+        return docs
 
     def _process(self, docs: Sequence[Doc]) -> None:
         """Annotate docs that are taken together."""
         self.set_annotations(docs, self.predict(docs))
 
     def predict(self, docs: Sequence[Doc]) -> Sequence[Any]:
-        """Find something out; must not change the docs."""
+        """Predict, without changing the docs."""
         raise NotImplementedError
 
     def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[Any]) -> None:
-        """Write what was found to docs."""
+        """Write predictions to docs."""
         raise NotImplementedError
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
@@ -161,32 +167,16 @@ class OpenLabelPipe(Pipe):
             return {}
         return self.scorer(examples, **{"spans_key": self.spans_key, **kwargs})
 
-    def _asked(self, docs: Sequence[Doc]) -> list[LabelSet]:
-        """The types that each doc asks for. Says once when there are none because nobody set any."""
-        asked = [get_labels(doc, self._labels) for doc in docs]
-        if not self._warned and not len(self._labels) and any(labels is self._labels for labels in asked):
+    def _labels_per_doc(self, docs: Sequence[Doc]) -> list[LabelSet]:
+        """Return the types of each doc: its own, or the component's. Warn once where nobody named any."""
+        own = self._settings.labels
+        labels_per_doc = [get_labels(doc, own) for doc in docs]
+        if not self._warned and not own and any(labels is own for labels in labels_per_doc):
             self._warned = True
-            warn(self.NO_LABELS, name=self.name)
-        return asked
+            warn(self.NO_LABELS_WARNING, name=self.name)
+        return labels_per_doc
 
-    # What is saved of the settings: only what changed after the config set them.
-
-    def _settings(self) -> dict[str, Any]:
-        return {"labels": self._labels.plain(), **{name: getattr(self, name) for name in self.SETTINGS}}
-
-    def _changes(self) -> dict[str, Any]:
-        """Settings that were changed after the config set them, each with its value then and now."""
-        now = self._settings()
-        return {key: [self._given[key], now[key]] for key in now if now[key] != self._given[key]}
-
-    # The standard library's JSON: srsly's reads 0.6 as its neighbour, which is no longer what was given.
-    def _apply(self, changes: dict[str, Any]) -> None:
-        """Apply saved changes, but not over a config that was given another value at load."""
-        for key, (before, after) in changes.items():
-            if self._given[key] == before:
-                setattr(self, key, after)
-
-    # Serialisation. A component with weights says how they are stored.
+    # Serialisation. A component with weights overrides how they are stored.
 
     def _save(self, path: Path) -> None:
         """Write the weights, and all that goes with them, into a directory."""
@@ -195,54 +185,84 @@ class OpenLabelPipe(Pipe):
         """Read what `_save` wrote."""
 
     def _pack(self) -> bytes:
-        """As `_save`, in one object."""
+        """Return what `_save` writes as one object."""
         return b""
 
     def _unpack(self, data: bytes) -> None:
-        """Read what `_pack` wrote."""
+        """Read what `_pack` returned."""
 
     def _save_readable(self, path: Path) -> None:
         self._save(path)
         as_new_files(path)
 
+    def _load_settings(self, path: Path) -> None:
+        """Take the saved settings, but for those that the pipeline's config overrides at load."""
+        try:
+            data = path.read_bytes()
+        except OSError as problem:
+            raise error("O021", where=str(path), reason=problem) from problem
+        saved = self._settings.from_json(data, base=self._settings, where=str(path))
+        section = saved_section(path.parent)
+        self.settings = saved if section is None else saved.loaded(self._built_with, section)
+
+    def _unpack_settings(self, data: str | bytes) -> None:
+        self.settings = self._settings.from_json(data, base=self._settings, where=f"the bytes of {self.name!r}")
+
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()) -> None:
-        """Write all that loading needs: weights, tokenizer, exported encoders, settings changed since.
+        """Write all that loading needs: weights, tokenizer, exported encoders, settings.
 
         exclude (Iterable[str]): Of "vocab", "cfg", "model".
         """
         parts = {
             "vocab": lambda p: self.vocab.to_disk(p, exclude=exclude),
-            "cfg": lambda p: p.write_text(json.dumps(self._changes(), indent=2), encoding="utf8"),
+            "cfg": lambda p: p.write_text(self._settings.to_json(), encoding="utf8"),
             "model": self._save_readable,
         }
         to_disk(Path(path), parts, exclude)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()) -> Self:
-        """Read what `to_disk` wrote."""
+        """Read what `to_disk` wrote. Settings that the pipeline's config overrides at load are as overridden.
+
+        exclude (Iterable[str]): Of "vocab", "cfg", "model".
+        RAISES (OpenNERError): For files that are damaged or not there.
+        """
         parts = {
             "vocab": lambda p: self.vocab.from_disk(p, exclude=exclude),
-            "cfg": lambda p: self._apply(json.loads(p.read_text(encoding="utf8"))),
+            "cfg": self._load_settings,
             "model": self._load,
         }
         from_disk(Path(path), parts, exclude)
         return self
 
     def to_bytes(self, *, exclude: Iterable[str] = SimpleFrozenList()) -> bytes:
-        """As `to_disk`, in one object. Weights over 4 GB do not fit: `to_disk` has no limit."""
+        """Return what `to_disk` writes as one object. Weights over 4 GB do not fit: `to_disk` has no limit.
+
+        exclude (Iterable[str]): Of "vocab", "cfg", "model".
+        """
         parts = {
             "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
-            "cfg": lambda: json.dumps(self._changes()),
+            "cfg": self._settings.to_json,
             "model": self._pack,
         }
         packed: bytes = to_bytes(parts, exclude)
         return packed
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = SimpleFrozenList()) -> Self:
-        """Read what `to_bytes` wrote."""
+        """Read what `to_bytes` returned: settings, too, are as they were then.
+
+        exclude (Iterable[str]): Of "vocab", "cfg", "model".
+        RAISES (OpenNERError): For damaged data.
+        """
         parts = {
             "vocab": lambda b: self.vocab.from_bytes(b, exclude=exclude),
-            "cfg": lambda b: self._apply(json.loads(b)),
+            "cfg": self._unpack_settings,
             "model": self._unpack,
         }
-        from_bytes(bytes_data, parts, exclude)
+        try:
+            message = msgpack_loads(bytes_data)
+            if not isinstance(message, dict):
+                raise ValueError("it holds no mapping")
+        except ValueError as problem:
+            raise error("O105", path=f"the bytes of {self.name}", reason=problem) from problem
+        from_dict(message, parts, exclude)
         return self

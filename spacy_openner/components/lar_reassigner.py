@@ -9,9 +9,11 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vocab import Vocab
 
+from ..config_format import same_name
 from ..decoding.span_selection import choose
 from ..errors import error, warn
-from ..lar.alignment import ENTS, AlignmentStrategy, align_labels
+from ..labels import LabelsLike
+from ..lar.alignment import AlignmentStrategy, align_labels
 from ..lar.cascade import CascadeReassigner
 from ..lar.decisions import Decision, DecisionCounts, as_attrs
 from ..lar.reassigner import EntityCase, LabelSpace, Reassigner, TypeChoice
@@ -19,134 +21,96 @@ from ..lar.table import AlignmentTable
 from ..nn.packing import pack, unpack
 from ..prompts.lar import NONE
 from ..scoring.gold import GoldSurvey, explanations_of, scores_in_step
-from ..settings import check_config_keys
-from ..types import Candidate
+from ..settings import LARReassignerSettings
+from ..types import ENTS, Candidate
 from .annotate import annotate
+from .base import Setting
 from .entity_pipe import SCORE_WEIGHTS, OpenNERPipe
+from .factory import connected, default_config, settings_from_config, takes_settings
 
 BY_TABLE, BY_SOURCE = "table", "source"
 UNMAPPED, BELOW, OVERLAPS_BETTER = "unmapped", "below the threshold", "overlaps a better one"
-NONE_WAYS: tuple[str, ...] = ("drop", "keep", "never")
-UNMAPPED_WAYS: tuple[str, ...] = ("keep", "drop")
 
 
 @Language.factory(
     "lar_reassigner",
     assigns=["doc.ents", "doc.spans", "token.ent_iob", "token.ent_type"],
-    default_config={
-        "reassigner": {"@misc": "spacy-openner.SpanTypeReassigner.v1"},
-        "alignment": {"@misc": "spacy-openner.PseudoLabelAlignment.v1"},
-        "table": None,
-        "labels": [],
-        "source": ENTS,
-        "none": "drop",
-        "unmapped": "keep",
-        "correct_bounds": False,
-        "threshold": 0.0,
-        "label_thresholds": {},
-        "overlap": "all",
-        "spans_key": "openner",
-        "annotate_ents": True,
-        "overwrite_ents": False,
-        "scorer": {"@scorers": "spacy-openner.entity_scorer.v1"},
-    },
+    default_config=default_config(
+        LARReassignerSettings,
+        reassigner={"@misc": "spacy-openner.SpanTypeReassigner.v1"},
+        alignment={"@misc": "spacy-openner.PseudoLabelAlignment.v1"},
+        scorer={"@scorers": "spacy-openner.entity_scorer.v1"},
+    ),
     default_score_weights=SCORE_WEIGHTS,
 )
+@takes_settings(LARReassignerSettings)
 def make_lar_reassigner(
     nlp: Language,
     name: str,
     reassigner: Reassigner,
     alignment: AlignmentStrategy | None,
-    table: dict[str, str | list[str]] | None,
-    labels: list[str] | dict[str, str],
-    source: str,
-    none: str,
-    unmapped: str,
-    correct_bounds: bool,
-    threshold: float,
-    label_thresholds: dict[str, float],
-    overlap: str,
-    spans_key: str,
-    annotate_ents: bool,
-    overwrite_ents: bool,
     scorer: Callable | None,
+    **settings: Any,
 ) -> "LARReassigner":
-    """Build the component; see `LARReassigner` for the settings.
+    """Build the component.
 
-    RAISES (SettingError): For keys of mappings that a config file would lose or change, or when a model that is to be
-        shared is not there.
+    **settings (Any): See `LARReassignerSettings`.
+    RAISES (SettingError): For values that are not allowed, or that a config file would lose or change, or when a model
+        that is to be shared is not there.
     """
-    for setting, value in (("labels", labels), ("label_thresholds", label_thresholds), ("table", table)):
-        if isinstance(value, dict):
-            check_config_keys(setting, value)
+    checked = settings_from_config(LARReassignerSettings, settings)
     reassigner.attach(name, nlp)
-    return LARReassigner(
-        nlp.vocab,
-        name,
-        reassigner=reassigner,
-        alignment=alignment,
-        table=table,
-        source=source,
-        none=none,
-        unmapped=unmapped,
-        correct_bounds=correct_bounds,
-        labels=labels,
-        threshold=threshold,
-        label_thresholds=label_thresholds,
-        overlap=overlap,
-        spans_key=spans_key,
-        annotate_ents=annotate_ents,
-        overwrite_ents=overwrite_ents,
-        scorer=scorer,
-    )
+    pipe = LARReassigner(nlp.vocab, name, checked, reassigner=reassigner, alignment=alignment, scorer=scorer)
+    return connected(pipe, nlp)
 
 
-class LARReassigner(OpenNERPipe):
+class LARReassigner(OpenNERPipe[LARReassignerSettings]):
     """Give entities of source types their target types.
 
     vocab (Vocab): The pipeline's vocabulary.
     name (str): The component's name.
+    settings (LARReassignerSettings | None): Its settings; the defaults if None.
     reassigner (Reassigner): Chooses among the target types that an entity may have.
     alignment (AlignmentStrategy | None): How `initialize` makes a table, where it has annotated docs and none is given.
-    table (AlignmentTable | Mapping | None): Which source type each target type belongs to. None: every entity may have
-        every type of `labels`.
-    source (str): Where entities come from: "ents", or the key of a span group.
-    none (str): Entities that have none of their options are dropped ("drop") or keep their source types ("keep");
-        "never": this is no option.
-    unmapped (str): Entities whose source type no target type belongs to keep it ("keep"), or are dropped ("drop").
-    correct_bounds (bool): Move an entity to the neighbouring span that has the score, where its own scores nothing.
-    **settings (Any): See `OpenNERPipe`. `labels` are the target types, and may describe them. An entity whose target
-        type does not reach its threshold counts as having none. `overwrite_ents` is about entities that did not come in
-        through `source`.
+    scorer (Callable | None): Scores examples, for `nlp.evaluate`.
     """
+
+    source: Setting[str] = Setting()
+    on_none: Setting[str] = Setting()
+    on_unmapped: Setting[str] = Setting()
+    correct_bounds: Setting[bool] = Setting()
 
     def __init__(
         self,
         vocab: Vocab,
         name: str = "lar_reassigner",
+        settings: LARReassignerSettings | None = None,
         *,
         reassigner: Reassigner,
         alignment: AlignmentStrategy | None = None,
-        table: AlignmentTable | Mapping[str, Any] | None = None,
-        source: str = ENTS,
-        none: str = "drop",
-        unmapped: str = "keep",
-        correct_bounds: bool = False,
-        **settings: Any,
+        scorer: Callable | None = None,
     ) -> None:
         self.reassigner, self.alignment = reassigner, alignment
+        self._own_gate = dict(reassigner.gate) if isinstance(reassigner, CascadeReassigner) else {}
         self._table: AlignmentTable | None = None
-        self.source = source
-        for setting, value, allowed in (("none", none, NONE_WAYS), ("unmapped", unmapped, UNMAPPED_WAYS)):
-            if value not in allowed:
-                raise error("O001", name=setting, value=value, allowed=", ".join(allowed))
-        self.none, self.unmapped, self.correct_bounds = none, unmapped, correct_bounds
         self.tally = DecisionCounts()
-        super().__init__(vocab, name, **{"threshold": 0.0, "overlap": "all", **settings})
-        self.table = table
-        self._given = self._settings()
+        super().__init__(vocab, name, settings or LARReassignerSettings(), scorer=scorer)
 
     # Settings
+
+    def _check_settings(self, settings: LARReassignerSettings) -> None:
+        _table_of(settings)
+        if settings.gate is not None and not isinstance(self.reassigner, CascadeReassigner):
+            raise error("O506", name=self.name)
+
+    def _adopt(self, settings: LARReassignerSettings, changed: Sequence[str]) -> None:
+        super()._adopt(settings, changed)
+        if "table" in changed:
+            self._table = _table_of(settings)
+            for label in self._table.targets if self._table is not None else ():
+                self.vocab.strings.add(label)
+        if "gate" in changed and isinstance(self.reassigner, CascadeReassigner):
+            self.reassigner.gate = dict(self._own_gate if settings.gate is None else settings.gate)
 
     @property
     def table(self) -> AlignmentTable | None:
@@ -155,31 +119,16 @@ class LARReassigner(OpenNERPipe):
 
     @table.setter
     def table(self, value: AlignmentTable | Mapping[str, Any] | None) -> None:
-        made = (
-            value if value is None or isinstance(value, AlignmentTable) else AlignmentTable.from_dict(value, "`table`")
-        )
-        if made is not None and len(self._labels):
-            made.check_targets(self.labels)
-        self._table = made
-        for label in made.targets if made is not None else ():
-            self.vocab.strings.add(label)
+        self.settings = self.settings.replace(table=value.as_dict() if isinstance(value, AlignmentTable) else value)
 
     @property
     def gate(self) -> dict[str, float] | None:
         """Where the second of two reassigners is asked; see `CascadeReassigner`. None for a single one."""
-        return self.reassigner.gate if isinstance(self.reassigner, CascadeReassigner) else None
+        return dict(self.reassigner.gate) if isinstance(self.reassigner, CascadeReassigner) else None
 
     @gate.setter
     def gate(self, value: Mapping[str, float] | None) -> None:
-        if value is None:
-            return
-        if not isinstance(self.reassigner, CascadeReassigner):
-            raise error("O506", name=self.name)
-        self.reassigner.gate = dict(value)
-
-    def _settings(self) -> dict[str, Any]:
-        table = None if self.table is None else self.table.as_dict()
-        return {**super()._settings(), "table": table, "gate": None if self.gate is None else dict(self.gate)}
+        self.settings = self.settings.replace(gate=value)
 
     @property
     def types(self) -> LabelSpace:
@@ -187,7 +136,7 @@ class LARReassigner(OpenNERPipe):
         described = self.descriptions
         targets = self.table.targets if self.table is not None else described
         sources = self.table.source_types if self.table is not None else ()
-        return LabelSpace(sources, {label: described.get(label, label) for label in targets}, self.none != "never")
+        return LabelSpace(sources, {label: described.get(label, label) for label in targets}, self.on_none != "never")
 
     def options(self, source: str) -> tuple[str, ...]:
         """The target types that entities of a source type may have."""
@@ -214,7 +163,7 @@ class LARReassigner(OpenNERPipe):
 
     def cases(self, doc: Doc) -> list[EntityCase]:
         """The entities that the reassigner has to choose for: those of several options, "none" included."""
-        least = 2 - (self.none != "never")
+        least = 2 - (self.on_none != "never")
         options = ((c, self.options(c.label)) for c in self._entities(doc))
         return [EntityCase(doc, c.start, c.end, c.label, some) for c, some in options if len(some) >= least]
 
@@ -260,21 +209,21 @@ class LARReassigner(OpenNERPipe):
             return Decision(*place, c.label, c.score, BY_SOURCE, f"{choice.by}: {choice.reason}")
         if choice.label == NONE:
             return self._as_none(c, choice.by, NONE)
-        if choice.score < self.label_thresholds.get(choice.label, self.threshold):
+        if choice.score < self._threshold_of(choice.label):
             return self._as_none(c, choice.by, BELOW)
         if choice.span is None or not self.correct_bounds:
             return Decision(*place, choice.label, choice.score, choice.by, choice.reason)
         return Decision(*choice.span, c.label, choice.label, choice.score, choice.by, choice.reason, place[:2])
 
     def _as_none(self, c: Candidate, by: str, reason: str) -> Decision:
-        dropped = self.none == "drop"
+        dropped = self.on_none == "drop"
         return Decision(c.start, c.end, c.label, "" if dropped else c.label, c.score, by, reason)
 
     def _without_choice(self, c: Candidate) -> Decision:
         options = self.options(c.label)
         if options:
             return Decision(c.start, c.end, c.label, options[0], c.score, BY_TABLE)
-        label = "" if self.unmapped == "drop" else c.label
+        label = "" if self.on_unmapped == "drop" else c.label
         return Decision(c.start, c.end, c.label, label, c.score, BY_SOURCE, UNMAPPED)
 
     def _beside_one_another(self, decisions: list[Decision]) -> list[Decision]:
@@ -299,7 +248,7 @@ class LARReassigner(OpenNERPipe):
         get_examples: Callable[[], Iterable[Example]],
         *,
         nlp: Language | None = None,
-        labels: Sequence[str] | Mapping[str, str] | None = None,
+        labels: LabelsLike | None = None,
         table: str | Path | Mapping[str, Any] | None = None,
     ) -> None:
         """Load weights, and get a table: the given one, the one that is there, or one by the `alignment` strategy.
@@ -307,7 +256,7 @@ class LARReassigner(OpenNERPipe):
         get_examples (Callable): Yields examples, annotated in target types. The components before this one are run on
             them, as they are then.
         nlp (Language | None): The pipeline.
-        labels (Sequence[str] | Mapping[str, str] | None): Target types from now on; unchanged if None.
+        labels (LabelsLike | None): Target types from now on; unchanged if None.
         table (str | Path | Mapping[str, Any] | None): A file of `AlignmentTable.save`, or what one holds.
         RAISES (OpenNERError): For a table that is none, or has unknown types.
         """
@@ -326,7 +275,7 @@ class LARReassigner(OpenNERPipe):
         if not survey.has_entities:
             survey.warn(self.name)
             return
-        targets = self._labels if len(self._labels) else None
+        targets = self.settings.labels or None
         self.table = align_labels(
             nlp,
             examples,
@@ -349,3 +298,17 @@ class LARReassigner(OpenNERPipe):
 
     def _unpack(self, data: bytes) -> None:
         unpack(data, self._load)
+
+
+def _table_of(settings: LARReassignerSettings) -> AlignmentTable | None:
+    """Read the table of settings.
+
+    RAISES (OpenNERError): For a value that is no table, or target types that are not among the labels.
+    """
+    if settings.table is None:
+        return None
+    table = AlignmentTable.from_dict(settings.table, "`table`")
+    known = set(map(same_name, settings.labels))
+    if known and not known.issuperset(map(same_name, table.targets)):
+        table.check_targets(settings.labels.names)
+    return table

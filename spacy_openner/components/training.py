@@ -1,52 +1,61 @@
 """What components share that learn from annotated text: spaCy's protocol of training."""
 
+import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from spacy.pipeline import TrainablePipe
+from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ..errors import warn
-from ..labels import get_labels
+from ..labels import LabelSet, get_labels
 from ..models.queries import TrainingText
 from ..models.words import WordMode
 from ..scoring.gold import GoldSurvey
 from ..training.checks import TrainingChecks, check_loss
 from ..training.optimizer import LayerwiseAdam_v1
-from ..training.sampling import Sampler, TypeSampler_v1
+from ..training.sampling import Sampler, TypeSampler_v1, finest_only_ratio
 from ..training.targets import Gold, align
-from .base import OpenLabelPipe
-from .lessons import make_lesson
+from .base import OpenLabelPipe, SettingsT
 
 
-class TrainableOpenPipe(OpenLabelPipe, TrainablePipe):
-    """What the components that learn from annotated entities share. A subclass says what batches are and what they
-    cost; where it finds entities too, it names this class before `OpenNERPipe`.
+class TrainableOpenPipe(OpenLabelPipe[SettingsT], TrainablePipe):
+    """Base of the components that learn from annotated entities. A subclass lays out training batches and computes
+    their losses; where it finds entities too, it names this class before `OpenNERPipe`.
 
     vocab (Vocab): The pipeline's vocabulary.
     model (Model): What learns.
     name (str): The component's name.
+    settings (SettingsT): Its settings.
     sampler (Sampler | None): Draws the types of training prompts.
-    **settings (Any): Of the next class: `OpenNERPipe`, or `OpenLabelPipe`.
+    scorer (Callable | None): Scores examples, for `nlp.evaluate`.
     """
 
     def __init__(
-        self, vocab: Vocab, model: Model, name: str, *, sampler: Sampler | None = None, **settings: Any
+        self,
+        vocab: Vocab,
+        model: Model,
+        name: str,
+        settings: SettingsT,
+        *,
+        sampler: Sampler | None = None,
+        scorer: Callable | None = None,
     ) -> None:
-        super().__init__(vocab, name, **settings)
+        super().__init__(vocab, name, settings, scorer=scorer)
         self.model = model
         self.sampler = sampler or TypeSampler_v1()
         # Gold spans that training met and could not teach, by reason.
-        self.untaught: Counter[str] = Counter()
+        self.skipped_spans: Counter[str] = Counter()
         self._gold_survey: GoldSurvey | None = None
         self._checks = TrainingChecks(name)
 
-    def _batches(self, lessons: Sequence[Any]) -> Iterator[Any]:
-        """Lay lessons out for the model.
+    def _training_batches(self, texts: Sequence[Any]) -> Iterator[Any]:
+        """Lay training texts out for the model.
 
         YIELDS (Any): What `get_loss` takes; its `request` is what the model takes.
         """
@@ -63,7 +72,7 @@ class TrainableOpenPipe(OpenLabelPipe, TrainablePipe):
         """Which words the model sees."""
         return "spacy"
 
-    def _widest(self) -> int:
+    def _max_span_width(self) -> int:
         """Words of the widest span that can be taught; 0 for no limit."""
         return 0
 
@@ -95,9 +104,9 @@ class TrainableOpenPipe(OpenLabelPipe, TrainablePipe):
         examples = list(examples)
         validate_examples(examples, f"{type(self).__name__}.update")
         self._survey_gold(examples)
-        self._checks.examine(examples, self.spans_key, self._labels)
+        self._checks.examine(examples, self.spans_key, self.settings.labels)
         set_dropout_rate(self.model, drop)
-        for batch in self._batches(self._lessons(examples)):
+        for batch in self._training_batches(self._training_texts(examples)):
             scores, backprop = self.model.begin_update(batch.request)
             loss, d_scores = self.get_loss(batch, scores)
             check_loss(self.name, loss)
@@ -122,16 +131,16 @@ class TrainableOpenPipe(OpenLabelPipe, TrainablePipe):
         """The optimizer of a component that is trained alone: rates of the paper (section 3.2)."""
         return LayerwiseAdam_v1()
 
-    def _lessons(self, examples: Sequence[Example]) -> Sequence[Any]:
-        """What examples teach: a lesson for each."""
-        lessons: list[TrainingText] = []
+    def _training_texts(self, examples: Sequence[Example]) -> Sequence[Any]:
+        """Draw what examples teach in this update: a text for each."""
+        texts: list[TrainingText] = []
         for example in examples:
             gold = align(example, self.spans_key, self._word_mode())
-            asked = get_labels(example.reference, self._labels)
-            universe = dict(asked) or {label: label for label in gold.types}
-            self._count_untaught(gold)
-            lessons.append(make_lesson(gold, universe, self.sampler, example.predicted))
-        return lessons
+            listed = get_labels(example.reference, self.settings.labels)
+            annotated_types = listed or LabelSet([name for name in gold.types if name.strip()])
+            self._count_skipped(gold)
+            texts.append(draw_training_text(gold, annotated_types, self.sampler, example.predicted))
+        return texts
 
     def _survey_gold(self, examples: Sequence[Example]) -> None:
         """Warn where the examples have no entities, but span groups that were perhaps meant."""
@@ -141,16 +150,38 @@ class TrainableOpenPipe(OpenLabelPipe, TrainablePipe):
             self._gold_survey.add(example.reference)
         self._gold_survey.warn(repr(self.name))
 
-    def _count_untaught(self, gold: Gold) -> None:
+    def _count_skipped(self, gold: Gold) -> None:
         """Say it, at the first and at every tenfold count, when gold spans are out of the model's reach."""
-        widest = self._widest()
-        wide = sum(last - first > widest for first, last, _ in gold.spans) if widest else 0
+        width = self._max_span_width()
+        wide = sum(last - first > width for first, last, _ in gold.spans) if width else 0
         if self._passes_a_power_of_ten("wide", wide):
-            warn("W006", n=self.untaught["wide"], widest=widest)
+            warn("W006", n=self.skipped_spans["wide"], widest=width)
         if self._passes_a_power_of_ten("misaligned", gold.misaligned):
-            warn("W007", n=self.untaught["misaligned"])
+            warn("W007", n=self.skipped_spans["misaligned"])
 
     def _passes_a_power_of_ten(self, reason: str, n: int) -> bool:
-        before = self.untaught[reason]
-        self.untaught[reason] += n
-        return len(str(self.untaught[reason])) > len(str(before)) or (before == 0 and n > 0)
+        before = self.skipped_spans[reason]
+        self.skipped_spans[reason] += n
+        return len(str(self.skipped_spans[reason])) > len(str(before)) or (before == 0 and n > 0)
+
+
+def draw_training_text(gold: Gold, annotated_types: Mapping[str, str], sampler: Sampler, doc: Doc) -> TrainingText:
+    """Draw the types that a text is asked for, and keep the annotation of these.
+
+    gold (Gold): The annotation, in words.
+    annotated_types (Mapping[str, str]): The types that were looked for when the text was annotated, with descriptions.
+    sampler (Sampler): Draws types; as often as its `finest_only_ratio` says, a span has only the first of its types
+        that are drawn.
+    doc (Doc): The text itself.
+    RETURNS (TrainingText): Without types where none are annotated; it teaches nothing then.
+    """
+    texts = sampler(gold.types, annotated_types) if annotated_types else {}
+    index = {label: i for i, label in enumerate(texts)}
+    spans = [(first, last, index[label]) for first, last, label in gold.spans if label in index]
+    if random.random() < finest_only_ratio(sampler):
+        first_types: dict[tuple[int, int], int] = {}
+        for first, last, label in spans:
+            first_types.setdefault((first, last), label)
+        spans = [(first, last, label) for (first, last), label in first_types.items()]
+    explained = {(a, b, index[label]): why for (a, b, label), why in gold.explanations.items() if label in index}
+    return TrainingText(gold.words, list(texts.values()), spans, gold.unknown, doc, list(texts), None, explained)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from spacy.language import Language
 
+from ..config_format import check_config_value
 from ..errors import error
 from ..llm.types import UsageReport
-from ..settings import check_config_keys
 from .reassigner import EntityCase, LabelSpace, Reassigner, TypeChoice
 
 
@@ -96,7 +96,7 @@ def GatedReassigner_v1(
     RETURNS (CascadeReassigner): Both together.
     RAISES (SettingError): For a value that is not allowed.
     """
-    check_config_keys("gate", gate or {})
+    check_config_value("gate", gate or {})
     for value in chain([below], (gate or {}).values()):
         if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
             raise error("O001", name="below/gate", value=value, allowed="numbers from 0 (never); above 1 is always")

@@ -47,7 +47,7 @@ def test_calibrate_learns_where_the_second_helps(tiny_path):
     wrong = {name: "musician" if label == "politician" else "politician" for name, label in GOLD.items()}
     gold = [gold_doc(source_nlp(), text) for text in TEXTS * 3]
     with serve(gold={**wrong, "Oslo": "city", "Rome": "city", "Bath": "river"}) as server:
-        nlp = lar_nlp(gated(span_matcher(tiny_path), llm(server.url)), none="never")
+        nlp = lar_nlp(gated(span_matcher(tiny_path), llm(server.url)), on_none="never")
         result = calibrate_cascade(nlp, gold, min_cases=2)
         for label, each in result.per_type.items():
             assert each.both >= max(each.first, each.second)
@@ -78,7 +78,7 @@ def test_calibrate_needs_a_gate_and_gold(tiny_path):
 
 def test_calibrate_command(tiny_path, tmp_path):
     with serve(gold=GOLD) as server:
-        nlp = lar_nlp(gated(span_matcher(tiny_path), llm(server.url)), none="never")
+        nlp = lar_nlp(gated(span_matcher(tiny_path), llm(server.url)), on_none="never")
         nlp.to_disk(tmp_path / "pipeline")
         DocBin(docs=[gold_doc(nlp, text) for text in TEXTS * 3]).to_disk(tmp_path / "dev.spacy")
         options = ["--component", "lar_reassigner", "--min-gold", "2", "--output", tmp_path / "better"]

@@ -168,7 +168,7 @@ def test_settings_are_put_back(labels, fails, measure, monkeypatch):
         else:
             measure(nlp, [gold_doc(nlp, GOLD)], types=["a", "b"])
     assert state(pipe) == before
-    assert pipe._changes() == {"label_thresholds": [{}, {"a": 0.2, "unknown": 0.3}]}
+    assert pipe.label_thresholds == {"a": 0.2, "unknown": 0.3}
     assert during[0]["label_thresholds"] == {}
     assert during[0]["threshold"] < 0.1
     assert list(during[0]["descriptions"]) == ["a", "b"]

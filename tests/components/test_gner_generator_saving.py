@@ -16,7 +16,7 @@ T5 = {
     "num_heads": 4,
     "decoder_start_token_id": 0,
 }
-SETTINGS = {"plain": {}, "classifier": {"classification": 0.1}, "attention": {"guidance": 0.1}}
+SETTINGS = {"plain": {}, "classifier": {"type_classification_weight": 0.1}, "attention": {"attention_weight": 0.1}}
 OPTIONS = ("name", "encoder", "config", "lora")
 
 

@@ -135,7 +135,7 @@ def test_unmapped_types_stay_or_go(server):
     kept = lar_nlp(llm(server.url), more={"May": "date"})("Ada left in May")
     assert ents(kept) == {"Ada": "politician", "May": "date"}
     assert read_decisions(kept)[1] == Decision(3, 4, "date", "date", 1.0, "source", "unmapped")
-    gone = lar_nlp(llm(server.url), more={"May": "date"}, unmapped="drop")("Ada left in May")
+    gone = lar_nlp(llm(server.url), more={"May": "date"}, on_unmapped="drop")("Ada left in May")
     assert ents(gone) == {"Ada": "politician"}
     assert read_decisions(gone)[1] == Decision(3, 4, "date", "", 0.0, "source", "unmapped")
 
@@ -144,16 +144,16 @@ def test_none_of_the_options(server):
     dropped = lar_nlp(llm(server.url))("Zoe met Ada")
     assert ents(dropped) == {"Ada": "politician"}
     assert read_decisions(dropped)[0] == Decision(0, 1, "person", "", 0.0, "llm", "none")
-    kept = lar_nlp(llm(server.url), none="keep")("Zoe met Ada")
+    kept = lar_nlp(llm(server.url), on_none="keep")("Zoe met Ada")
     assert ents(kept) == {"Zoe": "person", "Ada": "politician"}
     assert read_decisions(kept)[0][5:7] == ("llm", "none")
-    never = lar_nlp(llm(server.url), none="never")("Zoe met Ada")
+    never = lar_nlp(llm(server.url), on_none="never")("Zoe met Ada")
     assert set(ents(never)) == {"Zoe", "Ada"}
     assert "none of these" not in server.requests[-1]["messages"][-1]["content"]
 
 
 def test_one_option_needs_no_question(server):
-    nlp = lar_nlp(llm(server.url), table={"politician": "person", "city": "place"}, none="never")
+    nlp = lar_nlp(llm(server.url), table={"politician": "person", "city": "place"}, on_none="never")
     doc = nlp("Zoe left Bath")
     assert ents(doc) == {"Zoe": "politician", "Bath": "city"}
     assert {d.by for d in read_decisions(doc)} == {"table"}
@@ -161,7 +161,7 @@ def test_one_option_needs_no_question(server):
 
 
 def test_from_a_span_group_with_scores(server):
-    nlp = lar_nlp(llm(server.url), source="found", spans_key="settled", unmapped="keep")
+    nlp = lar_nlp(llm(server.url), source="found", spans_key="settled", on_unmapped="keep")
     nlp.remove_pipe("entity_ruler")
     doc = nlp.make_doc("Ada met Lee in May")
     spans = [Span(doc, 0, 1, "person"), Span(doc, 2, 3, "person"), Span(doc, 4, 5, "date")]
@@ -275,7 +275,7 @@ def test_a_table_can_be_changed_and_is_saved(server, tmp_path):
     assert pipe.table == AlignmentTable.from_dict(odd)
     # spaCy adds to mappings that the config has.
     given = spacy.load(tmp_path, config={"components.lar_reassigner.table": {"ocean": "place"}})
-    assert given.get_pipe("lar_reassigner").table == AlignmentTable.from_dict({**TABLE, "ocean": "place"})
+    assert given.get_pipe("lar_reassigner").table == AlignmentTable.from_dict({**odd, "ocean": "place"})
 
 
 def test_initialize_aligns(server):
@@ -310,8 +310,8 @@ def test_initialize_with_a_file_and_without_examples(server, tmp_path):
 @pytest.mark.parametrize(
     ("config", "code"),
     [
-        ({"none": "maybe"}, "O001"),
-        ({"unmapped": "maybe"}, "O001"),
+        ({"on_none": "maybe"}, "O001"),
+        ({"on_unmapped": "maybe"}, "O001"),
         ({"table": {"a: b": "person"}}, "O009"),
         ({"table": {"none": "person"}}, "O503"),
         ({"threshold": 2.0}, "O001"),
@@ -369,7 +369,7 @@ def test_overfitting_IO(tmp_path):
     """A matcher that learns the target types settles those of entities of source types, through a copy as well."""
     nlp = source_nlp()
     nlp.add_pipe("open_ner_span", config={"labels": list(TABLE), "annotate_ents": False, "spans_key": "direct"})
-    nlp.add_pipe("lar_reassigner", config={"table": TABLE, "none": "never"})
+    nlp.add_pipe("lar_reassigner", config={"table": TABLE, "on_none": "never"})
     texts = [text for text in TEXTS if text]
     examples = [Example(nlp.make_doc(text), gold_doc(nlp, text)) for text in texts]
     for example in examples:
@@ -399,7 +399,7 @@ def test_overfitting_IO(tmp_path):
 def test_long_docs(tiny_path, server):
     """300 entities in one doc, far more words than any window."""
     text = " ".join(f"{name} {tiny.SENTENCES[0]}" for name in ["Ada", "Lee", "Oslo"] * 100)
-    doc = lar_nlp(span_matcher(tiny_path), none="never")(text)
+    doc = lar_nlp(span_matcher(tiny_path), on_none="never")(text)
     assert len(read_decisions(doc)) == len(doc.ents) == 300
     doc = lar_nlp(llm(server.url))(text)
     assert ents(doc) == {"Ada": "politician", "Lee": "musician", "Oslo": "city"}

@@ -204,10 +204,10 @@ def test_types_outside_of_a_texts_own_list_are_not_taught(make_nlp):
     nlp = make_nlp(labels=TYPES)
     pipe = nlp.get_pipe("open_ner_span")
     data = [example(nlp, "Marie lived in Paris", [(0, 1, "person")], types=["person"])]
-    seen = [set(lesson.types) for _ in range(20) for lesson in pipe._lessons(data)]
+    seen = [set(lesson.types) for _ in range(20) for lesson in pipe._training_texts(data)]
     assert seen == [{"person"}] * 20
     data = [example(nlp, "Marie lived in Paris", [(0, 1, "person")], types=None)]
-    assert {"city"} < set().union(*(lesson.types for _ in range(20) for lesson in pipe._lessons(data)))
+    assert {"city"} < set().union(*(lesson.types for _ in range(20) for lesson in pipe._training_texts(data)))
 
 
 def test_wide_and_misaligned_gold_spans_are_counted(make_nlp):
@@ -222,7 +222,7 @@ def test_wide_and_misaligned_gold_spans_are_counted(make_nlp):
     crossing = Example(Doc(nlp.vocab, ["New", "York-based"], spaces=[True, False]), reference)
     with pytest.warns(OpenNERWarning, match="W007.*1 gold spans"):
         pipe.update([crossing])
-    assert pipe.untaught == {"wide": 1, "misaligned": 1}
+    assert pipe.skipped_spans == {"wide": 1, "misaligned": 1}
 
 
 def test_updates_of_nothing(make_nlp):
@@ -238,7 +238,7 @@ def test_long_texts_are_taught_whole(make_nlp):
     pipe = nlp.get_pipe("open_ner_span")
     words = ["Marie", *["went"] * 200, "Paris"]
     eg = example(nlp, " ".join(words), [(0, 1, "person"), (201, 202, "city")])
-    batches = list(span_model(pipe.model).training_batches(pipe.model, pipe._lessons([eg]), 128))
+    batches = list(span_model(pipe.model).training_batches(pipe.model, pipe._training_texts([eg]), 128))
     assert len(batches) > 3
     assert sum(len(batch.gold.spans) for batch in batches) == 2
     assert sum(batch.share * len(batch.gold.n_words) for batch in batches) == pytest.approx(1)
@@ -249,7 +249,7 @@ def test_a_span_that_a_window_cuts_is_unknown_there(make_nlp):
     nlp = spacy.blank("en")
     words = [f"w{i}" for i in range(60)]
     eg = example(nlp, " ".join(words), [(i, i + 2, "person") for i in range(58)])
-    for batch in span_model(pipe.model).training_batches(pipe.model, pipe._lessons([eg]), 10_000):
+    for batch in span_model(pipe.model).training_batches(pipe.model, pipe._training_texts([eg]), 10_000):
         logits = torch.zeros(len(batch.gold.n_words), int(batch.gold.n_words.max()), 12, int(batch.gold.n_types.max()))
         targets, known = span_model(pipe.model).targets(logits, batch.gold)
         assert batch.gold.unknown
@@ -264,10 +264,10 @@ def test_missing_annotation_is_not_taught(make_nlp):
     pipe = nlp.get_pipe("open_ner_span")
     eg = example(nlp, "Marie saw Paris", [(0, 1, "person")], key=None)
     eg.reference.set_ents([Span(eg.reference, 0, 1, "person")], missing=[Span(eg.reference, 2, 3)], default="outside")
-    (lesson,) = pipe._lessons([eg])
+    (lesson,) = pipe._training_texts([eg])
     assert list(lesson.unknown) == [(2, 3)]
     unannotated = Example(Doc(nlp.vocab, ["Hi", "there"]), Doc(nlp.vocab, ["Hi", "there"]))
-    (lesson,) = pipe._lessons([unannotated])
+    (lesson,) = pipe._training_texts([unannotated])
     assert list(lesson.unknown) == [(0, 1), (1, 2)]
     assert np.isfinite(pipe.update([unannotated])["open_ner_span"])
 

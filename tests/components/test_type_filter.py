@@ -97,11 +97,11 @@ def test_settings(make):
     assert kept(nlp(text)) == [max(TYPES, key=scores.get)]
     pipe.top_k, pipe.threshold = None, 1.0
     assert kept(nlp(text)) == []
-    pipe.always = ["city"]
+    pipe.keep_labels = ["city"]
     assert kept(nlp(text)) == ["city"]
     pipe.min_types = 3
     assert kept(nlp(text)) == TYPES
-    pipe.min_types, pipe.always, pipe.label_thresholds = 0, [], {"person": -1.0}
+    pipe.min_types, pipe.keep_labels, pipe.label_thresholds = 0, [], {"person": -1.0}
     assert kept(nlp(text)) == ["person"]
 
 
@@ -114,7 +114,7 @@ def test_settings(make):
         ("top_k", -1, "O001"),
         ("top_k", 1.5, "O001"),
         ("min_types", None, "O001"),
-        ("always", "person", "O002"),
+        ("keep_labels", "person", "O002"),
         ("labels", "person", "O002"),
         ("batch_tokens", 0, "O001"),
     ],
@@ -131,7 +131,7 @@ def test_names_that_a_config_cannot_hold(make):
 
 def test_types_that_are_not_asked_for(make):
     with pytest.warns(OpenNERWarning, match="W005.*always.*award"):
-        make(always=["award"])
+        make(keep_labels=["award"])
 
 
 def test_descriptions(make):
@@ -143,7 +143,7 @@ def test_descriptions(make):
 
     def described(own=None):
         doc._.openner_labels = own
-        (labels,) = pipe._asked([doc])
+        (labels,) = pipe._labels_per_doc([doc])
         return pipe._described(labels)
 
     assert described() == {"person": "Members of the board.", "zorp": "zorp"}
@@ -167,7 +167,7 @@ def test_docs_without_words(make, text):
     doc = make()(text)
     assert kept(doc) == []
     assert set(doc._.openner_type_scores.values()) == {-1.0}
-    assert kept(make(always=["city"])(text)) == ["city"]
+    assert kept(make(keep_labels=["city"])(text)) == ["city"]
 
 
 def test_without_labels_docs_are_left_alone(make):
@@ -217,7 +217,7 @@ def model_of(make):
 
 def test_open_ner_span_looks_for_what_is_kept(make, make_nlp):
     nlp = make_nlp(threshold=0.0, overlap="all")
-    config = {"labels": tiny.LABELS, "threshold": 1.0, "always": ["award"], "model": {"name": model_of(make)}}
+    config = {"labels": tiny.LABELS, "threshold": 1.0, "keep_labels": ["award"], "model": {"name": model_of(make)}}
     nlp.add_pipe("type_filter", first=True, config=config)
     doc = nlp(tiny.SENTENCES[0])
     assert {span.label_ for span in doc.spans["openner"]} == {"award"}
@@ -229,7 +229,7 @@ def test_gner_generator_is_not_asked_either(make, t5, monkeypatch):
     doc = nlp(tiny.SENTENCES[0])
     assert list(doc.spans["openner"]) == []
     assert nlp.get_pipe("gner_generator").model.shims[0].is_loaded is False
-    nlp.get_pipe("type_filter").always = ["city"]
+    nlp.get_pipe("type_filter").keep_labels = ["city"]
     doc = nlp(tiny.SENTENCES[0])
     assert {span.label_ for span in doc.spans["openner"]} <= {"city"}
     assert nlp.get_pipe("gner_generator").model.shims[0].is_loaded
@@ -314,7 +314,7 @@ def test_what_is_not_annotated_is_not_taught(make):
     pipe = nlp.get_pipe("type_filter")
 
     def lesson(eg):
-        (made,) = pipe._lessons([eg])
+        (made,) = pipe._training_texts([eg])
         return dict(zip([text.split(":")[0] for text in made.question.type_texts], made.present, strict=True))
 
     text, spans = TEXTS[0]
@@ -391,10 +391,10 @@ def test_changed_settings_are_saved(make, tmp_path):
     nlp = make()
     pipe = nlp.get_pipe("type_filter")
     pipe.labels = {"key: value": "a, b", "city": "city"}
-    pipe.top_k, pipe.always, pipe.threshold = 4, ["city"], -0.25
+    pipe.top_k, pipe.keep_labels, pipe.threshold = 4, ["city"], -0.25
     nlp.to_disk(tmp_path)
     copy = spacy.load(tmp_path).get_pipe("type_filter")
-    assert (copy.descriptions, copy.top_k, copy.always, copy.threshold) == (pipe.descriptions, 4, ["city"], -0.25)
+    assert (copy.descriptions, copy.top_k, copy.keep_labels, copy.threshold) == (pipe.descriptions, 4, ("city",), -0.25)
     wins = spacy.load(tmp_path, config={"components.type_filter.top_k": 2}).get_pipe("type_filter")
     assert wins.top_k == 2
 

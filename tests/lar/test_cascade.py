@@ -32,7 +32,7 @@ def test_the_gate_opens_below_a_score(tiny_path):
             doc[d.start].text: d for doc in lar_nlp(span_matcher(tiny_path)).pipe(TEXTS) for d in read_decisions(doc)
         }
         middle = sorted(d.score for d in direct.values())[4]
-        nlp = lar_nlp(gated(span_matcher(tiny_path), llm(server.url), below=middle), none="keep")
+        nlp = lar_nlp(gated(span_matcher(tiny_path), llm(server.url), below=middle), on_none="keep")
         for doc in nlp.pipe(TEXTS):
             for d in read_decisions(doc):
                 first = direct[doc[d.start].text]

@@ -18,7 +18,7 @@ LABELS = tiny.LABELS
 def nlp(make_nlp):
     """A span matcher that finds nothing, and a reassigner that shares its weights."""
     nlp = make_nlp(labels=LABELS, threshold=1.0, annotate_ents=False, spans_key="own")
-    nlp.add_pipe("lar_reassigner", config={"labels": LABELS, "none": "never"})
+    nlp.add_pipe("lar_reassigner", config={"labels": LABELS, "on_none": "never"})
     return nlp
 
 
@@ -101,7 +101,7 @@ def test_the_component_is_not_loaded(nlp, tmp_path):
 @pytest.mark.parametrize("before", [None, "lar_reassigner"])
 def test_the_component_comes_later(nlp, tiny_path, tmp_path, before):
     late = spacy.blank("en")
-    late.add_pipe("lar_reassigner", config={"labels": LABELS, "none": "never"})
+    late.add_pipe("lar_reassigner", config={"labels": LABELS, "on_none": "never"})
     model = {"name": str(tiny_path), "precision": "float32"}
     late.add_pipe("open_ner_span", before=before, config={"model": model, "threshold": 1.0, "spans_key": "own"})
     assert types(late) == types(nlp)
@@ -121,7 +121,7 @@ def test_the_component_is_replaced(nlp, tmp_path, other_path):
 
 def test_a_model_of_its_own(nlp, tiny_path, tmp_path):
     own = spacy.blank("en")
-    own.add_pipe("lar_reassigner", config={"labels": LABELS, "none": "never", "reassigner": span_matcher(tiny_path)})
+    own.add_pipe("lar_reassigner", config={"labels": LABELS, "on_none": "never", "reassigner": span_matcher(tiny_path)})
     assert types(own) == types(nlp)
     assert reassigner(own).owner is None
     assert types(saved(own, tmp_path)) == types(nlp)

@@ -166,7 +166,7 @@ def test_what_is_explained_can_be_learnt(gold, tmp_path, t5):
     config = {"model": {"name": str(t5)}, "prompt": prompt, "decoding": "free", "loss": "answer"}
     pipe = nlp.add_pipe("gner_generator", config={**config, "labels": ["politician", "musician", "city"]})
     doc = docs_of(tmp_path / "e.spacy")[0]
-    (lesson,) = pipe._lessons([Example(nlp.make_doc(doc.text), doc)])
+    (lesson,) = pipe._training_texts([Example(nlp.make_doc(doc.text), doc)])
     assert sorted(lesson.explanations.values()) == ["Ada is a politician.", "Lee is a musician.", "Oslo is a city."]
     said = ToNERPrompt_v1(explain=True).parse_explanations(
         "Entity: []\nExplanation: Ada is a politician. Oslo is a city.", ["Ada", "Oslo"]

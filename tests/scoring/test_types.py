@@ -42,11 +42,11 @@ def nlp(tmp_path, monkeypatch):
     nlp.add_pipe("type_filter", config={"labels": TYPES, "threshold": 0.5, "model": model})
 
     def predict(self, docs):
-        asked = self._asked(docs)
+        labels_per_doc = self._labels_per_doc(docs)
         scores = [dict(zip(TYPES, TABLE[doc.text][0], strict=True)) for doc in docs]
         return [
             TypeScores(each, np.array([found[name] for name in each.names], dtype=np.float32))
-            for each, found in zip(asked, scores, strict=True)
+            for each, found in zip(labels_per_doc, scores, strict=True)
         ]
 
     monkeypatch.setattr(TypeFilter, "predict", predict)

@@ -8,6 +8,7 @@ from spacy.tokens import Doc, Span
 from spacy_openner.calibration.predictions import changed
 from spacy_openner.components.entity_pipe import OpenNERPipe
 from spacy_openner.decoding.span_selection import choose
+from spacy_openner.settings import EntitySettings
 from spacy_openner.types import Candidate
 from tests.support import tiny_models as tiny
 
@@ -19,14 +20,14 @@ class Table(OpenNERPipe):
     """Finds what a table says: word -> (label, score), or several of them."""
 
     def __init__(self, vocab, name, table, **settings):
-        super().__init__(vocab, name, **settings)
+        super().__init__(vocab, name, EntitySettings(**settings))
         self.table = table
 
     def predict(self, docs):
         found = []
-        for doc, asked in zip(docs, self._asked(docs), strict=True):
+        for doc, labels in zip(docs, self._labels_per_doc(docs), strict=True):
             rows = [(token.i, *row) for token in doc for row in self.table.get(token.text, ())]
-            candidates = [Candidate(i, i + 1, label, score) for i, label, score in rows if label in asked.names]
+            candidates = [Candidate(i, i + 1, label, score) for i, label, score in rows if label in labels]
             passed = [c for c in candidates if c.score > self.label_thresholds.get(c.label, self.threshold)]
             found.append(choose(passed, self.overlap))
         return found

@@ -96,7 +96,8 @@ class GeneratorShim(ModelShim):
         """
         generator = self.generator
         if generator.causal:
-            raise error("O001", name="classification", value="on", allowed="0 for a causal model, which has no encoder")
+            allowed = "0 for a causal model, which has no encoder"
+            raise error("O001", name="type_classification_weight", value="on", allowed=allowed)
         if self.classifier is None or self.classifier.out_features != n_types:
             with torch.inference_mode():
                 pooled = generator.start_decoder(*generator.encode_prompts(["a"])).pooled

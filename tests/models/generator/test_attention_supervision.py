@@ -73,14 +73,14 @@ def test_nothing_is_watched_afterwards(tmp_path):
 def test_guidance_is_learnt(kind, tmp_path):
     shares = {}
     for guidance in (0.0, 1.0):
-        nlp = pipeline(tiny.saved_generator(kind, tmp_path / f"{guidance}"), labels=LABELS, guidance=guidance)
+        nlp = pipeline(tiny.saved_generator(kind, tmp_path / f"{guidance}"), labels=LABELS, attention_weight=guidance)
         nlp.initialize(lambda nlp=nlp: examples(nlp))
         optimizer = LayerwiseAdam_v1(3e-3)
         for _ in range(40):
             nlp.update(examples(nlp), sgd=optimizer, drop=0.0)
         pipe = nlp.get_pipe("gner_generator")
-        pipe.guidance = 1.0
-        (batch,) = pipe._batches(pipe._lessons(examples(nlp)))
+        pipe.attention_weight = 1.0
+        (batch,) = pipe._training_batches(pipe._training_texts(examples(nlp)))
         assert len(batch.attention_targets) == sum(len(example.x) for example in examples(nlp))
         with torch.inference_mode():
             shares[guidance] = float(batch.forward(pipe.model.shims[0].generator).attention.exp().mean())
@@ -90,10 +90,10 @@ def test_guidance_is_learnt(kind, tmp_path):
 @pytest.mark.parametrize("target", ["bio", "entities"])
 def test_guidance_of_free_answers(target, tmp_path):
     prompt = {**PROMPT, "target": target}
-    options = {"labels": LABELS, "prompt": prompt, "loss": "answer", "decoding": "free", "guidance": 1.0}
+    options = {"labels": LABELS, "prompt": prompt, "loss": "answer", "decoding": "free", "attention_weight": 1.0}
     nlp = pipeline(tiny.saved_generator("t5", tmp_path), **options)
     pipe = nlp.get_pipe("gner_generator")
-    (batch,) = pipe._batches(pipe._lessons(examples(nlp)))
+    (batch,) = pipe._training_batches(pipe._training_texts(examples(nlp)))
     answered = {gaze.row for gaze in batch.attention_targets}
     assert len(answered) == (len(batch.fed) if target == "bio" else len(batch.fed) - 1), "of no entity no word is said"
     before = float(batch.forward(pipe.model.shims[0].generator).attention.detach().exp().mean())
@@ -105,16 +105,16 @@ def test_guidance_of_free_answers(target, tmp_path):
 
 
 def test_a_model_without_an_encoder_cannot_be_guided(tmp_path):
-    nlp = pipeline(tiny.saved_generator("llama", tmp_path), labels=LABELS, guidance=0.1)
+    nlp = pipeline(tiny.saved_generator("llama", tmp_path), labels=LABELS, attention_weight=0.1)
     with pytest.raises(SettingError, match="O018"):
         nlp.update(examples(nlp), sgd=LayerwiseAdam_v1(1e-3))
 
 
-@pytest.mark.parametrize("options", [{"classification": 0.1}, {"model": {"mixed_precision": True}}])
+@pytest.mark.parametrize("options", [{"type_classification_weight": 0.1}, {"model": {"mixed_precision": True}}])
 def test_guidance_beside_other_ways_to_train(options, tmp_path):
     path = tiny.saved_generator("t5", tmp_path)
     model = {"name": str(path), **options.pop("model", {})}
-    nlp = pipeline(path, labels=LABELS, guidance=1.0, model=model, **options)
+    nlp = pipeline(path, labels=LABELS, attention_weight=1.0, model=model, **options)
     optimizer = LayerwiseAdam_v1(3e-3)
     losses = [nlp.update(examples(nlp), sgd=optimizer, drop=0.0)["gner_generator"] for _ in range(20)]
     assert losses[-1] < losses[0] - 0.5
@@ -122,14 +122,14 @@ def test_guidance_beside_other_ways_to_train(options, tmp_path):
 
 def test_guidance_beside_adapters(tmp_path):
     pytest.importorskip("peft")
-    nlp = pipeline(tiny.saved_generator("t5", tmp_path), labels=LABELS, guidance=1.0)
+    nlp = pipeline(tiny.saved_generator("t5", tmp_path), labels=LABELS, attention_weight=1.0)
     nlp.get_pipe("gner_generator").initialize(list, nlp=nlp, lora={"r": 8})
     optimizer = LayerwiseAdam_v1(1e-2)
     losses = [nlp.update(examples(nlp), sgd=optimizer, drop=0.0)["gner_generator"] for _ in range(20)]
     assert losses[-1] < losses[0] - 0.1
 
 
-@pytest.mark.parametrize("guidance", [-0.1, 1.5])
+@pytest.mark.parametrize("attention_weight", [-0.1, 1.5])
 def test_the_weight_is_checked(guidance, tmp_path):
     with pytest.raises(SettingError, match="O001"):
-        pipeline(tiny.saved_generator("t5", tmp_path), labels=LABELS, guidance=guidance)
+        pipeline(tiny.saved_generator("t5", tmp_path), labels=LABELS, attention_weight=guidance)

@@ -90,7 +90,7 @@ def test_explanations_are_taught_and_stand_beside_the_spans(t5, tmp_path, monkey
     data = examples(nlp)[0]
     data.reference.spans["openner"] = list(data.reference.ents)
     data.reference.spans["openner"].attrs["explanations"] = why
-    (batch,) = pipe._batches(pipe._lessons([data]))
+    (batch,) = pipe._training_batches(pipe._training_texts([data]))
     right = "Entity: [(person, Ann Bell), (city, Oslo)]\nExplanation: " + " ".join(why)
     pieces = tokenizer(right, add_special_tokens=False)["input_ids"]
     assert [choice.wanted for choice in batch.choices[0]][:-1] == pieces
@@ -108,7 +108,13 @@ def test_explanations_are_taught_and_stand_beside_the_spans(t5, tmp_path, monkey
 def test_types_are_learnt_beside_answers(t5, tmp_path):
     """ToNER's two further tasks: the loss has their parts, and the classifier is saved to be trained on."""
     nlp = pipeline(
-        t5, labels=["person", "city"], decoding="free", loss="answer", prompt=TONER, recognition=0.5, classification=0.1
+        t5,
+        labels=["person", "city"],
+        decoding="free",
+        loss="answer",
+        prompt=TONER,
+        type_recognition_ratio=0.5,
+        type_classification_weight=0.1,
     )
     nlp.initialize(lambda: examples(nlp))
     shim = nlp.get_pipe("gner_generator").model.shims[0]
@@ -126,7 +132,7 @@ def test_types_are_learnt_beside_answers(t5, tmp_path):
 
 
 def test_a_classifier_needs_labels_and_no_initialize(t5):
-    nlp = pipeline(t5, labels=[], loss="answer", classification=0.1)
+    nlp = pipeline(t5, labels=[], loss="answer", type_classification_weight=0.1)
     with pytest.raises(SettingError, match="O017"):
         nlp.initialize(list)
     nlp.get_pipe("gner_generator").labels = ["person", "city"]
@@ -138,11 +144,13 @@ def test_a_classifier_needs_labels_and_no_initialize(t5):
 
 
 def test_what_rows_of_further_tasks_ask_and_answer(t5):
-    nlp = pipeline(t5, labels=["person", "city"], decoding="free", loss="answer", prompt=TONER, recognition=1.0)
+    nlp = pipeline(
+        t5, labels=["person", "city"], decoding="free", loss="answer", prompt=TONER, type_recognition_ratio=1.0
+    )
     pipe = nlp.get_pipe("gner_generator")
     pipe.sampler = lambda present, universe: {label: label for label in universe}
     tokenizer = pipe.model.shims[0].generator.tokenizer
-    (batch,) = pipe._batches(pipe._lessons(examples(nlp)))
+    (batch,) = pipe._training_batches(pipe._training_texts(examples(nlp)))
     answers = ["[person, city]", "[person, city]", "[city]", "[]"]
     said = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in answers]
     assert sorted([target.gold for target in each][:-1] for each in batch.targets) == sorted(said)
@@ -163,23 +171,23 @@ def test_the_loss_of_types_is_the_papers():
 
 
 def test_marks_are_of_the_window_and_unknown_where_annotation_is(t5):
-    nlp = pipeline(t5, labels=["person", "city", "river"], loss="choices", classification=0.1)
+    nlp = pipeline(t5, labels=["person", "city", "river"], loss="choices", type_classification_weight=0.1)
     pipe = nlp.get_pipe("gner_generator")
     pipe.sampler = lambda present, universe: {label: label for label in universe if label != "river"}
-    lessons = pipe._lessons(examples(nlp)[2:])
+    lessons = pipe._training_texts(examples(nlp)[2:])
     gap = lessons[1]._replace(unknown=[(0, 1)])
-    rows = [each.type_targets.tolist() for each in pipe._batches([*lessons, gap])]
+    rows = [each.type_targets.tolist() for each in pipe._training_batches([*lessons, gap])]
     assert sorted(row for each in rows for row in each) == sorted([[-1, 1, 0], [-1, -1, 0], [0, 0, 0]])
 
 
 @pytest.mark.parametrize(
     ("settings", "code"),
     [
-        ({"recognition": 0.5}, "O015"),
-        ({"recognition": 0.5, "loss": "answer"}, "O015"),
-        ({"recognition": 2.0}, "recognition"),
-        ({"classification": -1.0}, "classification"),
-        ({"candidates": "maybe"}, "candidates"),
+        ({"type_recognition_ratio": 0.5}, "O015"),
+        ({"type_recognition_ratio": 0.5, "loss": "answer"}, "O015"),
+        ({"type_recognition_ratio": 2.0}, "type_recognition_ratio"),
+        ({"type_classification_weight": -1.0}, "type_classification_weight"),
+        ({"label_hints": "maybe"}, "label_hints"),
     ],
 )
 def test_further_tasks_that_cannot_be(t5, settings, code):
@@ -194,25 +202,25 @@ def test_choices_are_no_loss_for_lists(t5):
 
 
 def test_a_causal_model_has_no_encoder_to_classify_by(tmp_path):
-    nlp = pipeline(tiny.saved_generator("llama", tmp_path / "model"), labels=["person"], classification=0.1)
-    with pytest.raises(SettingError, match="classification"):
+    nlp = pipeline(tiny.saved_generator("llama", tmp_path / "model"), labels=["person"], type_classification_weight=0.1)
+    with pytest.raises(SettingError, match="type_classification_weight"):
         nlp.initialize(lambda: examples(nlp))
 
 
 def test_likely_types_are_hints(t5):
     settings = {"labels": ["person", "city"], "decoding": "free", "loss": "answer", "prompt": TONER}
-    nlp = pipeline(t5, **settings, candidates="hint")
+    nlp = pipeline(t5, **settings, label_hints="hint")
     pipe = nlp.get_pipe("gner_generator")
     doc = nlp.make_doc("Ann lives in Oslo")
-    assert pipe._question(doc, pipe._labels).hints is None
+    assert pipe._question(doc, pipe.settings.labels).hints is None
     doc._.openner_labels = ["city", "river"]
-    assert pipe._question(doc, pipe._labels).hints == [1]
+    assert pipe._question(doc, pipe.settings.labels).hints == [1]
     narrow = pipeline(t5, **settings).get_pipe("gner_generator")
-    assert narrow._question(doc, narrow._labels).hints is None
+    assert narrow._question(doc, narrow.settings.labels).hints is None
     example = Example(examples(nlp)[0].predicted, examples(nlp)[0].reference)
     example.predicted._.openner_labels = ["city", "river"]
     pipe.sampler = lambda present, universe: {label: label for label in universe}
-    (batch,) = pipe._batches(pipe._lessons([example]))
+    (batch,) = pipe._training_batches(pipe._training_texts([example]))
     asked = ToNERPrompt_v1().render(TRAIN[0][0].split(), ["person", "city"], hints=["city"])
     assert batch.ids[0].tolist() == pipe.model.shims[0].generator.tokenizer(asked)["input_ids"]
 

@@ -298,7 +298,7 @@ def test_long_texts_are_taught_whole(add, monkeypatch):
         pipe.loss = lambda logits, targets: ((logits - targets) * targets).sum()
         (n,) = {
             round(1 / batch.share)
-            for batch in span_model(pipe.model).training_batches(pipe.model, pipe._lessons(data), 25)
+            for batch in span_model(pipe.model).training_batches(pipe.model, pipe._training_texts(data), 25)
         }
         assert n == (2 if size == 384 else 4)
         pipe.update(data)

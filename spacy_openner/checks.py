@@ -1,0 +1,139 @@
+"""Kinds of settings: each declares a dataclass field with its default and the check of its values."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
+from numbers import Integral, Real
+from typing import Any, NoReturn, TypeVar
+
+from .errors import error
+from .labels import LabelSet, is_text
+
+T = TypeVar("T")
+Check = Callable[[str, Any], Any]
+"""Takes the name of a setting and a value; returns the value as it is kept, or raises a SettingError."""
+
+
+class FrozenDict(dict[str, T]):
+    """A mapping that cannot be changed: a setting changes as a whole, so that it can be checked."""
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise error("O022", value=dict(self))
+
+    __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),)
+
+
+def _field(check: Check, default: Any) -> Any:
+    return field(default_factory=lambda: default, metadata={"check": check})
+
+
+def number(default: float, least: float = 0.0, most: float = 1.0) -> Any:
+    """Declare a number in a closed range."""
+
+    def check(name: str, value: Any) -> float:
+        if not _is_number(value, least, most):
+            raise error("O001", name=name, value=value, allowed=f"a number from {least:g} to {most:g}")
+        return float(value)
+
+    return _field(check, default)
+
+
+def integer(default: int | None, least: int, *, optional: bool = False) -> Any:
+    """Declare a whole number, or None where it is optional."""
+
+    def check(name: str, value: Any) -> int | None:
+        if value is None and optional:
+            return None
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+            or_none = ", or None" if optional else ""
+            raise error("O001", name=name, value=value, allowed=f"a whole number from {least}{or_none}")
+        return int(value)
+
+    return _field(check, default)
+
+
+def flag(default: bool) -> Any:
+    """Declare a truth value; words and numbers are none."""
+
+    def check(name: str, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise error("O001", name=name, value=value, allowed="True or False")
+        return value
+
+    return _field(check, default)
+
+
+def choice(options: Sequence[str]) -> Any:
+    """Declare one of some words; the first is the default."""
+
+    def check(name: str, value: Any) -> str:
+        if not isinstance(value, str) or value not in options:
+            raise error("O001", name=name, value=value, allowed=", ".join(options))
+        return value
+
+    return _field(check, options[0])
+
+
+def text(default: str | None, *, optional: bool = False) -> Any:
+    """Declare a string with something in it, or None where it is optional."""
+
+    def check(name: str, value: Any) -> str | None:
+        if value is None and optional:
+            return None
+        if not is_text(value):
+            or_none = ", or None" if optional else ""
+            raise error("O001", name=name, value=value, allowed=f"a string that is not blank{or_none}")
+        return value
+
+    return _field(check, default)
+
+
+def label_set() -> Any:
+    """Declare types, or types with descriptions."""
+    return _field(lambda name, value: LabelSet(value), LabelSet())
+
+
+def label_names() -> Any:
+    """Declare names of types."""
+
+    def check(name: str, value: Any) -> tuple[str, ...]:
+        if isinstance(value, Mapping):
+            raise error("O001", name=name, value=value, allowed="a list of names of labels")
+        return LabelSet(value).names
+
+    return _field(check, ())
+
+
+def label_numbers(least: float, most: float = 1.0, *, optional: bool = False) -> Any:
+    """Declare a number for each of some types, or None where it is optional."""
+
+    def check(name: str, value: Any) -> FrozenDict[float] | None:
+        if value is None and optional:
+            return None
+        if not isinstance(value, Mapping):
+            raise error("O001", name=name, value=value, allowed="a mapping from labels to numbers")
+        for label, each in value.items():
+            if not is_text(label):
+                raise error("O003", value=label)
+            if not _is_number(each, least, most):
+                raise error("O005", name=name, label=label, value=each, least=f"{least:g}", most=f"{most:g}")
+        return FrozenDict({label: float(each) for label, each in value.items()})
+
+    return _field(check, None if optional else FrozenDict())
+
+
+def table() -> Any:
+    """Declare an alignment table in its plain form, or None; `lar.alignment` checks what it says."""
+
+    def check(name: str, value: Any) -> FrozenDict[Any] | None:
+        if value is not None and not isinstance(value, Mapping):
+            raise error("O001", name=name, value=value, allowed="an alignment table, its plain form, or None")
+        return None if value is None else FrozenDict(value)
+
+    return _field(check, None)
+
+
+def _is_number(value: Any, least: float, most: float) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and bool(least <= value <= most)  # type: ignore[operator]

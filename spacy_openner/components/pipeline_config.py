@@ -1,0 +1,76 @@
+"""A component's settings in the config of its pipeline, in memory and in a saved directory."""
+
+import weakref
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from spacy.language import Language
+from spacy.pipeline import Pipe
+from spacy.util import load_config
+
+from ..config_format import config_value
+from ..settings import Settings
+
+CONFIG_FILE = "config.cfg"
+
+
+class PipelineConfig:
+    """The section of a pipeline's config that one component was built from. What is written to it is what
+    `nlp.config` says from then on, and `nlp.to_disk` saves.
+
+    Neither pipeline nor component is kept alive. A copy, and what comes out of a pickle, hold the section itself, which
+    is that of the copied pipeline where the component was copied along with it.
+
+    pipe (Pipe): The component.
+    nlp (Language): The pipeline that it is built for.
+    """
+
+    def __init__(self, pipe: Pipe, nlp: Language) -> None:
+        self._pipe, self._nlp = weakref.ref(pipe), weakref.ref(nlp)
+        self._section: dict[str, Any] | None = None
+
+    @property
+    def section(self) -> dict[str, Any] | None:
+        """The section; None where the pipeline is gone, or does not hold the component."""
+        nlp = None if self._section is not None else self._nlp()
+        if nlp is None:
+            return self._section
+        own = self._pipe()
+        return next((nlp.get_pipe_config(name) for name, pipe in nlp.components if pipe is own), None)
+
+    def write(self, settings: Settings, names: Iterable[str]) -> None:
+        """Say what some settings are now, as far as a config can hold it."""
+        section = self.section
+        if section is not None:
+            values, defaults = settings.plain(), settings.defaults()
+            section.update({name: config_value(values[name], defaults[name]) for name in names})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _of_section, (self.section,)
+
+
+def _of_section(section: dict[str, Any] | None) -> "PipelineConfig":
+    made = PipelineConfig.__new__(PipelineConfig)
+    made._pipe = made._nlp = lambda: None  # type: ignore[assignment]
+    made._section = section
+    return made
+
+
+def saved_section(path: Path) -> Mapping[str, Any] | None:
+    """Read what the config of a saved pipeline says of one of its components.
+
+    path (Path): The component's directory.
+    RETURNS (Mapping[str, Any] | None): Its section, as spaCy reads it where nothing is overridden; None where the
+        directory is no part of a pipeline.
+    """
+    file = path.parent / CONFIG_FILE
+    if not file.is_file():
+        return None
+    try:
+        components = load_config(file).interpolate().get("components", {})
+    except ValueError:
+        # Only overrides make it a config that can be read, and what it says without them is not known.
+        return None
+    section: Mapping[str, Any] | None = components.get(path.name)
+    return section

@@ -1,0 +1,78 @@
+"""What spaCy's config files can hold of a setting's value, and what stands there for the rest.
+
+They lose or change some keys of mappings ("a: b", "#x"), take keys that begin with "@" for registered functions, and
+"${" for a variable. Each save and load doubles "$", which `Settings.loaded` undoes.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from confection import Config
+
+from .errors import error
+
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ ,()'/&-]*(?<! )")
+
+
+def fits_config(value: Any) -> bool:
+    """Return whether a config file gives back a setting's plain value, doubled "$" aside."""
+    if isinstance(value, str):
+        return "${" not in value
+    if isinstance(value, list):
+        return all(map(fits_config, value))
+    if not isinstance(value, Mapping):
+        return True
+    if not all(map(fits_config, value.values())) or any(key.startswith("@") or "${" in key for key in value):
+        return False
+    odd = {key: each for key, each in value.items() if isinstance(each, Mapping) or not _PLAIN_KEY.fullmatch(key)}
+    return not odd or _survives(odd)
+
+
+def same_name(name: str) -> str:
+    """Return the form in which names are compared while a pipeline is loaded: spaCy has doubled "$" in lists and values
+    by then, and not in keys."""
+    return re.sub(r"\$+", "$", name)
+
+
+def config_value(value: Any, default: Any) -> Any:
+    """Return what a config says of a setting whose value it may not be able to hold.
+
+    value (Any): The setting's plain value.
+    default (Any): Its plain default.
+    RETURNS (Any): The value, or what fits of it: parts of lists and mappings, labels without their descriptions; or the
+        default.
+    """
+    if fits_config(value):
+        return value
+    if isinstance(value, list) or (isinstance(value, Mapping) and isinstance(default, list)):
+        return [each for each in value if fits_config(each)]
+    return (_fitting(value) or default) if isinstance(value, Mapping) else default
+
+
+def _fitting(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    parts = {key: _fitting(each) if isinstance(each, Mapping) else each for key, each in mapping.items()}
+    return {key: each for key, each in parts.items() if fits_config({key: each})}
+
+
+def check_config_value(name: str, value: Any) -> None:
+    """Refuse a value that a config file would lose or change when a pipeline is saved.
+
+    name (str): The setting.
+    RAISES (SettingError): Naming the first part of it that does not fit, and the way around it.
+    """
+    if not fits_config(value):
+        parts = value if isinstance(value, list | Mapping) else [value]
+        whole = next(iter(parts))
+        one = (lambda part: {part: value[part]}) if isinstance(value, Mapping) else (lambda part: part)
+        bad = next((part for part in parts if not fits_config(one(part))), whole)
+        raise error("O009", name=name, key=bad)
+
+
+def _survives(mapping: Mapping[str, Any]) -> bool:
+    try:
+        text = Config({"section": {"mapping": mapping}}).to_str()
+        return bool(Config().from_str(text.replace("$$", "$"), interpolate=False)["section"]["mapping"] == mapping)
+    except Exception:
+        # Whatever the format cannot read back, in whichever way it says so.
+        return False
