@@ -12,7 +12,7 @@ from .texts import AnnotatedText, Span, Tally
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
-ENTITY = re.compile(r"T\S*\t(\S+(?: \S+)*?) (\d+ \d+(?:;\d+ \d+)*)(?:\t(.*))?")
+ENTITY = re.compile(r"T\S*\t(\S+(?: \S+)*?) (\d{1,15} \d{1,15}(?:;\d{1,15} \d{1,15})*)(?:\t(.*))?")
 POLICIES = ("drop", "join")
 
 

@@ -854,3 +854,10 @@ def test_labels_with_blanks_as_label_studio_writes_them(tmp_path):
     assert convert(path, tmp_path / "a.spacy").types == {"chemical element": 1}
     (doc,) = docs(tmp_path / "a.spacy")
     assert spans(doc) == [(0, 1, "chemical element")]
+
+
+def test_brat_offsets_of_thousands_of_digits_are_refused(tmp_path):
+    (tmp_path / "a.txt").write_text("Kim")
+    (tmp_path / "a.ann").write_text(f"T1\tPerson 0 {'9' * 5000}\tKim\n")
+    with pytest.raises(DataError, match=r"O401.*a.ann, line 1"):
+        convert(tmp_path / "a.ann", tmp_path / "a.spacy")
