@@ -23,7 +23,7 @@ from tests.support.generator_case import PROMPT, TRAIN, examples, pipeline
 
 @pytest.mark.parametrize("kind", ["t5", "bert", "llama", "bart"])
 def test_overfitting_IO(kind, tmp_path):
-    nlp = pipeline(tiny.saved_generator(kind, tmp_path / "model"), labels=["person", "city"])
+    nlp = pipeline(tiny.saved_generator(kind, tmp_path / "model", seed=2), labels=["person", "city"])
     nlp.initialize(lambda: examples(nlp))
     optimizer = LayerwiseAdam_v1(3e-3)
     for _ in range(300):
@@ -93,7 +93,7 @@ def test_explanations_are_taught_and_stand_beside_the_spans(t5, tmp_path, monkey
     (batch,) = pipe._training_batches(pipe._training_texts([data]))
     right = "Entity: [(person, Ann Bell), (city, Oslo)]\nExplanation: " + " ".join(why)
     pieces = tokenizer(right, add_special_tokens=False)["input_ids"]
-    assert [choice.wanted for choice in batch.choices[0]][:-1] == pieces
+    assert [target.gold for target in batch.targets[0]][:-1] == pieces
     # What the model would say then is read, and stands beside the spans.
     monkeypatch.setattr("spacy_openner.models.generator.interface.generate", lambda *args: [pieces])
     doc = nlp(TRAIN[0][0])
