@@ -110,3 +110,12 @@ def test_attributes_are_there_after_import_alone():
     program = "import spacy_openner.labels, spacy.tokens as t; print(t.Doc.has_extension('openner_labels'))"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "True"
+
+
+def test_label_sets_are_equal_by_names_and_descriptions():
+    plain, described = LabelSet(["a", "b"]), LabelSet({"a": "of a", "b": "b"})
+    assert plain == LabelSet(("a", "b"))
+    assert plain != described
+    assert described != LabelSet({"c": "of a", "d": "b"})
+    assert len({plain, described, LabelSet(["a", "b"])}) == 2
+    assert hash(plain) == hash(LabelSet(["a", "b"])) != hash(described)

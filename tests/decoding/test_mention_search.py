@@ -43,3 +43,20 @@ def test_what_the_tokenizer_cannot_write_is_found_by_what_it_writes():
     assert found.indices == [0, 1]
     # A word of nothing else is no beginning of a mention.
     assert locate_mentions(["ë", "Ann"], ["Ann"], [(0, 1)], lambda words: ["", "Ann"]).indices == [None, 0]
+
+
+def test_a_mention_that_was_found_is_searched_for_behind_it_first():
+    words = ["Ann", "met", "Bob", "and", "Ann"]
+    match = locate_mentions(words, ["Bob", "Ann"], [(0, 1), (1, 2)])
+    assert match.indices == [None, None, 0, None, 1]
+
+
+def test_a_word_that_is_there_once_more_is_another_one():
+    match = locate_mentions(["Ann", "and", "Ann"], ["Ann", "Ann", "Ann"], [(0, 1), (1, 2), (2, 3)])
+    assert match.indices == [0, None, 1]
+    assert match.errors.added == 1
+
+
+def test_white_space_of_the_text_begins_no_mention():
+    match = locate_mentions(["", "New", "York"], ["New", "York"], [(0, 2)])
+    assert match.indices == [None, 0, 1]

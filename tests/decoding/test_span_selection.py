@@ -65,3 +65,8 @@ def test_many_candidates_in_linear_time():
     many = [Candidate(i, i + 1 + i % 3, "A", (i * 7919 % 100_003) / 100_003) for i in range(100_000)]
     assert choose(many, "flat")
     assert choose(many, "nested")
+
+
+def test_spans_of_other_labels_between_two_parts_do_not_part_them():
+    parts = [Candidate(2, 3, "a", 0.7), Candidate(1, 2, "b", 0.9), Candidate(0, 2, "a", 0.8)]
+    assert merge_adjacent(parts) == [Candidate(0, 3, "a", 0.7), Candidate(1, 2, "b", 0.9)]

@@ -71,3 +71,14 @@ def test_the_table_is_one():
 def test_one_template():
     assert type_text("location", "Names that are locations.") == "location: Names that are locations."
     assert type_text("zorp", "zorp") == "zorp: zorp"
+
+
+def test_of_many_equal_scores_the_first_ones_are_kept():
+    """Sorting that is not stable shows from about 16 values on."""
+    scores = np.tile(np.array([0.5, 0.9, 0.7]), 20)
+    kept = TypeSelector(0.0, top_k=30).select([str(i) for i in range(60)], scores)
+    assert kept == sorted([*range(1, 60, 3), *list(range(2, 60, 3))[:10]])
+
+
+def test_no_types_with_a_least_number():
+    assert TypeSelector(0.0, min_types=2).select([], np.zeros(0)) == []

@@ -77,7 +77,10 @@ def test_unknown_types():
         AlignmentTable({"x": AlignedType(("B", "A", "C"))}, ("C",))
     assert AlignmentTable({"x": AlignedType((MISCELLANEOUS,))}, ("C",)).options(MISCELLANEOUS) == ("x",)
     TABLE.check_targets(["person", "location", "more"])
-    with pytest.raises(SettingError, match=r"O502.*target.*\['location'\].*\['person'\]"):
+    with pytest.raises(
+        SettingError,
+        match=r"O502.*has target types.*\['location'\].*\['person'\].*add them to the component's `labels`\.",
+    ):
         TABLE.check_targets(["person"])
     with pytest.raises(SettingError, match="O503"):
         AlignmentTable({"none": AlignedType(("A",))})

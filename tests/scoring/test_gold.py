@@ -13,6 +13,7 @@ from spacy.training import Example
 from spacy_openner.calibration.entities import calibrate_entities
 from spacy_openner.calibration.types import calibrate_types
 from spacy_openner.errors import OpenNERWarning, SettingError
+from spacy_openner.labels import LabelSet, get_labels, set_labels
 from spacy_openner.lar.alignment import align_labels, count_votes
 from spacy_openner.scoring.entities import make_entity_scorer, score_entities
 from spacy_openner.scoring.gold import (
@@ -21,7 +22,11 @@ from spacy_openner.scoring.gold import (
     gold_key,
     gold_spans,
     is_annotated,
+    judge_types,
+    pipes_before,
+    reference_of,
     scores_in_step,
+    unannotated_copy,
     unannotated_tokens,
 )
 from spacy_openner.scoring.types import make_type_scorer, score_types
@@ -253,3 +258,74 @@ def test_odd_explanations_of_others_are_none(nlp, explanations):
     doc = doc_with(nlp, openner=[(0, "a"), (1, "b")])
     doc.spans["openner"].attrs["explanations"] = explanations
     assert explanations_of(doc, "openner") == {}
+
+
+# Which types a reference holds
+
+
+@pytest.mark.parametrize(
+    ("group", "ents", "listed", "judged"),
+    [
+        ([(0, "a")], None, None, {"a": True, "b": False, "c": False}),
+        ([(0, "a")], [(1, "b")], None, {"a": True, "b": False, "c": False}),
+        ([(0, "a")], None, ["b"], {"a": True, "b": False}),
+        ([], [(0, "a")], ["b", "c", "d"], {"b": False, "c": False}),
+        (None, [(0, "a")], None, {"a": True, "b": False, "c": False}),
+        (None, [(0, "a")], ["c"], {"a": True, "c": False}),
+        (None, None, None, {}),
+        (None, None, ["a"], {}),
+    ],
+)
+def test_types_of_a_reference(nlp, group, ents, listed, judged):
+    doc = doc_with(nlp, ents, **({} if group is None else {"openner": group}))
+    set_labels(doc, listed)
+    assert judge_types(doc, "openner", ["a", "b", "c"]) == judged
+
+
+def test_types_where_annotation_is_missing(nlp):
+    doc = Doc(nlp.vocab, words=["a0", "a1"])
+    doc.set_ents([Span(doc, 0, 1, label="a")], default="missing")
+    assert judge_types(doc, "openner", ["a", "b"]) == {"a": True}
+    doc.spans["openner"] = []
+    assert judge_types(doc, "openner", ["a", "b"]) == {"a": False, "b": False}
+
+
+# Docs as input
+
+
+def test_copies_have_the_text_and_no_annotation(nlp):
+    gold = doc_with(nlp, [(0, "a")], openner=[(1, "b")])
+    set_labels(gold, ["x"])
+    copy = unannotated_copy(nlp, gold)
+    assert (copy.text, copy.ents, dict(copy.spans)) == ("a0 a1 b0 ", (), {})
+    assert get_labels(copy, LabelSet(["other"])).names == ("x",)
+    assert get_labels(unannotated_copy(nlp, gold, own_types=False), LabelSet(["other"])).names == ("other",)
+
+
+def test_copies_are_tokenised_by_the_pipeline_unless_spaces_are_unknown(nlp):
+    gold = Doc(nlp.vocab, words=["a", "0", "b"], spaces=[False, True, False])
+    assert [token.text for token in unannotated_copy(nlp, gold)] == ["a0", "b"]
+    unknown = Doc(nlp.vocab, words=["a", "0"])
+    unknown.has_unknown_spaces = True
+    assert [token.text for token in unannotated_copy(nlp, unknown)] == ["a", "0"]
+
+
+def test_of_an_example_the_predicted_side_is_copied(nlp):
+    predicted, reference = nlp.make_doc("a0 b"), Doc(nlp.vocab, words=["a", "0", "b"], spaces=[False, True, False])
+    set_labels(predicted, ["x"])
+    set_labels(reference, ["y"])
+    example = Example(predicted, reference)
+    copy = unannotated_copy(nlp, example)
+    assert [token.text for token in copy] == ["a0", "b"]
+    assert copy is not predicted
+    assert get_labels(copy, LabelSet()).names == ("x",)
+    assert reference_of(example) is example.reference
+    assert reference_of(reference) is reference
+
+
+def test_components_before_one(nlp):
+    for name in ("first", "second", "third"):
+        nlp.add_pipe("sentencizer", name=name)
+    nlp.disable_pipe("first")
+    assert pipes_before(nlp, "third") == ["open_ner_span", "second"]
+    assert pipes_before(nlp, "first") == ["open_ner_span"]
