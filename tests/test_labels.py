@@ -119,3 +119,17 @@ def test_label_sets_are_equal_by_names_and_descriptions():
     assert described != LabelSet({"c": "of a", "d": "b"})
     assert len({plain, described, LabelSet(["a", "b"])}) == 2
     assert hash(plain) == hash(LabelSet(["a", "b"])) != hash(described)
+
+
+def test_docs_keep_the_form_that_was_given():
+    doc = spacy.blank("en")("x")
+    for given, kept in (({"a": "a"}, {"a": "a"}), (["a"], ["a"]), (LabelSet(["a"]), ["a"])):
+        set_labels(doc, given)
+        assert doc._.openner_labels == kept
+    set_labels(doc, LabelSet({"a": "of a"}))
+    assert doc._.openner_labels == {"a": "of a"}
+
+
+def test_the_message_names_what_was_given():
+    with pytest.raises(SettingError, match=r"O002.*not int \(3\)"):
+        LabelSet(3)

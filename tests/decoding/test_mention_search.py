@@ -60,3 +60,16 @@ def test_a_word_that_is_there_once_more_is_another_one():
 def test_white_space_of_the_text_begins_no_mention():
     match = locate_mentions(["", "New", "York"], ["New", "York"], [(0, 2)])
     assert match.indices == [None, 0, 1]
+
+
+def test_mentions_that_are_missing_are_counted_and_do_not_end_the_search():
+    match = locate_mentions(["Ann", "left"], ["New", "York", "Bob", "Ann"], [(0, 2), (2, 3), (3, 4)])
+    assert match.indices == [3, None]
+    assert match.errors.added == 3
+
+
+def test_each_word_of_a_long_mention_has_its_counterpart():
+    words, answer = ["in", "San", "Juan", "del", "Sur"], ["San", "Juan", "del", "Sur"]
+    assert locate_mentions(words, answer, [(0, 4)]).indices == [None, 0, 1, 2, 3]
+    # Where the text has more words than the mention, the last ones share one.
+    assert locate_mentions(["New", "Yo", "rk"], ["New", "York", "x"], [(0, 2)]).indices == [0, 1, 1]

@@ -70,3 +70,8 @@ def test_many_candidates_in_linear_time():
 def test_spans_of_other_labels_between_two_parts_do_not_part_them():
     parts = [Candidate(2, 3, "a", 0.7), Candidate(1, 2, "b", 0.9), Candidate(0, 2, "a", 0.8)]
     assert merge_adjacent(parts) == [Candidate(0, 3, "a", 0.7), Candidate(1, 2, "b", 0.9)]
+
+
+def test_beside_others_spans_stand_in_text_order():
+    free = flat_beside([Candidate(3, 4, "a", 0.2), Candidate(0, 2, "b", 0.1), Candidate(2, 3, "c", 0.9)], [(2, 3)])
+    assert free == [Candidate(0, 2, "b", 0.1), Candidate(3, 4, "a", 0.2)]

@@ -132,3 +132,9 @@ def test_an_old_file_stays_where_the_new_one_cannot_be_written(tmp_path):
         bad.save(tmp_path / "table.json")
     assert AlignmentTable.load(tmp_path / "table.json") == TABLE
     assert [file.name for file in tmp_path.iterdir()] == ["table.json"]
+
+
+def test_messages_name_the_file(tmp_path):
+    (tmp_path / "mine.json").write_text("[]")
+    with pytest.raises(DataError, match=r"O501.*mine\.json is no alignment table"):
+        AlignmentTable.load(tmp_path / "mine.json")
