@@ -84,7 +84,7 @@ def _encoder_config(path: Path, values: Any, name: str | None, key: str) -> Any:
         raise error("O105", path=str(path), reason=f"its config has no {key}")
     try:
         if values:
-            values = {**values}
+            values = with_rope_of_release_4({**values})
             return AutoConfig.for_model(values.pop("model_type", None) or "deberta-v2", **values)
     except Exception as problem:
         raise error("O105", path=str(path), reason=f"its {key}: {_said(problem)}") from problem
@@ -92,6 +92,40 @@ def _encoder_config(path: Path, values: Any, name: str | None, key: str) -> Any:
         return AutoConfig.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError) as problem:
         raise error("O118", path=str(path), what=key, name=name, reason=_said(problem)) from problem
+
+
+def with_rope_of_release_4(values: dict[str, Any]) -> dict[str, Any]:
+    """Write the rotary positions of a config as transformers 4 reads them too, which knows no `rope_parameters` and
+    would take its own defaults without a word. Release 5 reads either.
+
+    values (dict[str, Any]): A backbone's config, in either release's words.
+    RETURNS (dict[str, Any]): With the old names beside the new ones.
+    RAISES (ValueError): For kinds of positions that cannot be said in the old words.
+    """
+    rope = values.get("rope_parameters")
+    if not isinstance(rope, dict) or not rope:
+        return values
+    kinds = rope if all(isinstance(each, dict) for each in rope.values()) else {"": rope}
+    scaled = {each.get("rope_type", "default") for each in kinds.values()} - {"default"}
+    if scaled and _release() < 5:
+        raise ValueError(f"rope_parameters of type {sorted(scaled)} need transformers 5 or newer")
+    names = {"full_attention": "global_rope_theta", "sliding_attention": "local_rope_theta", "": "rope_theta"}
+    old = {names[kind]: each["rope_theta"] for kind, each in kinds.items() if kind in names and "rope_theta" in each}
+    layers = values.get("layer_types") or []
+    whole = [i for i, kind in enumerate(layers) if kind == "full_attention"]
+    if "global_rope_theta" in old and whole:
+        every = whole[1] if len(whole) > 1 else max(len(layers), 1)
+        if whole != list(range(0, len(layers), every)) and _release() < 5:
+            raise ValueError(f"layer_types {layers} need transformers 5 or newer")
+        old["global_attn_every_n_layers"] = every
+    return {**old, **values} if _release() < 5 else values
+
+
+def _release() -> int:
+    """Return the installed release of transformers."""
+    import transformers
+
+    return int(transformers.__version__.split(".")[0])
 
 
 def _check_layers(path: Path, config: Any, key: str, weights: Iterable[str]) -> None:

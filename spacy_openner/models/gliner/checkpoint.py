@@ -163,6 +163,9 @@ def load(path: Path) -> Checkpoint:
         pooling=config.get("subtoken_pooling") or "first",
     )
     load_strictly(path, network, weights)
+    splitter = config.get("words_splitter_type") or "whitespace"
+    if splitter != "whitespace":
+        warn("W122", path=str(path), splitter=splitter)
     tokenizer = load_tokenizer(path, path, config.get("model_name"))
     checkpoint = Checkpoint(config, network.eval(), tokenizer, other_tasks=other_tasks)
     if label_encoder is not None:

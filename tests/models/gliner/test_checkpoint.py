@@ -212,6 +212,12 @@ def test_pooled_words_are_the_same_in_any_batch(pooling, window, copy):
         tiny.same(tiny.found(doc), tiny.found(nlp(text)))
 
 
+def test_other_word_splitters_are_named(copy):
+    edit(copy, words_splitter_type="jieba")
+    with pytest.warns(OpenNERWarning, match="W122.*'jieba'"):
+        gliner_checkpoint.load(copy)
+
+
 def test_v0_pickles_are_refused(tmp_path):
     (tmp_path / "gliner_base.pt").write_bytes(b"\x80\x02")
     for path in (tmp_path, tmp_path / "gliner_base.pt"):
