@@ -478,8 +478,8 @@ _WARNINGS: dict[str, str] = {
     "the reference path, one piece at a time, which is many times slower.",
     "W011": "{n} words take more than {room} pieces, an eighth of what the model reads at once. It is shown their "
     "beginnings only; what it says of them counts for the whole words.",
-    "W122": "The checkpoint {path!r} was trained with words of the splitter {splitter!r}. It sees the doc's tokens here "
-    "(words = 'spacy'), or the words of the plain splitter (words = 'gliner'): take a language of spaCy's whose "
+    "W122": "The checkpoint {path!r} was trained with words of the splitter {splitter!r}. It sees the doc's tokens "
+    "here (words = 'spacy'), or the words of the plain splitter (words = 'gliner'): take a language of spaCy's whose "
     "tokenizer splits alike, such as spacy.blank('ja'), and leave words = 'spacy'.",
     "W121": "The checkpoint {path!r} has {tasks} beside entities. Entities are read here; {tasks} are left out.",
     "W120": "The checkpoint {path!r} asks for an adaptive threshold, which adds spans below the threshold until there "
