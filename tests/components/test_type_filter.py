@@ -315,7 +315,7 @@ def test_what_is_not_annotated_is_not_taught(make):
 
     def lesson(eg):
         (made,) = pipe._training_texts([eg])
-        return dict(zip([text.split(":")[0] for text in made.question.type_texts], made.present, strict=True))
+        return dict(zip([text.split(":")[0] for text in made.query.type_texts], made.present, strict=True))
 
     text, spans = TEXTS[0]
     assert lesson(example(nlp, text, spans)) == {"person": True, "city": True, "company": False}

@@ -75,7 +75,7 @@ def _load_network(directory: Path) -> Any:
 
     config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    if (directory / int8.FILE).is_file():
+    if int8.is_chosen(directory):
         return _fill(kind, config, int8.load(directory))
     if getattr(config, "shared_embeddings", False):
         files = sorted(directory.glob("model*.safetensors"))
