@@ -25,7 +25,7 @@ class SpanCheckpoint(Protocol):
 
     @property
     def is_bi_encoder(self) -> bool:
-        """Whether types are encoded apart from texts."""
+        """True if types are encoded apart from texts."""
         ...
 
     @property

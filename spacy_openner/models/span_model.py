@@ -1,4 +1,4 @@
-"""What components ask of a span model, whichever architecture it has: to score, to train, to save and to load it."""
+"""The interface of span models to components, whichever architecture they have."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence

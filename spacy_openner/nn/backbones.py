@@ -254,8 +254,8 @@ def hidden_size(encoder: Any) -> int:
     return int(encoder.config.hidden_size)
 
 
-def piece_limit(config: Any) -> int:
-    """The most pieces that a backbone reads at once, from its Hugging Face config."""
+def subword_limit(config: Any) -> int:
+    """Return the most subwords that a backbone reads at once, from its Hugging Face config."""
     limit = getattr(config, "max_position_embeddings", None)
     absolute = getattr(config, "position_biased_input", True) and config.model_type not in T5_FAMILY
     if not limit or not absolute:

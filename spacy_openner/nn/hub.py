@@ -1,4 +1,4 @@
-"""Where weights come from: the package's default, a directory, or a hub name with a revision."""
+"""Sources of weights: the package's default, a directory, or a hub name with a revision."""
 
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 class Kind(NamedTuple):
-    """What one kind of model consists of.
+    """The files of one kind of model.
 
     default: Name of the directory of the package's own, in an installation.
     config: The file by which a directory of it is known.
@@ -31,8 +31,8 @@ class Kind(NamedTuple):
     asset: str = ""
 
     @property
-    def places(self) -> tuple[Path, Path]:
-        """Where the package's own may lie."""
+    def directories(self) -> tuple[Path, Path]:
+        """Directories where the package's own may lie."""
         return (PACKAGE / self.default, PACKAGE.parent / "assets" / (self.asset or self.default))
 
 
@@ -95,10 +95,10 @@ def default_directory(kind: Kind = MATCHER) -> Path:
 
     RAISES (CheckpointError): When the installation lacks them.
     """
-    for place in kind.places:
-        if (place / kind.config).is_file():
-            return place
-    raise error(kind.missing, places=" and ".join(map(str, kind.places)))
+    for directory in kind.directories:
+        if (directory / kind.config).is_file():
+            return directory
+    raise error(kind.missing, places=" and ".join(map(str, kind.directories)))
 
 
 def _fetch(repo: str, revision: str | None, kind: Kind) -> Path:

@@ -1,7 +1,7 @@
 """The last layer of a BERT-like encoder, run only where its output is read.
 
-A GLiNER network reads the vectors of types and of each word's first piece. The other positions of the last
-layer (further pieces, commas, separators, padding) serve nobody: every position is needed there as key and value,
+A GLiNER network reads the vectors of types and of each word's first subword. The other positions of the last
+layer (further subwords, commas, separators, padding) serve nobody: every position is needed there as key and value,
 but only those that are read as query, and in the feed-forward block that is two thirds of a layer. Exact.
 """
 
@@ -33,7 +33,7 @@ BERT_LIKE = ("bert", "camembert", "roberta", "xlm-roberta")
 def at(vectors: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     """Take each row's vectors at positions.
 
-    vectors (torch.Tensor): *Shape:* (batch, pieces, width).
+    vectors (torch.Tensor): *Shape:* (batch, subwords, width).
     positions (torch.Tensor): *Shape:* (batch, wanted), int64.
     RETURNS (torch.Tensor): *Shape:* (batch, wanted, width).
     """
@@ -42,7 +42,7 @@ def at(vectors: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
 
 
 def supports(encoder: nn.Module) -> bool:
-    """Whether an encoder has a last layer of the known layout (relative positions are not)."""
+    """Tell whether an encoder has a last layer of the known layout (relative positions are not)."""
     config: Any = getattr(encoder, "config", None)
     absolute = getattr(config, "position_embedding_type", "absolute") == "absolute"
     return getattr(config, "model_type", None) in BERT_LIKE and absolute and len(_layers(encoder)) > 0

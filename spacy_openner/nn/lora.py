@@ -39,17 +39,17 @@ def adapt(network: nn.Module, options: Mapping[str, Any]) -> None:
 
 
 def is_adapted(network: nn.Module) -> bool:
-    """Whether a network has adapters."""
+    """Tell whether a network has adapters."""
     return any(_MARK in name for name, _ in network.named_parameters())
 
 
 def learns(name: str) -> bool:
-    """Whether a parameter of a network with adapters is trained."""
+    """Tell whether a parameter of a network with adapters is trained."""
     return _MARK in name
 
 
 def merged(network: nn.Module) -> dict[str, Tensor]:
-    """The weights of a network with its adapters added, under the names that they have without adapters."""
+    """Return the weights of a network with its adapters added, under the names that they have without adapters."""
     state = {name.replace(_BASE, "."): value for name, value in network.state_dict().items() if not learns(name)}
     for name, module in network.named_modules():
         if hasattr(module, "get_delta_weight"):

@@ -55,12 +55,12 @@ class _Bfloat16Products(TorchFunctionMode):
 def _operands(
     input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """What `linear` was given, by place or by name."""
+    """Return the operands of `linear`, given by position or by name."""
     return input, weight, bias
 
 
 def mixed_precision(device: torch.device, enabled: bool) -> AbstractContextManager[Any]:
-    """Where a network is to be run, to train it with bfloat16 products; its weights stay float32."""
+    """Return the context to train a network in with bfloat16 products; its weights stay float32."""
     if not enabled:
         return nullcontext()
     return _Bfloat16Products() if device.type == "cpu" else torch.autocast(device.type, torch.bfloat16)

@@ -1,4 +1,4 @@
-"""Who may read what is saved."""
+"""Permissions of saved files."""
 
 import os
 import tempfile

@@ -26,7 +26,7 @@ ENCODER_FOLDER = "label_encoder"
 
 
 class WordRequest(NamedTuple):
-    """What the model scores.
+    """Word vectors and types for the model to score.
 
     words: Word vectors, padded. *Shape:* (batch, words, their width).
     type_texts: The types of each row.

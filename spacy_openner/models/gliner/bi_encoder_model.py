@@ -29,7 +29,7 @@ Texts = Sequence[SpanQuery] | Sequence[TrainingText]
 
 
 class WordWindow(NamedTuple):
-    """See `text_windows.TextWindow`."""
+    """A run of a text's words and types; see `text_windows.TextWindow`."""
 
     text: int
     first: int
@@ -38,7 +38,7 @@ class WordWindow(NamedTuple):
 
 
 class BiEncoderSpanModel(BiEncoderShim):
-    """See `SpanModel`."""
+    """A span model on the token vectors of a layer."""
 
     def initialize(
         self,

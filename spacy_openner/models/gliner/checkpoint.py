@@ -101,12 +101,12 @@ class Checkpoint:
 
     @property
     def embed_marker(self) -> bool:
-        """Whether a type's vector stands at its marker, or else at the subword after it."""
+        """True if a type's vector stands at its marker, or else at the subword after it."""
         return self.config.get("embed_ent_token") is not False
 
     @property
     def is_bi_encoder(self) -> bool:
-        """Whether types are encoded apart from texts."""
+        """True if types are encoded apart from texts."""
         return self.network.label_encoder is not None
 
     @property

@@ -11,7 +11,7 @@ from torch.nn.functional import layer_norm
 
 from ...errors import error, warn
 from ...nn import hub
-from ...nn.backbones import hidden_size, piece_limit
+from ...nn.backbones import hidden_size, subword_limit
 from ...nn.vector_cache import VectorCache
 from . import checkpoint as checkpoints
 from .config import CONFIG_FILE
@@ -58,7 +58,7 @@ class LabelEncoder:
     def _encode(self, texts: list[str]) -> torch.Tensor:
         encoded = self.tokenizer(texts, return_tensors="pt", padding=True).to(self.encoder.device)
         mask = encoded["attention_mask"]
-        limit = piece_limit(self.encoder.config)
+        limit = subword_limit(self.encoder.config)
         for text, length in zip(texts, mask.sum(1).tolist(), strict=True):
             if length > limit:
                 raise error("O006", label=text, pieces=length, room=limit)

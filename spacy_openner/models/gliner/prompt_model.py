@@ -19,7 +19,7 @@ from .windows import InputWindow, batch_windows, pad
 
 
 class PromptSpanModel(CheckpointShim):
-    """See `SpanModel`."""
+    """A span model that lays texts out in windows behind prompts."""
 
     def initialize(
         self,

@@ -1,4 +1,4 @@
-"""How a network is run for prediction: on which device, in which precision, by which backend."""
+"""Networks ready to predict: on a device, in a precision, by a backend."""
 
 from dataclasses import dataclass
 from pathlib import Path

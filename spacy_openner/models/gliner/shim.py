@@ -16,7 +16,7 @@ from thinc.util import get_torch_default_device
 
 from ...errors import error
 from ...nn import hub
-from ...nn.backbones import piece_limit
+from ...nn.backbones import subword_limit
 from ...nn.dropout import set_dropout, use_fast_dropout
 from ...nn.mixed_precision import mixed_precision
 from ...nn.precision import Precision
@@ -124,7 +124,7 @@ class CheckpointShim(SpanModel):
 
     @property
     def planner(self) -> WindowPlanner:
-        """What lays windows over texts, made once for each checkpoint."""
+        """The planner of windows over texts, made once for each checkpoint."""
         if self._planner is None:
             with self.lock:
                 if self._planner is None:
@@ -133,13 +133,13 @@ class CheckpointShim(SpanModel):
 
     def _make_planner(self) -> WindowPlanner:
         checkpoint, settings = self.checkpoint, self.settings
-        own = piece_limit(checkpoint.network.encoder.config)
+        own = subword_limit(checkpoint.network.encoder.config)
         overlap = max(settings.overlap, self.max_width - 1)
         return checkpoint.planner(min(settings.window or own, own), overlap, settings.max_types)
 
     @property
     def runtime(self) -> Runtime:
-        """What predicts; built now if it was not, and anew in a forked process."""
+        """The network that predicts; built now if it was not, and anew in a forked process."""
         self._enter_process()
         if self._runtime is None:
             with self.lock:
@@ -246,7 +246,7 @@ class CheckpointShim(SpanModel):
         tokenizer = self.checkpoint.labels_tokenizer
         device = next(network.parameters()).device
         encoded = tokenizer(list(texts), return_tensors="pt", padding=True).to(device)
-        limit = piece_limit(network.label_encoder.config)
+        limit = subword_limit(network.label_encoder.config)
         for text, length in zip(texts, encoded["attention_mask"].sum(1).tolist(), strict=True):
             if length > limit:
                 raise error("O006", label=text, pieces=length, room=limit)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ...errors import error
 from ...nn import hub
-from ...nn.backbones import piece_limit
+from ...nn.backbones import subword_limit
 from ...nn.dropout import set_dropout, use_fast_dropout
 from ...nn.mixed_precision import mixed_precision
 from ...nn.precision import Precision, prepared, resolve
@@ -196,7 +196,7 @@ class TypeCacheSpanModel(SpanModel):
 
     def _make_planner(self) -> WindowPlanner:
         checkpoint, settings = self.checkpoint, self.settings
-        positions = piece_limit(checkpoint.network.encoder.config)
+        positions = subword_limit(checkpoint.network.encoder.config)
         own = positions - (TEXT_START - 1)
         tokenizer = ApartTokenizer(
             checkpoint.tokenizer,

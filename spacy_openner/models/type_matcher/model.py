@@ -1,4 +1,4 @@
-"""What components ask of a type matcher: to score, to train, to save and to load it, whatever reads the texts."""
+"""The interface of type matchers to components, whatever reads the texts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

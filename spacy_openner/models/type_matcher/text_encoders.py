@@ -1,7 +1,7 @@
 """Texts and descriptions of types to vectors: the mean of a transformer's states, or of static token vectors.
 
-With the pooling "max" a text has a vector for each of its pieces, and the best one counts. A text of more pieces than a
-window is read in several windows, at words where that goes; nothing is cut.
+With the pooling "max" a text has a vector for each of its subwords, and the best one counts. A text of more subwords
+than a window is read in several windows, at words where that goes; nothing is cut.
 """
 
 import json
@@ -17,7 +17,7 @@ from torch.nn.functional import embedding_bag
 
 from ...errors import error
 from ...nn import int8 as int8_rows
-from ...nn.backbones import hidden_size, piece_limit
+from ...nn.backbones import hidden_size, subword_limit
 from ...nn.batching import batch_by_length
 from ...nn.dropout import use_fast_dropout
 from ..gliner.pretrained import pretrained
@@ -26,8 +26,8 @@ SETTINGS_FILE = "type_matcher.json"
 TOKENIZER_FILE = "tokenizer.json"
 WEIGHTS_FILE = "model.safetensors"
 TOKENS = "tokens"
-# What a piece says of a type drowns in the mean of many: a few neighbouring ones are read together, so that the best
-# place of a text decides.
+# A single subword drowns in the mean of many: a few neighbouring ones are read together, so that the best window of a
+# text decides.
 STATIC_WINDOW = 8
 DISTIL_BATCH = 256
 POOLINGS: tuple[str, ...] = ("mean", "max")
@@ -36,10 +36,10 @@ POOLINGS: tuple[str, ...] = ("mean", "max")
 class TextEncoder(nn.Module):
     """Base of the encoders.
 
-    tokenizer (Tokenizer): Cuts texts into pieces.
-    window (int): The most pieces that are read together.
-    step (int): How many pieces further the next window starts.
-    pooling (str): What stands for a window of a text: the "mean" of its pieces' vectors, or each of them, of which a
+    tokenizer (Tokenizer): Cuts texts into subwords.
+    window (int): The most subwords that are read together.
+    step (int): How many subwords further the next window starts.
+    pooling (str): What stands for a window of a text: the "mean" of its subwords' vectors, or each of them, of which a
         type finds the best ("max"). Types are always read by the mean.
     """
 
@@ -58,16 +58,16 @@ class TextEncoder(nn.Module):
     def forward(self, windows: Sequence[Sequence[int]], batch_tokens: int) -> Tensor:
         """Encode windows.
 
-        windows (Sequence[Sequence[int]]): Pieces, as `windows_of` gives them.
-        batch_tokens (int): The most pieces that are computed at once, padding included.
+        windows (Sequence[Sequence[int]]): Subwords, as `windows_of` gives them.
+        batch_tokens (int): The most subwords that are computed at once, padding included.
         RETURNS (Tensor): *Shape:* (windows, width), float32.
         """
         raise NotImplementedError
 
     def states(self, windows: Sequence[Sequence[int]], batch_tokens: int) -> list[Tensor]:
-        """Encode the pieces of windows; as `forward`.
+        """Encode the subwords of windows; as `forward`.
 
-        RETURNS (list[Tensor]): *Shape of each:* (pieces, width), float32.
+        RETURNS (list[Tensor]): *Shape of each:* (subwords, width), float32.
         """
         raise NotImplementedError
 
@@ -76,9 +76,9 @@ class TextEncoder(nn.Module):
         raise NotImplementedError
 
     def windows_of(self, texts: Sequence[str]) -> list[list[list[int]]]:
-        """Cut texts into windows of pieces. May be called from several threads.
+        """Cut texts into windows of subwords. May be called from several threads.
 
-        RETURNS (list[list[list[int]]]): For each text at least one window; it is empty where the text has no pieces.
+        RETURNS (list[list[list[int]]]): For each text at least one window; it is empty where the text has no subwords.
         """
         found = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return [self._cut(each.ids, each.word_ids) for each in found]
@@ -90,15 +90,15 @@ class TextEncoder(nn.Module):
         while starts[-1] + self.window < len(ids):
             nearest = _word_start(words, starts[-1] + self.step)
             following = nearest if nearest > starts[-1] else starts[-1] + self.step
-            # The last window is as long as the others: one of a single piece would say little.
+            # The last window is as long as the others: one of a single subword would say little.
             starts.append(min(following, len(ids) - self.window))
         return [ids[start : start + self.window] for start in starts]
 
 
 class StaticEncoder(TextEncoder):
-    """A table of piece vectors; a text's is the mean of its pieces'.
+    """A table of subword vectors; a text's is the mean of its subwords'.
 
-    tokens (Tensor): *Shape:* (pieces, width).
+    tokens (Tensor): *Shape:* (subwords, width).
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class StaticEncoder(TextEncoder):
     ) -> None:
         super().__init__(tokenizer, window, max(1, window // 2), pooling)
         self.tokens = nn.Parameter(tokens)
-        # Of whole pieces, in training.
+        # Of whole subwords, in training.
         self.dropout = nn.Dropout(0.0)
 
     @property
@@ -115,20 +115,20 @@ class StaticEncoder(TextEncoder):
         return int(self.tokens.shape[1])
 
     def forward(self, windows: Sequence[Sequence[int]], batch_tokens: int) -> Tensor:
-        """Encode windows; see `TextEncoder.forward`. A window without pieces has the vector 0."""
+        """Encode windows; see `TextEncoder.forward`. A window without subwords has the vector 0."""
         lengths = torch.tensor([0, *map(len, windows)])
-        pieces = torch.tensor([piece for window in windows for piece in window], dtype=torch.long)
+        subwords = torch.tensor([subword for window in windows for subword in window], dtype=torch.long)
         starts = lengths.cumsum(0)[:-1]
-        weights = self.dropout(torch.ones(len(pieces)))
+        weights = self.dropout(torch.ones(len(subwords)))
         device = self.tokens.device
-        inputs = (pieces.to(device), self.tokens, starts.to(device))
+        inputs = (subwords.to(device), self.tokens, starts.to(device))
         # The sum would do: lengths of vectors do not count.
         return embedding_bag(*inputs, mode="sum", per_sample_weights=weights.to(device)).float()
 
     def states(self, windows: Sequence[Sequence[int]], batch_tokens: int) -> list[Tensor]:
-        """Look pieces up; see `TextEncoder.states`."""
-        pieces = torch.tensor([piece for window in windows for piece in window], dtype=torch.long)
-        found = self.tokens[pieces.to(self.tokens.device)].float()
+        """Look subwords up; see `TextEncoder.states`."""
+        subwords = torch.tensor([subword for window in windows for subword in window], dtype=torch.long)
+        found = self.tokens[subwords.to(self.tokens.device)].float()
         return list(found.split([len(window) for window in windows]))
 
     def save(self, path: Path) -> None:
@@ -151,21 +151,21 @@ class StaticEncoder(TextEncoder):
 
 
 class TransformerEncoder(TextEncoder):
-    """A Hugging Face encoder; a text's vector is the mean of its last states (ToNER, section 3.2), special pieces
+    """A Hugging Face encoder; a text's vector is the mean of its last states (ToNER, section 3.2), special subwords
     included.
 
     tokenizer (Any): Its fast tokenizer.
     backbone (nn.Module): The network.
-    window (int | None): The most pieces that are read together; as many as the network reads if None.
+    window (int | None): The most subwords that are read together; as many as the network reads if None.
     """
 
     def __init__(self, tokenizer: Any, backbone: nn.Module, window: int | None = None, pooling: str = "mean") -> None:
         sample = tokenizer.backend_tokenizer.encode("a", add_special_tokens=True)
         own = sample.special_tokens_mask.index(0)
         count = sample.special_tokens_mask.count(0)
-        room = piece_limit(backbone.config) - len(sample.ids) + count
-        room = min(room, window or room)
-        super().__init__(tokenizer.backend_tokenizer, room, room, pooling)
+        limit = subword_limit(backbone.config) - len(sample.ids) + count
+        limit = min(limit, window or limit)
+        super().__init__(tokenizer.backend_tokenizer, limit, limit, pooling)
         # What the tokenizer puts around each text.
         self.before, self.after = sample.ids[:own], sample.ids[own + count :]
         self.backbone: Any = backbone
@@ -178,7 +178,7 @@ class TransformerEncoder(TextEncoder):
         return hidden_size(self.backbone)
 
     def forward(self, windows: Sequence[Sequence[int]], batch_tokens: int) -> Tensor:
-        """Encode windows; see `TextEncoder.forward`. A window without any piece has the vector 0."""
+        """Encode windows; see `TextEncoder.forward`. A window without any subword has the vector 0."""
         return torch.stack([states.sum(0) / max(1, len(states)) for states in self.states(windows, batch_tokens)])
 
     def states(self, windows: Sequence[Sequence[int]], batch_tokens: int) -> list[Tensor]:
@@ -256,14 +256,16 @@ def _pooling(settings: Mapping[str, Any]) -> str:
 def distil(encoder: TextEncoder, width: int, window: int = STATIC_WINDOW) -> StaticEncoder:
     """Make a static encoder of another one, in a minute of one core for a small transformer.
 
-    Each piece is encoded alone; the vectors are centred and turned into their principal components.
+    Each subword is encoded alone; the vectors are centred and turned into their principal components.
 
     width (int): Width of the vectors, at most that of the encoder.
     """
-    pieces = range(encoder.tokenizer.get_vocab_size(with_added_tokens=True))
+    subwords = range(encoder.tokenizer.get_vocab_size(with_added_tokens=True))
     with torch.inference_mode():
-        batches = [pieces[i : i + DISTIL_BATCH] for i in range(0, len(pieces), DISTIL_BATCH)]
-        vectors = torch.cat([encoder.eval()([[piece] for piece in batch], 4 * DISTIL_BATCH) for batch in batches]).cpu()
+        batches = [subwords[i : i + DISTIL_BATCH] for i in range(0, len(subwords), DISTIL_BATCH)]
+        vectors = torch.cat(
+            [encoder.eval()([[subword] for subword in batch], 4 * DISTIL_BATCH) for batch in batches]
+        ).cpu()
     vectors = (vectors - vectors.mean(0)).double()
     _, directions = torch.linalg.eigh(vectors.T @ vectors)
     tokens = vectors @ directions.flip(1)[:, :width]
@@ -272,7 +274,7 @@ def distil(encoder: TextEncoder, width: int, window: int = STATIC_WINDOW) -> Sta
 
 
 def _table(path: Path, tokenizer: Tokenizer) -> Tensor:
-    """The piece vectors of a directory."""
+    """Read the subword vectors of a directory."""
     if int8_rows.is_chosen(path):
         tokens = int8_rows.load(path)[TOKENS]
     else:
@@ -285,9 +287,9 @@ def _table(path: Path, tokenizer: Tokenizer) -> Tensor:
     return tokens
 
 
-def _word_start(words: Sequence[int | None], place: int) -> int:
-    """Where the word at a place begins."""
-    start = place
+def _word_start(words: Sequence[int | None], index: int) -> int:
+    """Find where the word at an index begins."""
+    start = index
     while start > 0 and words[start] is not None and words[start] == words[start - 1]:
         start -= 1
     return start
