@@ -196,9 +196,9 @@ class GNERGenerator(TrainableOpenPipe[GNERGeneratorSettings], OpenNERPipe[GNERGe
         labels (LabelsLike | None): Types to look for from now on; unchanged if None. An
             empty list leaves them open, to be named by each doc or later.
         encoder (str | Path | None): Directory or hub name of a BERT-like encoder that gets a decoder of `layers`
-            layers; see `models.fresh_generator.warm_started`.
+            layers; see `models.generator.new_decoder.warm_started`.
         config, tokenizer (dict[str, Any] | None, str | Path | None): To start from random weights; see
-            `models.fresh_generator.from_config`.
+            `models.generator.new_decoder.from_config`.
         lora (dict[str, Any] | None): Train low-rank adapters instead of the weights: options of `peft.LoraConfig`, such
             as {"r": 8}. What is saved has them added to the weights.
         """
