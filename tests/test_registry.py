@@ -4,6 +4,7 @@ import importlib
 import subprocess
 import sys
 from importlib.metadata import distribution, entry_points
+from pathlib import Path
 
 import pytest
 import spacy
@@ -70,5 +71,31 @@ def test_the_component_adds_little_to_spacy_blank():
 
 def test_public_names():
     module = importlib.import_module("spacy_openner")
-    assert module.__all__ == ["__version__"]
     assert module.__version__ == distribution("spacy-openner").version
+    assert sorted(module.__all__) == sorted(["__version__", *module._MODULE_OF])
+    for name in module.__all__:
+        value = getattr(module, name)
+        assert name == "__version__" or value.__name__ == name
+    assert set(module.__all__) <= set(dir(module))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = module.nonsense
+    assert (Path(module.__file__).parent / "py.typed").is_file()
+
+
+@pytest.mark.slow
+def test_type_checkers_see_the_public_names(tmp_path):
+    program = tmp_path / "user.py"
+    names = [name for name in importlib.import_module("spacy_openner").__all__ if name != "__version__"]
+    program.write_text(f"from spacy_openner import {', '.join(names)}\nOpenNERSpan.thresold\n", encoding="utf8")
+    command = [sys.executable, "-m", "mypy", "--follow-imports=silent", "--ignore-missing-imports", str(program)]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert 'user.py:2: error: "type[OpenNERSpan]" has no attribute "thresold"' in run.stdout
+    assert run.stdout.count("error:") == 1, run.stdout
+
+
+def test_importing_the_package_is_immediate():
+    """It must load nothing of spaCy, nor of this package."""
+    heavy = "spacy_openner", "spacy", "thinc", "torch", "numpy"
+    program = f"import sys, spacy_openner; print([name for name in sys.modules if name.split('.')[0] in {heavy}])"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "['spacy_openner']"

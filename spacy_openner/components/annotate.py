@@ -55,8 +55,13 @@ def annotate(
 
 
 def _annotate_ents(doc: Doc, candidates: Sequence[Candidate], overwrite: bool, replaces: Collection[Entity]) -> None:
-    old = [ent for ent in doc.ents if (ent.start, ent.end, ent.label_) not in replaces]
-    links = {(ent.start, ent.end): {"kb_id": ent.kb_id, "span_id": ent.ent_id} for ent in doc.ents if ent not in old}
+    going = set(replaces)
+    old, links = [], {}
+    for ent in doc.ents:
+        if (ent.start, ent.end, ent.label_) in going:
+            links[ent.start, ent.end] = {"kb_id": ent.kb_id, "span_id": ent.ent_id}
+        else:
+            old.append(ent)
     # Tokens that an earlier component ruled out as entities (entity_ruler and ner honour them as well).
     blocked = [(token.i, token.i + 1) for token in doc if token.ent_iob == 3 and not token.ent_type]
     taken = blocked if overwrite else [*blocked, *((ent.start, ent.end) for ent in old)]
