@@ -342,7 +342,7 @@ def test_errors_go_to_the_error_handler(server, monkeypatch):
     pipe.set_error_handler(lambda name, pipe, docs, problem: failed.append((name, len(docs))))
     monkeypatch.setattr(pipe.reassigner, "client", None)
     assert list(nlp.pipe(["Ada", "Bob"])) == []
-    assert failed == [("lar_reassigner", 2)]
+    assert failed == [("lar_reassigner", 1)] * 2, "each doc alone: others of its batch are none the worse"
 
 
 # Keys
