@@ -130,7 +130,7 @@ def test_names_that_a_config_cannot_hold(make):
 
 
 def test_types_that_are_not_asked_for(make):
-    with pytest.warns(OpenNERWarning, match="W005.*always.*award"):
+    with pytest.warns(OpenNERWarning, match=r"W005.*keep_labels.*award"):
         make(keep_labels=["award"])
 
 
