@@ -159,9 +159,9 @@ def spread(module: torch.nn.Module, factor: float = 8.0) -> None:
                 value.mul_(factor if value.std() < 0.05 else 1.0)
 
 
-def checkpoint(kind: str, path: Path, **options) -> gliner_checkpoint.Checkpoint:
+def checkpoint(kind: str, path: Path, *, seed: int = 0, **options) -> gliner_checkpoint.Checkpoint:
     """A random checkpoint on a random backbone, built by this package."""
-    made = from_encoder(backbone(kind, path / "backbone"), **{"width": 24, **options})
+    made = from_encoder(backbone(kind, path / "backbone", seed=seed), **{"width": 24, **options})
     with torch.no_grad():
         for name, value in made.network.named_parameters():
             if not name.startswith(("encoder.", "label_encoder.")) and value.dim() == 2:
