@@ -186,7 +186,9 @@ def check_ids(path: Path, tokenizer: Any, encoder: Any) -> None:
     """
     vocabulary = tokenizer.get_vocab()
     rows = encoder.get_input_embeddings().num_embeddings
-    highest = max(vocabulary.values(), default=-1)
+    # `gliner` adds markers to the tokenizers of bi-encoders, whose inputs have none, and no rows for them.
+    markers = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    highest = max((i for i in vocabulary.values() if i not in markers), default=-1)
     if highest >= rows or len(vocabulary) <= len(tokenizer.all_special_ids):
         raise error("O119", path=str(path), known=len(vocabulary), highest=highest, rows=rows)
 
