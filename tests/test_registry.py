@@ -86,10 +86,22 @@ def test_public_names():
 def test_type_checkers_see_the_public_names(tmp_path):
     program = tmp_path / "user.py"
     names = [name for name in importlib.import_module("spacy_openner").__all__ if name != "__version__"]
-    program.write_text(f"from spacy_openner import {', '.join(names)}\nOpenNERSpan.thresold\n", encoding="utf8")
+    lines = [
+        f"from spacy_openner import {', '.join(names)}",
+        "def use(pipe: OpenNERSpan) -> None:",
+        "    reveal_type(pipe.threshold)",
+        "    reveal_type(pipe.labels)",
+        "    pipe.labels = {'person': 'a human'}",
+        "    pipe.annotate_ents = 'no'",
+        "reveal_type(get_labels)",
+    ]
+    program.write_text("\n".join(lines), encoding="utf8")
     command = [sys.executable, "-m", "mypy", "--follow-imports=silent", "--ignore-missing-imports", str(program)]
     run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert 'user.py:2: error: "type[OpenNERSpan]" has no attribute "thresold"' in run.stdout
+    assert 'user.py:3: note: Revealed type is "float"' in run.stdout.replace("builtins.", "")
+    assert 'user.py:4: note: Revealed type is "tuple[str, ...]"' in run.stdout.replace("builtins.", "")
+    assert "user.py:6: error: Incompatible types in assignment" in run.stdout
+    assert "Overload" in run.stdout
     assert run.stdout.count("error:") == 1, run.stdout
 
 
