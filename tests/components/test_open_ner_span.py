@@ -310,13 +310,26 @@ def test_error_handler_gets_the_docs(make_nlp):
     assert "O002" in failed[0][1]
 
 
-def test_a_swallowed_error_is_not_silent_for_one_doc(make_nlp):
-    nlp = make_nlp()
-    nlp.get_pipe("open_ner_span").set_error_handler(lambda *args: None)
+@pytest.mark.parametrize("batch_size", [1, 4, 1000])
+def test_only_the_bad_doc_goes_to_an_error_handler(make_nlp, batch_size):
+    nlp, failed = make_nlp(), []
+    nlp.set_error_handler(lambda name, pipe, docs, problem: failed.append((name, docs, type(problem))))
+    docs = [nlp.make_doc(f"Marie Curie {i}.") for i in range(10)]
+    docs[3]._.openner_labels = 3
+    good = list(nlp.pipe(docs, batch_size=batch_size))
+    assert good == [*docs[:3], *docs[4:]]
+    assert all("openner" in doc.spans for doc in good)
+    assert failed == [("open_ner_span", [docs[3]], SettingError)]
+
+
+def test_one_doc_that_fails_is_kept_where_a_handler_takes_the_error(make_nlp):
+    nlp, failed = make_nlp(), []
+    nlp.set_error_handler(lambda name, pipe, docs, problem: failed.append(docs))
     bad = nlp.make_doc("Bad one.")
     bad._.openner_labels = 3
-    with pytest.raises(ValueError, match="E005"):
-        nlp(bad)
+    assert nlp(bad) is bad
+    assert failed == [[bad]]
+    assert nlp("Marie Curie").spans["openner"] is not None
 
 
 def test_training_other_components_beside_it(make_nlp):
