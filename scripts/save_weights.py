@@ -19,7 +19,7 @@ from spacy_openner.models.generator.shim import GeneratorShim
 from spacy_openner.models.gliner import checkpoint as gliner_checkpoint
 from spacy_openner.models.type_cache import checkpoint as type_cache_checkpoint
 from spacy_openner.models.type_cache.interface import TypeCacheSpanModel
-from spacy_openner.models.type_matcher.network import TypeMatcherShim
+from spacy_openner.models.type_matcher.shim import TypeMatcherShim
 from spacy_openner.models.type_matcher.text_encoders import StaticEncoder
 
 # What the encoder was called on the machine that trained it says nothing elsewhere.

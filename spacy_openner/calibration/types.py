@@ -11,6 +11,7 @@ from spacy.util import minibatch
 from ..components.type_filter import TypeFilter, TypeScores
 from ..errors import error, warn
 from ..labels import LabelSet
+from ..models.type_matcher.network import MIN_SCORE
 from ..scoring.gold import GoldSurvey, judge_types, pipes_before, reference_of, unannotated_copy
 from .predictions import BATCH, Gold, Types, changed
 
@@ -172,7 +173,7 @@ def _cut(scores: Sequence[float], recall: float) -> float:
     """Return the highest threshold of four decimals that a share of scores passes."""
     falling = sorted(scores, reverse=True)
     needed = falling[math.ceil(recall * len(falling) - 1e-9) - 1]
-    return max((math.ceil(needed * 1e4) - 1) / 1e4, TypeFilter.LEAST)
+    return max((math.ceil(needed * 1e4) - 1) / 1e4, MIN_SCORE)
 
 
 def _count(pipe: TypeFilter, judged: Iterable[JudgedDoc]) -> TypeCounts:

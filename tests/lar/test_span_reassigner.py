@@ -13,6 +13,7 @@ from spacy_openner.lar.span_reassigner import NEIGHBOUR, SPAN, SpanTypeReassigne
 from spacy_openner.models.architectures import Generator_v1, SpanMatcher_v1
 from spacy_openner.models.generator import checkpoint as generators
 from spacy_openner.models.generator.likelihood import log_likelihoods
+from spacy_openner.models.generator.model import T5_LIMIT
 from spacy_openner.prompts.lar import NONE, LARPrompt, LARPrompt_v1
 from tests.support import tiny_models as tiny
 from tests.support.reassignment_case import span_matcher
@@ -144,7 +145,7 @@ def test_long_texts_are_shown_around_the_entity(nlp, t5, monkeypatch):
     assert start[0] == "w0"
     assert whole == ["Hi"]
     size = len(generators.load(t5).tokenizer(shown[0])["input_ids"])
-    assert generators.T5_LIMIT - 12 < size <= generators.T5_LIMIT
+    assert T5_LIMIT - 12 < size <= T5_LIMIT
 
 
 def test_an_entity_that_does_not_fit(nlp, t5):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from thinc.api import Adam
 
-from spacy_openner.components.lessons import make_lesson
+from spacy_openner.components.training import draw_training_text
 from spacy_openner.errors import SettingError
 from spacy_openner.models.words import Words
 from spacy_openner.training.losses import SpanLoss_v1, gradient_of
@@ -163,8 +163,8 @@ def test_of_several_types_of_a_span_the_first_asked_counts():
 
     def taught(asked, finest):
         sample = TypeSampler_v1(positive_dropout=0.0, negative_ratio=0.0, finest_only_ratio=finest)
-        lesson = make_lesson(gold, {label: universe[label] for label in asked}, sample, None)
-        return {(first, lesson.types[label]) for first, _, label in lesson.spans}
+        text = draw_training_text(gold, {label: universe[label] for label in asked}, sample, None)
+        return {(first, text.types[label]) for first, _, label in text.spans}
 
     everything = ["chemist", "scientist", "person", "city"]
     assert taught(everything, 0.0) == {(0, "chemist"), (0, "scientist"), (0, "person"), (1, "person")}

@@ -72,8 +72,12 @@ def test_nothing_is_watched_afterwards(tmp_path):
 @pytest.mark.parametrize("kind", ["t5", "bert", "bart"])
 def test_guidance_is_learnt(kind, tmp_path):
     shares = {}
-    for guidance in (0.0, 1.0):
-        nlp = pipeline(tiny.saved_generator(kind, tmp_path / f"{guidance}"), labels=LABELS, attention_weight=guidance)
+    for attention_weight in (0.0, 1.0):
+        nlp = pipeline(
+            tiny.saved_generator(kind, tmp_path / f"{attention_weight}"),
+            labels=LABELS,
+            attention_weight=attention_weight,
+        )
         nlp.initialize(lambda nlp=nlp: examples(nlp))
         optimizer = LayerwiseAdam_v1(3e-3)
         for _ in range(40):
@@ -83,7 +87,7 @@ def test_guidance_is_learnt(kind, tmp_path):
         (batch,) = pipe._training_batches(pipe._training_texts(examples(nlp)))
         assert len(batch.attention_targets) == sum(len(example.x) for example in examples(nlp))
         with torch.inference_mode():
-            shares[guidance] = float(batch.forward(pipe.model.shims[0].generator).attention.exp().mean())
+            shares[attention_weight] = float(batch.forward(pipe.model.shims[0].generator).attention.exp().mean())
     assert shares[1.0] > shares[0.0] + 0.2
 
 
@@ -130,6 +134,6 @@ def test_guidance_beside_adapters(tmp_path):
 
 
 @pytest.mark.parametrize("attention_weight", [-0.1, 1.5])
-def test_the_weight_is_checked(guidance, tmp_path):
+def test_the_weight_is_checked(attention_weight, tmp_path):
     with pytest.raises(SettingError, match="O001"):
-        pipeline(tiny.saved_generator("t5", tmp_path), labels=LABELS, attention_weight=guidance)
+        pipeline(tiny.saved_generator("t5", tmp_path), labels=LABELS, attention_weight=attention_weight)
