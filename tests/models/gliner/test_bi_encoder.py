@@ -455,11 +455,14 @@ def test_settings_out_of_range(setting, add):
         add(spacy.blank("en"), CNN, model=setting)
 
 
-def test_a_listener_without_its_component(add, tmp_path):
-    nlp = spacy.blank("en")
-    pipe = add(nlp, TRANSFORMER_LISTENER)
+def test_a_transformer_listener_without_its_component(add):
+    needs_spacy_transformers()
+    pipe = add(spacy.blank("en"), TRANSFORMER_LISTENER)
     with pytest.raises(CheckpointError, match="O112"):
         pipe.initialize(list)
+
+
+def test_a_listener_without_its_component(add):
     nlp = ready(add, shared="tok2vec")
     with nlp.select_pipes(disable="tok2vec"), pytest.warns(OpenNERWarning, match="W009"):
         nlp("Hi there")
