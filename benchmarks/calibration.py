@@ -1,4 +1,4 @@
-"""What thresholds chosen by some annotated sentences do for other sentences of the same set.
+"""Effect of thresholds chosen by some annotated sentences on other sentences of the same set.
 
     python -m benchmarks.calibration --sentences 150 --seeds 3 --output calibration.json
 

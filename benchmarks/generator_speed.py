@@ -141,7 +141,7 @@ class Task:
         self.questions = questions_of(drawn(args.set, args.sentences, args.data), self.labels)
 
     def systems(self, batch: int) -> tuple[dict[str, Callable[[], Any]], dict[str, tagging.DecodingStats]]:
-        """See `systems_of`."""
+        """Implement `systems_of`."""
         return systems_of(self.generator, self.prompt, self.questions, batch)
 
 

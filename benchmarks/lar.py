@@ -167,7 +167,7 @@ def teach(
 
 
 def aligned_types(source: Path, target: Target, rows: Rows) -> AlignmentTable:
-    """What each type of the target is to the source model."""
+    """Align each type of the target with the source model's."""
     nlp = source_pipeline(source)
     nlp.get_pipe("open_ner_span").labels = list(SOURCES)
     gold = [example.reference for example in target.examples(nlp, rows)]

@@ -1,4 +1,4 @@
-"""What a language model's accuracy does to F1, with and without a gate; and how near the client comes to its limit.
+"""Effect of a language model's accuracy on F1, with and without a gate; and how near the client comes to its limit.
 
     python -m benchmarks.llm_reassigner --set politics --output llm_reassigner.json
 

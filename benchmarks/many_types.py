@@ -1,4 +1,4 @@
-"""What is found, and at what cost, when many types are asked for, with and without `type_filter`.
+"""Quality and cost when many types are asked for, with and without `type_filter`.
 
     python -m benchmarks.many_types --types 25 1000 --top-k 25 50 --limit 40 --output many_types.json
     python -m benchmarks.many_types --types --thresholds 0.0 0.1 0.2 0.3 0.4 --figure thresholds.png
@@ -35,7 +35,7 @@ WARM_UP = 8
 
 
 class Way(NamedTuple):
-    """What is asked for.
+    """The types that are asked for.
 
     types: How many types; a set's own ones if 0.
     top_k: How many of them the filter keeps; no limit if None.
@@ -48,7 +48,7 @@ class Way(NamedTuple):
 
     @property
     def filtered(self) -> bool:
-        """Whether there is a filter."""
+        """Tell whether there is a filter."""
         return self.top_k is not None or self.threshold is not None
 
     @property

@@ -1,4 +1,4 @@
-"""What the default weights find, miss and mistake: the figures behind the report.
+"""Entities that the default weights find, miss and mistake: the figures behind the report.
 
     python -m benchmarks.quality --output quality.json
 

@@ -1,4 +1,4 @@
-"""What open NER costs a pipeline that has a transformer anyway: time with and without it, in one run.
+"""Cost of open NER in a pipeline that has a transformer anyway: time with and without it, in one run.
 
     pip install -e '.[train]'
     python -m benchmarks.shared_encoder --rounds 7 --output shared_encoder.json

@@ -1,4 +1,4 @@
-"""What a generator should answer: entities alone, with words around them, or a tag for every word (GNER, table 1).
+"""Answers of a generator, compared: entities alone, with words around them, or a tag for every word (GNER, table 1).
 
     python -m benchmarks.targets CORPUS --set SET --encoder ENCODER --steps 300 --encoder-scale 0.5 --output targets.json
 
@@ -39,7 +39,7 @@ ERRORS = ("unlabelled", "noisy", "boundary")
 
 
 def options(description: str | None, **defaults: Any) -> argparse.ArgumentParser:
-    """What benchmarks of small generators are told."""
+    """Arguments of benchmarks of small generators."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--encoder", type=Path)

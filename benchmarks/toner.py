@@ -1,4 +1,4 @@
-"""What ToNER's parts are worth to a generator (ToNER, table 6).
+"""The worth of ToNER's parts to a generator (ToNER, table 6).
 
     python -m benchmarks.toner CORPUS --set SET --encoder ENCODER --steps 300 --encoder-scale 0.5 --filter-steps 150
 

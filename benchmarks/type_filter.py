@@ -1,4 +1,4 @@
-"""What a type filter keeps, and what it costs. (What a pipeline finds with and without one: `benchmarks.many_types`.)
+"""Recall and cost of a type filter. (What a pipeline finds with and without one: `benchmarks.many_types`.)
 
     python -m benchmarks.type_filter --output types.json --figure types.png
     python -m benchmarks.type_filter --filter DIRECTORY --sets bionlp13cg wetlab_wnut2020 stackoverflow_ner

@@ -97,7 +97,7 @@ class Picture:
 
 
 def entities() -> Picture:
-    """What the default weights find in a text."""
+    """Return the entities that the default weights find in a text."""
     nlp = spacy.blank("en")
     nlp.add_pipe("open_ner_span", config={"labels": LABELS, "model": {"precision": "float32"}})
     doc = nlp(TEXT)
@@ -164,7 +164,7 @@ def doc_trip() -> Picture:
 
 
 def span_head() -> Picture:
-    """What the span head computes once for each word, once for each type, and once for each span."""
+    """Draw what the span head computes once for each word, once for each type, and once for each span."""
     picture = Picture(900, 372, "The span head: no product per span")
     words, types = ("Marie", "Curie", "won", "the", "Nobel", "Prize"), ("person", "award")
     picture.text(24, 32, "once for each word", 13, bold=True)

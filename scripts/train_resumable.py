@@ -66,7 +66,7 @@ class Run:
 
     @property
     def is_resumed(self) -> bool:
-        """Whether there is something to go on from."""
+        """Tell whether there is something to go on from."""
         return (self.output / "state" / "counts.json").is_file()
 
     def train(self, seconds: float | None) -> None:

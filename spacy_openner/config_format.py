@@ -1,4 +1,4 @@
-"""What spaCy's config files can hold of a setting's value, and what stands there for the rest.
+"""The part of a setting's value that spaCy's config files can hold, and what stands there for the rest.
 
 They lose or change some keys of mappings ("a: b", "#x"), take keys that begin with "@" for registered functions, and
 "${" for a variable. Each save and load doubles "$", which `Settings.loaded` undoes.

@@ -1,4 +1,4 @@
-"""What types mean, in a sentence: the user's own words, or those of a small table for common names."""
+"""Descriptions of types, in a sentence: the user's own words, or those of a small table for common names."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ def describe_types(labels: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
 
 
 def type_text(name: str, description: str) -> str:
-    """What a type matcher reads of a type, such as "location: Names that are locations." (ToNER, table 1)."""
+    """Return the text that a matcher reads, such as "location: Names that are locations." (ToNER, table 1)."""
     return f"{name}: {description}"
 
 

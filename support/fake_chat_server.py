@@ -99,7 +99,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
 
     def fault(self, body: dict[str, Any]) -> str:
-        """What goes wrong with a request; "" if nothing."""
+        """Return the fault of a request; "" if it has none."""
         with self.lock:
             number = len(self.requests)
             if number <= len(self.behaviour.script):
@@ -112,7 +112,7 @@ class Server:
         return self.behaviour.faults[int(chance("kind", content, attempt) * len(self.behaviour.faults))]
 
     def content(self, body: dict[str, Any], fault: str) -> str:
-        """What the model says."""
+        """Return the model's answer."""
         if fault == "malformed":
             return '{"answers": {"1": '
         asked = body["messages"][-1]["content"]

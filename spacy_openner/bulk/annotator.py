@@ -51,7 +51,7 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class UnitResult:
-    """What became of a unit.
+    """Result of annotating a unit.
 
     unit: Its index.
     counts: What it holds.

@@ -1,4 +1,4 @@
-"""What of a run is done: one small file for each finished part and unit, beside the output.
+"""The journal of a run: one small file for each finished part and unit, beside the output.
 
 A part is an output file of at most `shard_size` records. Its files appear whole, by renaming, and its entry in the
 journal last of all: what has an entry is finished, and what has none is made again, to the byte.
@@ -20,7 +20,7 @@ LOCK_FILE = "lock"
 
 
 class Counts(NamedTuple):
-    """What was done.
+    """Counts of records and entities.
 
     records: That were annotated.
     entities: That were found in them.

@@ -37,7 +37,7 @@ class SourceFile(NamedTuple):
 
     @property
     def is_splittable(self) -> bool:
-        """Whether reading can begin at any byte."""
+        """Tell whether reading can begin at any byte."""
         return self.format in SPLITTABLE and not self.path.endswith(".gz")
 
 

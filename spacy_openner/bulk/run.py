@@ -28,7 +28,7 @@ ENGINES = ("local", "ray")
 
 @dataclass(frozen=True)
 class RunReport:
-    """What a run did.
+    """Result of a run.
 
     counts: Of all units that are finished, earlier runs' included.
     units: How many units the corpus has.
@@ -43,7 +43,7 @@ class RunReport:
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing is left to do."""
+        """Tell whether nothing is left to do."""
         return self.finished == self.units
 
 

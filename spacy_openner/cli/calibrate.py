@@ -34,7 +34,7 @@ CASCADE_COLUMNS = ("type", "ask below", "entities", "asked", "first", "second", 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a calibration leads to; the pipeline has it already.
+    """Result of a calibration; the pipeline has it already.
 
     record (dict[str, Any]): Plain data, for JSON.
     text (str): For people.

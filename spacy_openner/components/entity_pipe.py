@@ -1,4 +1,4 @@
-"""What all components that find entities share: their settings, and how they annotate."""
+"""Base of all components that find entities: their settings, and how they annotate."""
 
 from collections.abc import Sequence
 from typing import TypeVar

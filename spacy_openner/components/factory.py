@@ -1,4 +1,4 @@
-"""What the factories of all components share: their settings come from one dataclass each."""
+"""Factories of all components: their settings come from one dataclass each."""
 
 from collections.abc import Callable, Mapping
 from inspect import Parameter, signature

@@ -166,7 +166,7 @@ class GNERGenerator(TrainableOpenPipe[GNERGeneratorSettings], OpenNERPipe[GNERGe
         return None if own is None else [i for i, name in enumerate(names) if name in own]
 
     def _guesses(self, doc: Doc) -> Iterable[Any]:
-        """What an earlier component found; of overlapping spans the later ones win, which only costs time."""
+        """Return the finds of an earlier component; of overlapping spans the later ones win, which only costs time."""
         return doc.ents if self.draft_from == ENTS else doc.spans.get(self.draft_from, ())
 
     def _candidates(self, question: TaggingQuery, labels: LabelSet, answers: Sequence[ScoredSpan]) -> list[Candidate]:

@@ -193,7 +193,7 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
         )
 
     def _entities(self, doc: Doc) -> list[Candidate]:
-        """What comes in, in text order, with scores where there are any; 1 for plain statements."""
+        """Return the entities that come in, in text order, with scores where there are any; 1 for plain statements."""
         spans = [*(doc.ents if self.source == ENTS else doc.spans.get(self.source, ()))]
         scores = None if self.source == ENTS or not spans else scores_in_step(doc.spans[self.source])
         known = [1.0] * len(spans) if scores is None else scores

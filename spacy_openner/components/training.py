@@ -1,4 +1,4 @@
-"""What components share that learn from annotated text: spaCy's protocol of training."""
+"""Base of the components that learn from annotated text: spaCy's protocol of training."""
 
 import random
 from collections import Counter
@@ -78,7 +78,7 @@ class TrainableOpenPipe(OpenLabelPipe[SettingsT], TrainablePipe):
 
     @property
     def is_trainable(self) -> bool:
-        """Whether the component can be updated."""
+        """Tell whether the component can be updated."""
         return True
 
     def update(

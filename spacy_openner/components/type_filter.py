@@ -76,7 +76,7 @@ def make_type_filter(
 
 
 class TypeScores(NamedTuple):
-    """What a text could be asked for.
+    """The types that a text could be asked for.
 
     labels: The types.
     scores: How well each fits the text: a cosine. *Shape:* (types,).

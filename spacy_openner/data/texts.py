@@ -1,4 +1,4 @@
-"""What the readers of all formats yield, and what they count on the way."""
+"""Annotated texts, which the readers of all formats yield, and what they count on the way."""
 
 from dataclasses import dataclass, field
 
@@ -36,7 +36,7 @@ class Finding:
 
 @dataclass
 class Tally:
-    """What was not taken over as it stood, by reason.
+    """Counts of what was not taken over as it stood, by reason.
 
     dropped (dict[str, Finding]): Spans that were left out.
     repaired (dict[str, Finding]): Tags, spans and tokens that were read in the nearest sense that they have.

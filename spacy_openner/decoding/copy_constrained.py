@@ -117,7 +117,7 @@ class DecodingRow:
 
     @property
     def done(self) -> bool:
-        """Whether all words are settled."""
+        """Tell whether all words are settled."""
         return self.word == len(self.words)
 
     def path(self, i: int) -> Path:

@@ -38,7 +38,7 @@ class _Batch:
 
 @dataclass
 class _Server:
-    """What is known of a server.
+    """Facts that are known of a server.
 
     form (int): The number of the strictest of `FORMS` that it may take.
     is_sure (bool): It has taken that.

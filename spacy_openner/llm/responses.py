@@ -49,7 +49,7 @@ class Fault(Exception):
 
     @property
     def passes(self) -> bool:
-        """Whether to try again."""
+        """Tell whether to try again."""
         return self.kind in PASSING
 
     def refuses_form(self, any_failure: bool = False) -> bool:
@@ -63,7 +63,7 @@ class Fault(Exception):
 
     @property
     def refuses_system_role(self) -> bool:
-        """Whether the server says that the model's conversations have no system messages."""
+        """Tell whether the server says that the model's conversations have no system messages."""
         return self.status is not None and SYSTEM_ROLE.search(self.message) is not None
 
 

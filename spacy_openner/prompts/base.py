@@ -15,7 +15,7 @@ CAUSAL = "[INST] {prompt} [/INST]"
 
 
 class PromptDefaults(NamedTuple):
-    """What a model's files say about its prompts.
+    """Facts about its prompts that a model's files hold.
 
     instruction (str | None): The instruction that it was trained on.
     causal (str | None): The text around "{prompt}", as its tokenizer's chat template has it.
@@ -47,11 +47,11 @@ class Prompt(Protocol):
 
     @property
     def repeats_text(self) -> bool:
-        """Whether answers repeat more of the text than its entities, in its order."""
+        """Tell whether answers repeat more of the text than its entities, in its order."""
 
     @property
     def explain(self) -> bool:
-        """Whether answers explain their entities."""
+        """Tell whether answers explain their entities."""
 
     @property
     def max_types(self) -> int | None:

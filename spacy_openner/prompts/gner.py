@@ -51,7 +51,7 @@ class GNERPrompt:
 
     @property
     def repeats_text(self) -> bool:
-        """Whether answers repeat more of the text than its entities, in its order."""
+        """Tell whether answers repeat more of the text than its entities, in its order."""
         return self.target != "entities"
 
     def with_defaults(self, defaults: PromptDefaults) -> "GNERPrompt":

@@ -43,7 +43,7 @@ class _Waiting(Generic[T]):
 
 
 class BatchStats(NamedTuple):
-    """What one batch was.
+    """Size and duration of a batch.
 
     texts: How many it had.
     seconds: How long the pipeline took.

@@ -56,7 +56,7 @@ class RecognizerResult(BaseModel):
 
 
 class PipelineSettings(BaseModel):
-    """What holds where a request says nothing."""
+    """Settings that hold where a request says nothing."""
 
     labels: list[str]
     threshold: float

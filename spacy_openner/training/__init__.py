@@ -1,1 +1,1 @@
-"""What training adds: losses, sampling of types, the optimizer and its schedule."""
+"""Parts of training: losses, sampling of types, the optimizer and its schedule."""

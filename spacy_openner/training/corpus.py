@@ -96,7 +96,7 @@ class Reading:
 
 
 class OpenNERCorpus:
-    """See `OpenNERCorpus_v1`. One file of each source is in memory at a time."""
+    """Implement `OpenNERCorpus_v1`. One file of each source is in memory at a time."""
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from ..errors import error
 
 
 class Loss(Protocol):
-    """What training minimises."""
+    """A function that training minimises."""
 
     def __call__(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Sum the loss over scores whose target is known.
@@ -59,7 +59,7 @@ def SpanLoss_v1(positive_weight: float = 1.0, gamma: float = 0.0, alpha: float |
 
 
 class TypeLoss(NamedTuple):
-    """See `TypeLoss_v1`."""
+    """Implement `TypeLoss_v1`."""
 
     temperature: float
     classification_weight: float

@@ -53,7 +53,7 @@ def LayerwiseAdam_v1(
 
 
 class LayerwiseAdam(Optimizer):
-    """See `LayerwiseAdam_v1`. A parameter's key is (id of its layer, its name), as everywhere in thinc."""
+    """Implement `LayerwiseAdam_v1`. A parameter's key is (id of its layer, its name), as everywhere in thinc."""
 
     def __init__(self, learn_rate: Any, *, scales: Mapping[str, float], **settings: Any) -> None:
         super().__init__(learn_rate, **settings)

@@ -86,7 +86,7 @@ def _aligned(example: Example, span: Span) -> Span | None:
 
 
 def _starts_and_ends(words: Words, first: int, last: int, span: Span | None) -> bool:
-    """Whether words begin and end where a span does, white space aside."""
+    """Tell whether words begin and end where a span does, white space aside."""
     assert span is not None
     inside = [token.i for token in span if not token.is_space]
     return bool(inside) and int(words.starts[first]) == inside[0] and int(words.ends[last - 1]) == inside[-1] + 1

@@ -77,7 +77,7 @@ class CachedDecoder:
     """
 
     ragged = True
-    """Whether rows of which each was fed something else can share a pass."""
+    """Tell whether rows of which each was fed something else can share a pass."""
     keep_cache = True
     """Set to False where all rows are fed once, in one pass: nothing is kept of it then."""
 

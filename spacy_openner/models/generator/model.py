@@ -29,12 +29,12 @@ class Generator:
 
     @property
     def causal(self) -> bool:
-        """Whether it continues its prompt, instead of answering from a decoder of its own."""
+        """Tell whether it continues its prompt, instead of answering from a decoder of its own."""
         return not self.network.config.is_encoder_decoder
 
     @property
     def prompt_defaults(self) -> PromptDefaults:
-        """What the model's files say about its prompts."""
+        """Facts about its prompts that the model's files hold."""
         return PromptDefaults(getattr(self.network.config, "openner_instruction", None), self.chat_template)
 
     @cached_property

@@ -41,7 +41,7 @@ class Target(NamedTuple):
 
 
 class TrainingTasks(NamedTuple):
-    """What to train.
+    """The tasks to train.
 
     loss (str): One of `LOSSES`.
     recognition_ratio (float): How often a text is asked for its types instead of its entities (ToNER, section 3.4).
@@ -77,7 +77,7 @@ class GeneratorExample:
 
 @dataclass(frozen=True)
 class BatchOutputs:
-    """What a network makes of a batch; or the gradients of the loss by it.
+    """Output of a network for a batch; or the gradients of the loss by it.
 
     logits (Tensor): Of each target. *Shape:* (targets, columns).
     types (Tensor | None): The type classifier's logits, where there is one. *Shape:* (rows, types).

@@ -116,7 +116,7 @@ class SchemaCheckpoint:
 
     @property
     def is_bi_encoder(self) -> bool:
-        """Whether types are encoded apart from texts."""
+        """Tell whether types are encoded apart from texts."""
         return False
 
     @property

@@ -19,7 +19,7 @@ CONFIG_FILE = "type_cache.json"
 
 @dataclass(frozen=True)
 class TypeCacheConfig:
-    """What the weights do not tell.
+    """Settings that the weights do not tell.
 
     encoder (dict): The encoder's Hugging Face config.
     width (int): Width of the head.

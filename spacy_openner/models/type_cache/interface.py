@@ -180,7 +180,7 @@ class TypeCacheSpanModel(SpanModel):
 
     @property
     def planner(self) -> WindowPlanner:
-        """What lays windows over texts, made once for each checkpoint."""
+        """The planner of windows over texts, made once for each checkpoint."""
         if self._planner is None:
             with self.lock:
                 if self._planner is None:
@@ -189,7 +189,7 @@ class TypeCacheSpanModel(SpanModel):
 
     @property
     def tokenizer(self) -> ApartTokenizer:
-        """What makes subwords of texts and types."""
+        """The tokenizer of texts and types."""
         tokenizer = self.planner.tokenizer
         assert isinstance(tokenizer, ApartTokenizer)
         return tokenizer
@@ -209,7 +209,7 @@ class TypeCacheSpanModel(SpanModel):
 
     @property
     def runtime(self) -> TypeCacheNetwork:
-        """What predicts; built now if it was not, and anew in a forked process."""
+        """The network that predicts; built now if it was not, and anew in a forked process."""
         self._enter_process()
         if self._runtime is None:
             with self.lock:

@@ -73,14 +73,14 @@ class Layout(Protocol):
         ...
 
     def bias(self, length: int) -> Tensor | None:
-        """What is added to attention scores by the distance of two subwords of one sequence, in each layer alike.
+        """Return the addition to attention scores by the distance of two subwords of one sequence, in each layer alike.
 
         RETURNS (Tensor | None): *Shape:* (1, heads, length, length); without gradient. None for nothing.
         """
         ...
 
     def type_bias(self) -> Tensor | None:
-        """What is added to attention scores between a text and any type. *Shape:* (1, heads, 1, 1)."""
+        """Return the addition to attention scores between a text and any type. *Shape:* (1, heads, 1, 1)."""
         ...
 
 
@@ -102,17 +102,17 @@ class BertLayer:
         self.heads: int = self.attention.num_attention_heads
 
     def queries(self, hidden: Tensor, positions: Tensor) -> Tensor:
-        """See `Layer`."""
+        """Implement `Layer`."""
         return _split_heads(self.attention.query(hidden), self.heads)
 
     def keys_values(self, hidden: Tensor, positions: Tensor) -> Projected:
-        """See `Layer`."""
+        """Implement `Layer`."""
         return Projected(
             _split_heads(self.attention.key(hidden), self.heads), _split_heads(self.attention.value(hidden), self.heads)
         )
 
     def finish(self, context: Tensor, hidden: Tensor) -> Tensor:
-        """See `Layer`."""
+        """Implement `Layer`."""
         attended = self.layer.attention.output(_join_heads(context), hidden)
         return cast(Tensor, self.layer.output(self.layer.intermediate(attended), attended))
 
@@ -123,12 +123,12 @@ class BertLayout:
     layer_type: type = BertLayer
 
     def text_positions(self, length: int) -> Tensor:
-        """See `Layout`. The prefix ([CLS]) keeps position 0."""
+        """Implement `Layout`. The prefix ([CLS]) keeps position 0."""
         steps = torch.arange(length)
         return torch.where(steps > 0, steps + TEXT_START - 1, steps)
 
     def type_positions(self, length: int) -> Tensor:
-        """See `Layout`."""
+        """Implement `Layout`."""
         return torch.arange(1, length + 1)
 
     def __init__(self, encoder: Any, first_position: int = 0) -> None:
@@ -136,20 +136,20 @@ class BertLayout:
         self.layers: Sequence[Layer] = [self.layer_type(layer) for layer in encoder.encoder.layer]
 
     def embed(self, input_ids: Tensor, positions: Tensor) -> Tensor:
-        """See `Layout`."""
+        """Implement `Layout`."""
         ids = positions + self.first_position
         return cast(Tensor, self.encoder.embeddings(input_ids=input_ids, position_ids=ids))
 
     def finalize(self, hidden: Tensor) -> Tensor:
-        """See `Layout`."""
+        """Implement `Layout`."""
         return hidden
 
     def bias(self, length: int) -> Tensor | None:
-        """See `Layout`."""
+        """Implement `Layout`."""
         return None
 
     def type_bias(self) -> Tensor | None:
-        """See `Layout`."""
+        """Implement `Layout`."""
         return None
 
 
@@ -163,17 +163,17 @@ class MPNetLayer:
         self.heads: int = self.attention.num_attention_heads
 
     def queries(self, hidden: Tensor, positions: Tensor) -> Tensor:
-        """See `Layer`."""
+        """Implement `Layer`."""
         return _split_heads(self.attention.q(hidden), self.heads)
 
     def keys_values(self, hidden: Tensor, positions: Tensor) -> Projected:
-        """See `Layer`."""
+        """Implement `Layer`."""
         return Projected(
             _split_heads(self.attention.k(hidden), self.heads), _split_heads(self.attention.v(hidden), self.heads)
         )
 
     def finish(self, context: Tensor, hidden: Tensor) -> Tensor:
-        """See `Layer`."""
+        """Implement `Layer`."""
         block = self.layer.attention
         attended = block.LayerNorm(block.dropout(self.attention.o(_join_heads(context))) + hidden)
         return cast(Tensor, self.layer.output(self.layer.intermediate(attended), attended))
@@ -192,7 +192,7 @@ class MPNetLayout(BertLayout):
         super().__init__(encoder, encoder.config.pad_token_id + 1)
 
     def bias(self, length: int) -> Tensor | None:
-        """See `Layout`."""
+        """Implement `Layout`."""
         stack = self.encoder.encoder
         steps = torch.arange(length, device=stack.relative_attention_bias.weight.device)
         buckets = stack.relative_position_bucket(
@@ -201,7 +201,7 @@ class MPNetLayout(BertLayout):
         return cast(Tensor, stack.relative_attention_bias.weight.detach()[buckets].permute(2, 0, 1)[None])
 
     def type_bias(self) -> Tensor | None:
-        """See `Layout`."""
+        """Implement `Layout`."""
         stack = self.encoder.encoder
         far = stack.relative_position_bucket(
             torch.tensor([-(2**20)]), num_buckets=self.encoder.config.relative_attention_num_buckets
@@ -223,17 +223,17 @@ class ModernBertLayer:
         self.frequencies = 1.0 / theta ** (torch.arange(0, size, 2).float() / size)
 
     def queries(self, hidden: Tensor, positions: Tensor) -> Tensor:
-        """See `Layer`."""
+        """Implement `Layer`."""
         (queries,) = self._projected(hidden, slice(0, 1))
         return self._rotated(queries, positions)
 
     def keys_values(self, hidden: Tensor, positions: Tensor) -> Projected:
-        """See `Layer`."""
+        """Implement `Layer`."""
         keys, values = self._projected(hidden, slice(1, 3))
         return Projected(self._rotated(keys, positions), values)
 
     def finish(self, context: Tensor, hidden: Tensor) -> Tensor:
-        """See `Layer`."""
+        """Implement `Layer`."""
         attention = self.layer.attn
         attended = hidden + attention.out_drop(attention.Wo(_join_heads(context)))
         return cast(Tensor, attended + self.layer.mlp(self.layer.mlp_norm(attended)))
@@ -269,32 +269,32 @@ class ModernBertLayout:
         ]
 
     def text_positions(self, length: int) -> Tensor:
-        """See `Layout`."""
+        """Implement `Layout`."""
         return torch.arange(TEXT_START - 1, TEXT_START - 1 + length)
 
     def type_positions(self, length: int) -> Tensor:
-        """See `Layout`."""
+        """Implement `Layout`."""
         return torch.arange(length)
 
     def embed(self, input_ids: Tensor, positions: Tensor) -> Tensor:
-        """See `Layout`."""
+        """Implement `Layout`."""
         return cast(Tensor, self.encoder.embeddings(input_ids=input_ids))
 
     def finalize(self, hidden: Tensor) -> Tensor:
-        """See `Layout`."""
+        """Implement `Layout`."""
         return cast(Tensor, self.encoder.final_norm(hidden))
 
     def bias(self, length: int) -> Tensor | None:
-        """See `Layout`."""
+        """Implement `Layout`."""
         return None
 
     def type_bias(self) -> Tensor | None:
-        """See `Layout`."""
+        """Implement `Layout`."""
         return None
 
 
 def _is_global(config: Any, i: int) -> bool:
-    """Whether a layer has no window; newer releases of transformers name the kind of each layer."""
+    """Tell whether a layer has no window; newer releases of transformers name the kind of each layer."""
     kinds = getattr(config, "layer_types", None)
     return kinds[i] == "full_attention" if kinds else i % config.global_attn_every_n_layers == 0
 

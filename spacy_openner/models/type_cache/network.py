@@ -77,7 +77,7 @@ class TypeStates:
 
 @dataclass(frozen=True)
 class AskedTypes:
-    """What a batch of texts attends to.
+    """Cached types that a batch of texts attends to.
 
     states: Encoded types.
     index: The subwords that each row sees, padded; None where all rows see all. *Shape:* (rows, subwords), int64.
@@ -209,7 +209,7 @@ class TypeCacheNetwork(nn.Module):
         return states, self.layout.finalize(hidden)[:, 0]
 
     def _mask(self, batch: TextBatch, types: AskedTypes, layer: Layer, dtype: torch.dtype) -> Tensor:
-        """What is added to attention scores of texts in a layer. *Shape:* (rows, 1 or heads, 1 or subwords, all)."""
+        """Return the addition to attention scores in a layer. *Shape:* (rows, 1 or heads, 1 or subwords, all)."""
         rows, length = batch.attention_mask.shape
         own, of_types = self.layout.bias(length), self.layout.type_bias()
         if own is None:
