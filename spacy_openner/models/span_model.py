@@ -1,5 +1,6 @@
 """The interface of span models to components, whichever architecture they have."""
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -103,3 +104,18 @@ def span_model(model: Model) -> SpanModel:
 def is_span_model(model: object) -> bool:
     """Tell whether this is a thinc model that scores spans."""
     return isinstance(model, Model) and bool(model.shims) and isinstance(model.shims[0], SpanModel)
+
+
+def checked_head(build: Callable[..., Any], head: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Check the settings of a new head against what its builder takes behind the encoder.
+
+    build (Callable): Takes an encoder, and the settings by name.
+    RETURNS (dict[str, Any]): The settings.
+    RAISES (SettingError): For a setting that the builder does not know.
+    """
+    settings = dict(head or {})
+    known = list(inspect.signature(build).parameters)[1:]
+    unknown = [name for name in settings if name not in known]
+    if unknown:
+        raise error("O001", name="head", value=unknown, allowed=", ".join(known))
+    return settings

@@ -1,6 +1,5 @@
 """Models with a checkpoint of the GLiNER family: words and types in one prompt, or types encoded apart."""
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ import torch
 from spacy.tokens import Doc
 from thinc.api import Model
 
-from ...errors import error
 from ..queries import ScoredSpan, SpanQuery, TrainingBatch, TrainingText
+from ..span_model import checked_head
 from .new_head import from_encoder
 from .shim import CheckpointShim, WindowRequest
 from .text_windows import BestSpans, gold_targets
@@ -32,12 +31,7 @@ class PromptSpanModel(CheckpointShim):
         if self.is_loaded or encoder is None:
             _ = self.checkpoint
             return
-        settings = dict(head or {})
-        known = list(inspect.signature(from_encoder).parameters)[1:]
-        unknown = [name for name in settings if name not in known]
-        if unknown:
-            raise error("O001", name="head", value=unknown, allowed=", ".join(known))
-        self.use(from_encoder(encoder, **settings))
+        self.use(from_encoder(encoder, **checked_head(from_encoder, head)))
 
     def find(self, model: Model, queries: Sequence[SpanQuery], batch_tokens: int) -> list[list[ScoredSpan]]:
         """Score all spans; see `SpanModel.find`."""

@@ -1,6 +1,5 @@
 """The type cache as a span model: what components ask, train, save and load."""
 
-import inspect
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,6 @@ from thinc.api import Model, Optimizer
 from thinc.util import get_torch_default_device
 from torch import Tensor
 
-from ...errors import error
 from ...nn import hub
 from ...nn.backbones import subword_limit
 from ...nn.dropout import set_dropout, use_fast_dropout
@@ -24,7 +22,7 @@ from ...nn.precision import Precision, prepared, resolve
 from ..gliner.text_windows import BestSpans, gold_targets
 from ..gliner.windows import InputWindow, WindowPlanner, batch_windows, pad
 from ..queries import GoldTargets, ScoredSpan, SpanQuery, TrainingBatch, TrainingText
-from ..span_model import SpanModel
+from ..span_model import SpanModel, checked_head
 from ..words import WordMode
 from . import checkpoint as checkpoints
 from .cache import TypeStateCache
@@ -230,12 +228,7 @@ class TypeCacheSpanModel(SpanModel):
         if self.is_loaded or encoder is None:
             _ = self.checkpoint
             return
-        settings = dict(head or {})
-        known = list(inspect.signature(from_encoder).parameters)[1:]
-        unknown = [name for name in settings if name not in known]
-        if unknown:
-            raise error("O001", name="head", value=unknown, allowed=", ".join(known))
-        self.use(from_encoder(encoder, **settings))
+        self.use(from_encoder(encoder, **checked_head(from_encoder, head)))
 
     def find(self, model: Model, queries: Sequence[SpanQuery], batch_tokens: int) -> list[list[ScoredSpan]]:
         """Score all spans; see `SpanModel.find`."""
