@@ -30,7 +30,7 @@ ENGINES = ("local", "ray")
 class RunReport:
     """Result of a run.
 
-    counts: Of all units that are finished, earlier runs' included.
+    counts: Of all parts that are written, earlier runs' included.
     units: How many units the corpus has.
     finished: How many of them are finished.
     problems: Of each unit that is not, its file and why.

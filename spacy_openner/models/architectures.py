@@ -17,7 +17,8 @@ from .gliner.prompt_model import PromptSpanModel
 from .gliner.runtime import Backend, check
 from .gliner.shim import PromptSettings, WindowRequest
 from .span_model import WORD_MODES
-from .type_cache.interface import TypeCacheRequest, TypeCacheSettings, TypeCacheSpanModel
+from .type_cache.interface import TypeCacheSettings, TypeCacheSpanModel
+from .type_cache.requests import TypeCacheRequest
 from .type_matcher.model import TypeModel
 from .type_matcher.shim import TypeRequest
 from .type_matcher.text_encoders import POOLINGS
