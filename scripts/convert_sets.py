@@ -53,8 +53,6 @@ def main(
                 stem = name if len(files) == 1 else f"{name}-{number:05d}"
                 target = corpus / split / f"{stem}.spacy"
                 report = convert(file, target, format="jsonl", types=types, natural=False, n_sents=sentences)
-                if len(files) > 1:
-                    target.with_suffix(".labels.json").replace(corpus / split / f"{name}.labels.json")
                 lost = f"; left out: {dict(report.dropped)}" if report.dropped else ""
                 typer.echo(f"{target}: {report.texts} texts, {report.spans} spans, {len(types)} types{lost}")
 
