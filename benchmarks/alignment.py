@@ -19,7 +19,7 @@ from spacy_openner.labels import LabelSet
 from spacy_openner.lar.alignment import AlignmentStrategy, PseudoLabelAlignment_v1, align_labels
 from spacy_openner.lar.embedding_alignment import EmbeddingAlignment_v1
 from spacy_openner.lar.table import AlignmentTable
-from support.annotated_sets import CROSSNER, DATA, read_set
+from tests.support.annotated_sets import CROSSNER, DATA, read_set
 
 SOURCES = ("person", "organization", "location", "miscellaneous")
 PEOPLE = ("person", "politician", "scientist", "musical artist", "writer", "researcher")

@@ -19,7 +19,7 @@ from benchmarks.common import report, run_benchmark
 from benchmarks.zero_shot import examples_of
 from spacy_openner.calibration.entities import calibrate_entities
 from spacy_openner.nn import hub as sources
-from support.annotated_sets import CROSSNER, DATA, labels_of, read_set
+from tests.support.annotated_sets import CROSSNER, DATA, labels_of, read_set
 
 
 def measure(nlp: Language, rows: list[dict[str, Any]], n: int) -> dict[str, float]:

@@ -29,7 +29,7 @@ from spacy_openner.models.generator.model import Generator
 from spacy_openner.models.generator.prompt_windows import DecodingSettings, TaggingQuery
 from spacy_openner.models.words import Words
 from spacy_openner.prompts.gner import GNERPrompt, GNERPrompt_v1
-from support.annotated_sets import DATA, drawn, labels_of, read_or_sample
+from tests.support.annotated_sets import DATA, drawn, labels_of, read_or_sample
 
 Rows = list[dict[str, Any]]
 

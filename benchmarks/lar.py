@@ -40,8 +40,8 @@ from benchmarks.llm_reassigner import answers_of, ask_llm
 from spacy_openner.labels import LabelSet
 from spacy_openner.lar.alignment import PseudoLabelAlignment_v1, align_labels
 from spacy_openner.lar.table import AlignmentTable
-from support.annotated_sets import DATA, read_set
-from support.fake_chat_server import Server, serve
+from tests.support.annotated_sets import DATA, read_set
+from tests.support.fake_chat_server import Server, serve
 
 Rows = list[dict[str, Any]]
 SCALES = {"encoder.embeddings": 0.0, "encoder.": 0.2}

@@ -25,8 +25,8 @@ from benchmarks.zero_shot import examples_of
 from spacy_openner.calibration.cascade import calibrate_cascade
 from spacy_openner.lar.alignment import PseudoLabelAlignment_v1, align_labels
 from spacy_openner.lar.decisions import read_decisions
-from support.annotated_sets import CROSSNER, DATA, labels_of, read_set
-from support.fake_chat_server import serve
+from tests.support.annotated_sets import CROSSNER, DATA, labels_of, read_set
+from tests.support.fake_chat_server import serve
 
 SOURCES = ["person", "organization", "location", "miscellaneous"]
 

@@ -28,7 +28,7 @@ from benchmarks.type_filter import SETS, blank, draw_curve, many_types
 from benchmarks.zero_shot import examples_of
 from spacy_openner.decoding.span_selection import choose
 from spacy_openner.types import Candidate
-from support.annotated_sets import DATA, labels_of, read_set
+from tests.support.annotated_sets import DATA, labels_of, read_set
 
 Sets = dict[str, list[dict[str, Any]]]
 WARM_UP = 8

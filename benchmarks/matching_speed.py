@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.common import interleaved, machine, ratio, report, run_benchmark
 from spacy_openner.decoding.word_matching import match_words
-from support.annotated_sets import DATA, read_or_sample
+from tests.support.annotated_sets import DATA, read_or_sample
 
 Pairs = list[tuple[list[str], list[str]]]
 

@@ -25,7 +25,7 @@ from benchmarks.common import machine, report, run_benchmark
 from spacy_openner.decoding.span_selection import choose
 from spacy_openner.scoring.entities import ERROR_KINDS, taxonomy
 from spacy_openner.types import Candidate
-from support.annotated_sets import CROSSNER, DATA, SAMPLE, Row, find_split, labels_of, read_lines, read_set
+from tests.support.annotated_sets import CROSSNER, DATA, SAMPLE, Row, find_split, labels_of, read_lines, read_set
 
 FLOOR = 0.05
 THRESHOLDS = [round(0.05 * i, 2) for i in range(1, 20)]

@@ -26,8 +26,8 @@ from spacy_openner.models.generator import checkpoint as generators
 from spacy_openner.models.generator.model import Generator
 from spacy_openner.prompts.gner import INSTRUCTION
 from spacy_openner.training.corpus import OpenNERCorpus_v1
-from support.annotated_sets import DATA, drawn, labels_of, read_set
-from support.widened_t5 import widened
+from tests.support.annotated_sets import DATA, drawn, labels_of, read_set
+from tests.support.widened_t5 import widened
 
 SIZES = {
     "t5-small": {"d_model": 512, "d_kv": 64, "d_ff": 2048, "num_layers": 6, "num_heads": 8},

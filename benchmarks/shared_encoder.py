@@ -23,7 +23,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from benchmarks.common import interleaved, machine, ratio, report, run_benchmark
-from support.annotated_sets import DATA, sentences
+from tests.support.annotated_sets import DATA, sentences
 
 LABELS = [
     "person",

@@ -27,7 +27,7 @@ from spacy_openner.models.span_model import span_model
 from spacy_openner.models.words import doc_words
 from spacy_openner.nn import hub as sources
 from spacy_openner.nn import precision as precisions
-from support.annotated_sets import DATA, labels_of, sentences
+from tests.support.annotated_sets import DATA, labels_of, sentences
 
 
 def texts_of(data: Path, count: int, articles: int) -> tuple[list[str], list[str], list[str]]:

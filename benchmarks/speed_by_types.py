@@ -23,7 +23,7 @@ from typing import Any
 
 from benchmarks.common import report, run_benchmark
 from benchmarks.speed_worker import SYSTEMS
-from support.annotated_sets import DATA, sentences
+from tests.support.annotated_sets import DATA, sentences
 
 ROOT = Path(__file__).resolve().parent.parent
 TYPES = re.compile(r"\]\(([^()\[\]]+)\)")

@@ -23,7 +23,7 @@ from spacy.training import Example
 from benchmarks.common import interleaved, machine, ratio, report, run_benchmark
 from spacy_openner.nn import hub as sources
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
-from support.annotated_sets import DATA, labels_of, sentences
+from tests.support.annotated_sets import DATA, labels_of, sentences
 
 Rows = list[dict[str, Any]]
 RATES = {"encoder": 1e-5, "others": 5e-5}

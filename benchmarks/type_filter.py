@@ -22,7 +22,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from benchmarks.common import report, run_benchmark
-from support.annotated_sets import CROSSNER, DATA, ROOT, labels_of, read_set
+from tests.support.annotated_sets import CROSSNER, DATA, ROOT, labels_of, read_set
 
 SETS = [f"crossner_{domain}" for domain in CROSSNER]
 MARK = re.compile(r"\]\(([^)]+)\)")

@@ -19,7 +19,7 @@ from spacy.training import Example
 
 from benchmarks.common import report, run_benchmark
 from spacy_openner.nn import hub as sources
-from support.annotated_sets import CROSSNER, DATA, find_split, labels_of, read_set
+from tests.support.annotated_sets import CROSSNER, DATA, find_split, labels_of, read_set
 
 
 def examples_of(nlp: spacy.language.Language, rows: list[dict[str, Any]]) -> list[Example]:

@@ -11,7 +11,7 @@ from spacy_openner.calibration.cascade import ALWAYS, NEVER, JudgedEntity, calib
 from spacy_openner.cli.app import app
 from spacy_openner.errors import SettingError
 from spacy_openner.lar.decisions import read_decisions
-from support.fake_chat_server import serve
+from tests.support.fake_chat_server import serve
 from tests.support.reassignment_case import GOLD, TEXTS, gated, gold_doc, lar_nlp, llm, source_nlp, span_matcher
 
 

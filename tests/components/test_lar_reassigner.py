@@ -14,8 +14,8 @@ from spacy_openner.errors import OpenNERWarning, SettingError
 from spacy_openner.lar.decisions import Decision, read_decisions
 from spacy_openner.lar.reassigner import TypeChoice
 from spacy_openner.lar.table import AlignmentTable
-from support.fake_chat_server import serve
 from tests.support import tiny_models as tiny
+from tests.support.fake_chat_server import serve
 from tests.support.reassignment_case import (
     GOLD,
     TABLE,

@@ -10,7 +10,7 @@ import spacy
 
 from benchmarks import compare, html_report, quality, run
 from spacy_openner.errors import DataError
-from support.annotated_sets import CROSSNER, find_split, read_or_sample, read_set, sentences
+from tests.support.annotated_sets import CROSSNER, find_split, read_or_sample, read_set, sentences
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(file.stem for file in (ROOT / "benchmarks").glob("*.py"))
@@ -47,7 +47,7 @@ def test_crossner_is_read_as_the_project_fetches_it(tmp_path, monkeypatch):
     file = tmp_path / "crossner" / "music" / "dev.txt"
     file.parent.mkdir(parents=True)
     file.write_text("Kind\tB-album\nof\tI-album\nBlue\tI-album\nby\tO\nMiles\tB-musicalartist\n\n", encoding="utf8")
-    monkeypatch.setattr("support.annotated_sets.FETCHED", tmp_path / "crossner")
+    monkeypatch.setattr("tests.support.annotated_sets.FETCHED", tmp_path / "crossner")
     assert find_split("crossner_music", "dev", tmp_path) == file
     (row,) = read_set("crossner_music", "dev", tmp_path)
     assert row == {

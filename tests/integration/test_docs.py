@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from support.fake_chat_server import serve
 from tests.support.code_blocks import LANGUAGES, SERVER, blocks_of, open_session, pages
+from tests.support.fake_chat_server import serve
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = list(pages(ROOT))

@@ -15,8 +15,8 @@ from spacy_openner.models.generator import checkpoint as generators
 from spacy_openner.models.generator.free_decoding import generate
 from spacy_openner.prompts.gner import GNERPrompt_v1
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
-from support.annotated_sets import labels_of, read_set
 from tests.support import tiny_models as tiny
+from tests.support.annotated_sets import labels_of, read_set
 from tests.support.generator_case import answer_subwords
 
 INSTRUCTION = "{labels} and O: {sentence}"

@@ -3,7 +3,7 @@
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
-from support.widened_t5 import widened
+from tests.support.widened_t5 import widened
 
 
 def test_a_wider_t5_computes_the_same():

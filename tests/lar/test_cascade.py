@@ -10,7 +10,7 @@ from spacy_openner.errors import SettingError
 from spacy_openner.lar.cascade import GatedReassigner_v1
 from spacy_openner.lar.decisions import read_decisions
 from spacy_openner.lar.reassigner import EntityCase, LabelSpace, TypeChoice
-from support.fake_chat_server import serve
+from tests.support.fake_chat_server import serve
 from tests.support.reassignment_case import GOLD, TEXTS, gated, lar_nlp, llm, span_matcher
 
 TYPES = LabelSpace(("person",), {"politician": "politician", "musician": "musician"}, True)

@@ -9,7 +9,7 @@ import pytest
 from spacy_openner.errors import OpenNERWarning, SettingError
 from spacy_openner.lar.decisions import read_decisions
 from spacy_openner.lar.llm_reassigner import LLMReassigner_v1
-from support.fake_chat_server import FAULTS, Behaviour, serve
+from tests.support.fake_chat_server import FAULTS, Behaviour, serve
 from tests.support.reassignment_case import (
     GOLD,
     TABLE,

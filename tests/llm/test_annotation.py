@@ -16,7 +16,7 @@ from spacy_openner.llm.annotation import AnnotationReport, annotate_docs
 from spacy_openner.llm.factory import LLMClient_v1
 from spacy_openner.prompts.toner import ToNERPrompt_v1
 from spacy_openner.training.corpus import OpenNERCorpus_v1
-from support.fake_chat_server import serve
+from tests.support.fake_chat_server import serve
 from tests.support.reassignment_case import GOLD, TEXTS
 
 KEY = "sk-very-secret-0123456789"

@@ -26,7 +26,7 @@ from spacy_openner.llm.cache import FILE, Cache
 from spacy_openner.llm.factory import LLMClient_v1
 from spacy_openner.llm.responses import Fault, parse, read, retry_after
 from spacy_openner.llm.types import Failure, LLMRequest, LLMResponse
-from support.fake_chat_server import serve
+from tests.support.fake_chat_server import serve
 
 SCHEMA = {"type": "object", "properties": {"said": {"type": "string"}}, "required": ["said"]}
 KEY = "sk-very-secret-0123456789"

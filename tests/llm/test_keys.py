@@ -14,7 +14,7 @@ from spacy_openner.llm.cache import FILE
 from spacy_openner.llm.factory import LLMClient_v1
 from spacy_openner.llm.keys import Redactor, check_variable_name, read_key
 from spacy_openner.llm.types import Failure, LLMRequest, LLMResponse
-from support.fake_chat_server import serve
+from tests.support.fake_chat_server import serve
 
 KEY = "sk-very+secret/0123456789&<end>="
 SCHEMA = {"type": "object", "properties": {"said": {"type": "string"}}, "required": ["said"]}

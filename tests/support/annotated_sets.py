@@ -16,7 +16,7 @@ from spacy_openner.data.formats import read
 from spacy_openner.data.naming import make_renamer
 from spacy_openner.errors import error
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"
 FETCHED = ROOT / "assets" / "crossner"
 SAMPLE = ROOT / "assets" / "sample"
