@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .bulk.run import RunReport, run_corpus
     from .calibration.cascade import CascadeCalibration, calibrate_cascade
     from .calibration.entities import EntityCalibration, calibrate_entities
     from .calibration.reliability import Reliability, measure_reliability
@@ -56,6 +57,7 @@ __all__ = [
     "OpenNERSpan",
     "OpenNERWarning",
     "Reliability",
+    "RunReport",
     "SettingError",
     "TextError",
     "TypeCalibration",
@@ -72,11 +74,13 @@ __all__ = [
     "get_labels",
     "measure_reliability",
     "read_decisions",
+    "run_corpus",
     "score_entities",
     "set_labels",
 ]
 
 _MODULES = {
+    "bulk.run": ("RunReport", "run_corpus"),
     "calibration.cascade": ("CascadeCalibration", "calibrate_cascade"),
     "calibration.entities": ("EntityCalibration", "calibrate_entities"),
     "calibration.reliability": ("Reliability", "measure_reliability"),
