@@ -442,6 +442,11 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "{where}: the first column numbers the words ({words}, ...). Name the column that holds them: --word-column 1 "
         "(`word_column=1`); or 0 if these are the words.",
     ),
+    "O411": (
+        DataError,
+        "{path!r} has tags of entities in several columns: {columns}. Name those to be read, as nested layers: "
+        "{options} (`tag_column={values}`), or one of them.",
+    ),
     "O409": (SettingError, "{path!r} would be overwritten, and it is read too. Choose another target."),
     "O408": (SettingError, "`{name}` does not go with the format {kind!r}, which takes: {options}. Leave it out."),
 }

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Format = Enum("Format", {kind: kind for kind in ("auto", *READERS)}, type=str)  # type: ignore[misc]
 Discontinuous = Enum("Discontinuous", {"drop": "drop", "join": "join"}, type=str)
 
-HEADINGS = {"dropped": "Dropped spans", "repaired": "Repaired", "skipped": "Skipped texts"}
+HEADINGS = {"dropped": "Dropped spans", "repaired": "Repaired", "skipped": "Skipped texts", "unread": "Not read"}
 
 
 def convert(
@@ -31,7 +31,9 @@ def convert(
     n_sents: Annotated[int, Opt("--n-sents", "-n", min=1, help="Sentences in a doc; documents are kept apart.")] = 1,
     shard: Annotated[int | None, Opt(min=1, metavar="N", help="Write files of N docs: NAME-00001.spacy, ...")] = None,
     word_column: Annotated[int | None, Opt(help="columns: where words stand, from 0; -1 is the last.")] = None,
-    tag_column: Annotated[int | None, Opt(help="columns: where tags stand; by default the last.")] = None,
+    tag_column: Annotated[
+        list[int] | None, Opt(help="columns: where tags stand, by default the last; once for each nested layer.")
+    ] = None,
     source_key: Annotated[str | None, Opt(help="spacy: span group to read instead of doc.ents.")] = None,
     lang: Annotated[str | None, Opt(help="brat: language, for the tokenizer; by default en.")] = None,
     discontinuous: Annotated[Discontinuous | None, Opt(help="brat: entities with gaps; by default drop.")] = None,
@@ -40,7 +42,7 @@ def convert(
     """Convert annotated data to .spacy files with all spans, and list its types beside them."""
     options = {
         "word_column": word_column,
-        "tag_column": tag_column,
+        "tag_column": tag_column or None,
         "source_key": source_key,
         "lang": lang,
         "discontinuous": discontinuous and discontinuous.value,

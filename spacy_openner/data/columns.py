@@ -6,9 +6,11 @@ starts an entity, as in conlleval; spaCy's `iob_to_biluo` reads I and L so, but 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import error
 from .files import opened, read_lines
@@ -22,8 +24,20 @@ UNSTARTED = "tag that continues no entity, read as a start"
 UNENDED = "entity without an end tag, read as ended"
 
 
+class Row(NamedTuple):
+    """A line of a file: its word, its tag in each column of tags, and all its cells."""
+
+    word: str
+    tags: tuple[str, ...]
+    cells: list[str]
+
+
 def read_columns(
-    path: str | Path, *, word_column: int | None = None, tag_column: int = -1, tally: Tally | None = None
+    path: str | Path,
+    *,
+    word_column: int | None = None,
+    tag_column: int | Sequence[int] | None = None,
+    tally: Tally | None = None,
 ) -> Iterator[AnnotatedText]:
     """Read a file with a word and its tag in each line, and a blank line after each sentence.
 
@@ -33,19 +47,90 @@ def read_columns(
     path (str | Path): The file; unpacked where its name ends in ".gz".
     word_column (int | None): The column of the words, from 0; negative ones count from the right. None for the first,
         unless it numbers the words.
-    tag_column (int): The column of the tags.
-    tally (Tally | None): Where to count tags that break their scheme.
+    tag_column (int | Sequence[int] | None): The column of the tags, or several columns of nested layers. None for the
+        last, unless others hold tags of the same types.
+    tally (Tally | None): Where to count tags that break their scheme, and columns of tags that are not read.
     YIELDS (AnnotatedText): Each sentence. "-DOCSTART-" lines start documents.
-    RAISES (DataError): For a line without a word and a tag, or a first column that numbers the words.
+    RAISES (DataError): For a line without a word and a tag, a first column that numbers the words, or, at the end, for
+        several columns of tags of which none is chosen.
     """
-    tags = TagReader()
-    for number, starts_doc, rows in _sentences(Path(path), word_column or 0, tag_column):
+    path, tally = Path(path), tally or Tally()
+    chosen = _as_columns(tag_column)
+    readers = [TagReader() for _ in chosen]
+    survey = TagSurvey(word_column or 0, chosen[0])
+    for number, starts_doc, rows in _sentences(path, word_column or 0, chosen):
         where = f"{path}, line {number}"
-        if word_column is None and _are_numbers([word for word, _ in rows]):
-            raise error("O410", where=where, words=", ".join(word for word, _ in rows[:3]))
-        spans = tags.spans([tag for _, tag in rows], where)
-        yield AnnotatedText(tuple(word for word, _ in rows), tuple(spans), starts_doc=starts_doc, where=where)
-    tags.report(tally or Tally())
+        words = tuple(row.word for row in rows)
+        if word_column is None and _are_numbers(words):
+            raise error("O410", where=where, words=", ".join(words[:3]))
+        layers = zip(readers, zip(*(row.tags for row in rows), strict=True), strict=True)
+        spans = [span for tags, layer in layers for span in tags.spans(layer, where)]
+        if tag_column is None:
+            survey.add(rows, {label for _, _, label in spans}, where)
+        yield AnnotatedText(words, tuple(spans), starts_doc=starts_doc, where=where)
+    for tags in readers:
+        tags.report(tally)
+    survey.report(str(path), tally)
+
+
+def _as_columns(tag_column: int | Sequence[int] | None) -> tuple[int, ...]:
+    """Return the columns of tags: the last, where none is named.
+
+    RAISES (SettingError): For an empty list.
+    """
+    if tag_column is None:
+        return (-1,)
+    columns = (tag_column,) if isinstance(tag_column, int) else tuple(tag_column)
+    if not columns:
+        raise error("O001", name="tag_column", value=tag_column, allowed="a column, or a list of columns")
+    return columns
+
+
+class TagSurvey:
+    """Looks for tags in the columns that are not read.
+
+    word_column, tag_column (int): Those that are read.
+    """
+
+    def __init__(self, word_column: int, tag_column: int) -> None:
+        self._own = (word_column, tag_column)
+        self._tag_column = -1
+        self._read: set[str] = set()
+        # Column -> how often it has each label; None before the first line.
+        self._labels: dict[int, Counter[str]] | None = None
+        self._first = ""
+
+    def add(self, rows: Sequence[Row], read: Collection[str], where: str) -> None:
+        """Look at the lines of a sentence.
+
+        read (Collection[str]): The labels that were read there.
+        """
+        self._read.update(read)
+        if self._labels is None:
+            width, self._first = len(rows[0].cells), where
+            word, self._tag_column = (column % width for column in self._own)
+            self._labels = {i: Counter() for i in range(width) if i not in (word, self._tag_column)}
+        for row in rows if self._labels else ():
+            for i in list(self._labels):
+                if i >= len(row.cells) or not TAG.fullmatch(row.cells[i]):
+                    del self._labels[i]
+                elif row.cells[i] != "O":
+                    self._labels[i][_parse(row.cells[i])[1]] += 1
+
+    def report(self, path: str, tally: Tally) -> None:
+        """Count the columns of other tags, such as CoNLL-2003's phrases.
+
+        RAISES (DataError): Where a column has types that were read, or the one that was read has none.
+        """
+        others = {i: labels for i, labels in (self._labels or {}).items() if labels}
+        if any(not self._read or self._read & set(labels) for labels in others.values()):
+            columns = sorted([*others, self._tag_column])
+            options = " ".join(f"--tag-column {i}" for i in columns)
+            raise error("O411", path=path, columns=", ".join(map(str, columns)), options=options, values=columns)
+        for i, labels in others.items():
+            shown = ", ".join([label for label, _ in labels.most_common(3)] + ["..."] * (len(labels) > 3))
+            reason = f"tag in column {i} ({shown}), which --tag-column {i} reads"
+            tally.leave(reason, self._first, labels.total())
 
 
 class TagReader:
@@ -107,9 +192,9 @@ def _parse(tag: str) -> tuple[str, str]:
     return ("", "") if tag == "O" else (tag[0], tag[2:])
 
 
-def _sentences(path: Path, word_column: int, tag_column: int) -> Iterator[tuple[int, bool, list[tuple[str, str]]]]:
-    """Yield each sentence: the number of its first line, whether it starts a document, its words and tags."""
-    rows: list[tuple[str, str]] = []
+def _sentences(path: Path, word_column: int, tag_columns: Sequence[int]) -> Iterator[tuple[int, bool, list[Row]]]:
+    """Yield each sentence: the number of its first line, whether it starts a document, its lines."""
+    rows: list[Row] = []
     first, starts_doc, width = 0, True, _count_columns(path)
     with opened(path) as stream:
         for number, line in enumerate(chain(read_lines(stream), [""]), 1):
@@ -121,12 +206,13 @@ def _sentences(path: Path, word_column: int, tag_column: int) -> Iterator[tuple[
                 starts_doc = starts_doc or is_mark
                 continue
             cells = split_cells(line)
-            row = pick_cells(cells, word_column, tag_column)
+            row = pick_cells(cells, word_column, tag_columns)
             # The words of a comment are rarely as many as the columns, should the last one look like a tag.
             if _is_hash(line) and (row is None or len(cells) != (width or len(cells))):
                 continue
             if row is None:
-                expected = f"a word in column {word_column} and a tag (O, B-person, ...) in column {tag_column}"
+                columns = ", ".join(map(str, tag_columns))
+                expected = f"a word in column {word_column} and a tag (O, B-person, ...) in column {columns}"
                 where = f"{path}, line {number}"
                 raise error("O401", where=where, expected=expected, found=repr(line[:60]), kind="columns")
             first = first if rows else number
@@ -163,10 +249,10 @@ def split_cells(line: str) -> list[str]:
     return line.rstrip("\t ").split("\t") if "\t" in line else re.split(" +", line.strip(" "))
 
 
-def pick_cells(cells: Sequence[str], word_column: int = 0, tag_column: int = -1) -> tuple[str, str] | None:
-    """Give a line's word and tag; None if it does not have them."""
+def pick_cells(cells: list[str], word_column: int = 0, tag_columns: Sequence[int] = (-1,)) -> Row | None:
+    """Return a line's word and tags; None if it does not have them."""
     reach = range(-len(cells), len(cells))
-    if len(cells) < 2 or word_column not in reach or tag_column not in reach:
+    if len(cells) < 2 or word_column not in reach or any(column not in reach for column in tag_columns):
         return None
-    word, tag = cells[word_column], cells[tag_column]
-    return (word, tag) if TAG.fullmatch(tag) else None
+    tags = tuple(cells[column] for column in tag_columns)
+    return Row(cells[word_column], tags, cells) if all(map(TAG.fullmatch, tags)) else None

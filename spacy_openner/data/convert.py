@@ -93,6 +93,7 @@ def convert(
         dropped=intake.tally.dropped,
         repaired=intake.tally.repaired,
         skipped=intake.tally.skipped,
+        unread=intake.tally.unread,
     )
 
 

@@ -23,6 +23,7 @@ class ConversionReport:
     dropped (Mapping[str, Finding]): Spans left out, by reason: spans read = `spans` + these.
     repaired (Mapping[str, Finding]): What was read in the nearest sense that it has.
     skipped (Mapping[str, Finding]): Texts left out, by reason.
+    unread (Mapping[str, Finding]): Annotation of other kinds, or in other places, that nobody asked for.
     """
 
     source: str
@@ -37,6 +38,7 @@ class ConversionReport:
     dropped: Mapping[str, Finding]
     repaired: Mapping[str, Finding]
     skipped: Mapping[str, Finding]
+    unread: Mapping[str, Finding]
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain data, which JSON can hold."""

@@ -41,11 +41,13 @@ class Tally:
     dropped (dict[str, Finding]): Spans that were left out.
     repaired (dict[str, Finding]): Tags, spans and tokens that were read in the nearest sense that they have.
     skipped (dict[str, Finding]): Texts that were left out, spans and all.
+    unread (dict[str, Finding]): Annotation of other kinds, or in other places, that nobody asked for.
     """
 
     dropped: dict[str, Finding] = field(default_factory=dict)
     repaired: dict[str, Finding] = field(default_factory=dict)
     skipped: dict[str, Finding] = field(default_factory=dict)
+    unread: dict[str, Finding] = field(default_factory=dict)
 
     def drop(self, reason: str, example: str) -> None:
         """Count a span that is left out."""
@@ -58,6 +60,10 @@ class Tally:
     def skip(self, reason: str, example: str) -> None:
         """Count a text that is left out."""
         _count(self.skipped, reason, Finding(1, example))
+
+    def leave(self, reason: str, example: str, count: int = 1) -> None:
+        """Count annotation that is not read, since it is not about entities or was not asked for."""
+        _count(self.unread, reason, Finding(count, example))
 
 
 def _count(findings: dict[str, Finding], reason: str, new: Finding) -> None:

@@ -861,3 +861,56 @@ def test_brat_offsets_of_thousands_of_digits_are_refused(tmp_path):
     (tmp_path / "a.ann").write_text(f"T1\tPerson 0 {'9' * 5000}\tKim\n")
     with pytest.raises(DataError, match=r"O401.*a.ann, line 1"):
         convert(tmp_path / "a.ann", tmp_path / "a.spacy")
+
+
+# Layers as LitBank has them, and GermEval 2014 behind a column of numbers.
+LAYERS = [("the", "B-PER", "O"), ("mayor", "I-PER", "O"), ("of", "I-PER", "O"), ("Oslo", "I-PER", "B-GPE")]
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+def test_several_columns_of_tags_are_nested_layers(numbered, tmp_path):
+    rows = [(str(i), *row) if numbered else row for i, row in enumerate(LAYERS, 1)]
+    path = write(tmp_path / "a.tsv", "".join("\t".join((*row, "O")) + "\n" for row in rows))
+    options = {"word_column": 1} if numbered else {}
+    first = len(rows[0]) - 2
+    layers = [first, first + 1, first + 2]
+    with pytest.raises(DataError, match=rf"O411.*{first}, {first + 1}.*--tag-column {first} --tag-column {first + 1}"):
+        convert(path, tmp_path / "a.spacy", **options)
+    assert not (tmp_path / "a.spacy").exists()
+    report = convert(path, tmp_path / "a.spacy", tag_column=layers[:2], **options)
+    (doc,) = docs(tmp_path / "a.spacy")
+    assert spans(doc) == [(0, 4, "per"), (3, 4, "gpe")]
+    assert not report.unread
+    assert convert(path, tmp_path / "a.spacy", tag_column=first + 1, **options).types == {"gpe": 1}
+
+
+def test_layers_of_equal_spans_count_once(tmp_path):
+    path = write(tmp_path / "a.tsv", "Kim\tB-PER\tB-PER\n")
+    report = convert(path, tmp_path / "a.spacy", tag_column=[1, 2])
+    assert report.types == {"per": 1}
+    assert report.dropped == {"repeated": Finding(1, f'{path}, line 1, [0, 1, "PER"]')}
+
+
+def test_tags_of_another_kind_are_named_and_left(tmp_path):
+    path = write(
+        tmp_path / "a.conll", "EU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\nGerman JJ B-NP B-MISC\ncall NN I-NP O\n"
+    )
+    report = convert(path, tmp_path / "a.spacy")
+    assert report.types == {"org": 1, "misc": 1}
+    assert report.unread == {
+        "tag in column 2 (NP, VP), which --tag-column 2 reads": Finding(4, f"{path}, line 1"),
+    }
+
+
+def test_no_columns_of_tags_are_refused(tmp_path):
+    with pytest.raises(SettingError, match=r"O001.*tag_column"):
+        list(read_columns(write(tmp_path / "a.conll", "Kim B-PER\n"), tag_column=[]))
+
+
+def test_the_command_reads_several_columns(tmp_path):
+    path = write(tmp_path / "a.tsv", "".join("\t".join(row) + "\n" for row in LAYERS))
+    result = run(path, tmp_path / "a.spacy", "--tag-column", 1, "--tag-column", 2)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "spans: 2" in result.stdout
+    conll = write(tmp_path / "b.conll", "EU NNP B-NP B-ORG\n")
+    assert "Not read: 1\n" in run(conll, tmp_path).stdout
