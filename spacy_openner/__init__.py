@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .llm.annotation import annotate_docs, explain_docs
     from .llm.client import LLMClient
     from .scoring.entities import score_entities
+    from .span_groups import get_score
     from .types import Candidate
 
 __version__ = "0.1.0"
@@ -72,6 +73,7 @@ __all__ = [
     "describe_types",
     "explain_docs",
     "get_labels",
+    "get_score",
     "measure_reliability",
     "read_decisions",
     "run_corpus",
@@ -109,6 +111,7 @@ _MODULES = {
     "llm.annotation": ("annotate_docs", "explain_docs"),
     "llm.client": ("LLMClient",),
     "scoring.entities": ("score_entities",),
+    "span_groups": ("get_score",),
     "types": ("Candidate",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

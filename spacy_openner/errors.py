@@ -268,6 +268,12 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "The span {text!r} takes {pieces} pieces; the model sees at most {room} at once. Score shorter spans.",
     ),
     "O202": (TextError, "A span of another doc was given ({text!r}): all spans must belong to the doc."),
+    "O204": (
+        TextError,
+        "doc.spans[{key!r}] does not fit the doc, which has {n} tokens: some were merged or split since then. "
+        "Use the component merge_openner_entities in place of merge_entities, or put it behind what merges: it moves "
+        "span groups to the new tokens.",
+    ),
     "O203": (TextError, "{what} is not UTF-8 ({reason}). Convert it."),
     # Calibration
     "O421": (

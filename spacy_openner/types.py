@@ -8,6 +8,8 @@ ENTS = "ents"
 """The name of `doc.ents` where a setting may name a span group too."""
 SCORES, EXPLANATIONS = "scores", "explanations"
 """Attributes of a span group, in step with its spans: their probabilities, and why they are what they are."""
+ORIGIN = "openner"
+"""Attribute of a span group that a component wrote: the component's name."""
 
 Entity = tuple[int, int, str]
 """Start, end (exclusive) and type. Any unit of position will do, as long as both sides use the same."""

@@ -8,9 +8,7 @@ from spacy.tokens import Doc, Span, SpanGroup
 
 from ..decoding.span_selection import flat_beside
 from ..errors import warn
-from ..types import EXPLANATIONS, SCORES, Candidate
-
-ORIGIN = "openner"
+from ..types import EXPLANATIONS, ORIGIN, SCORES, Candidate
 
 Entity = tuple[int, int, str]
 """Start, end (exclusive) and label, in tokens."""

@@ -30,6 +30,7 @@ from ..models.words import doc_words
 from ..prompts.base import Prompt, RecognitionPrompt
 from ..prompts.gner import GNERPrompt_v1
 from ..settings import GNERGeneratorSettings
+from ..span_groups import spans_of
 from ..training.losses import type_classification
 from ..training.sampling import Sampler
 from ..training.targets import types_of
@@ -167,7 +168,7 @@ class GNERGenerator(TrainableOpenPipe[GNERGeneratorSettings], OpenNERPipe[GNERGe
 
     def _guesses(self, doc: Doc) -> Iterable[Any]:
         """Return the finds of an earlier component; of overlapping spans the later ones win, which only costs time."""
-        return doc.ents if self.draft_from == ENTS else doc.spans.get(self.draft_from, ())
+        return doc.ents if self.draft_from == ENTS else spans_of(doc, self.draft_from or "")
 
     def _candidates(self, question: TaggingQuery, labels: LabelSet, answers: Sequence[ScoredSpan]) -> list[Candidate]:
         """Go from words to tokens; keep what passes its threshold, and of overlapping spans the better ones."""

@@ -20,8 +20,9 @@ from ..lar.reassigner import EntityCase, LabelSpace, Reassigner, TypeChoice
 from ..lar.table import AlignmentTable
 from ..nn.packing import pack, unpack
 from ..prompts.lar import NONE
-from ..scoring.gold import GoldSurvey, explanations_of, scores_in_step
+from ..scoring.gold import GoldSurvey, explanations_of
 from ..settings import LARReassignerSettings
+from ..span_groups import scores_in_step, spans_of
 from ..types import ENTS, Candidate
 from .annotate import annotate
 from .base import Setting
@@ -194,7 +195,7 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
 
     def _entities(self, doc: Doc) -> list[Candidate]:
         """Return the entities that come in, in text order, with scores where there are any; 1 for plain statements."""
-        spans = [*(doc.ents if self.source == ENTS else doc.spans.get(self.source, ()))]
+        spans = [*doc.ents] if self.source == ENTS else spans_of(doc, self.source)
         scores = None if self.source == ENTS or not spans else scores_in_step(doc.spans[self.source])
         known = [1.0] * len(spans) if scores is None else scores
         found = [Candidate(s.start, s.end, s.label_, float(p)) for s, p in zip(spans, known, strict=True) if s.label_]

@@ -4,7 +4,7 @@ from typing import Any
 
 from spacy.tokens import Doc
 
-from ..types import SCORES
+from ..span_groups import scores_in_step, spans_of
 
 SCORE_DIGITS = 4
 
@@ -17,12 +17,12 @@ def read_entities(doc: Doc, spans_key: str, *, all_spans: bool = True) -> list[d
     RETURNS (list[dict[str, Any]]): Start, end (exclusive), text, label and score of each, in text order; of equal
         starts the longer first.
     """
-    group = doc.spans.get(spans_key, ())
-    scores = getattr(group, "attrs", {}).get(SCORES, ())
-    scored = {(s.start, s.end, s.label_): float(x) for s, x in zip(group, scores, strict=False)}
+    found = spans_of(doc, spans_key)
+    scores = (scores_in_step(doc.spans[spans_key]) or []) if found else []
+    scored = {(s.start, s.end, s.label_): score for s, score in zip(found, scores, strict=False)}
     spans = {(ent.start, ent.end, ent.label_): ent for ent in doc.ents}
     if all_spans:
-        spans.update({(span.start, span.end, span.label_): span for span in group})
+        spans.update({(span.start, span.end, span.label_): span for span in found})
     entities = []
     for key, span in sorted(spans.items(), key=lambda item: (item[0][0], -item[0][1], item[0][2])):
         entity = {"start": span.start_char, "end": span.end_char, "text": span.text, "label": span.label_}

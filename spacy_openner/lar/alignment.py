@@ -21,6 +21,7 @@ from ..scoring.gold import (
     unannotated_copy,
 )
 from ..scoring.positions import shared_positions
+from ..span_groups import spans_of
 from ..types import DEFAULT_SPANS_KEY, Entity
 from .table import MISCELLANEOUS, AlignedType, AlignmentTable
 
@@ -175,7 +176,7 @@ def count_votes(
         return
     predicted_side, gold_side = shared_positions(example)
     doc = example.predicted
-    spans = doc.ents if source == ENTS else doc.spans.get(source, ())
+    spans = doc.ents if source == ENTS else spans_of(doc, source)
     predicted = sorted({predicted_side.entity(span) for span in spans})
     index = SpanIndex([(start, end) for start, end, _ in predicted])
     for entity in {gold_side.entity(span) for span in gold_spans(example.reference, spans_key)}:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from spacy.tokens import Doc
 
 from ..errors import error
+from ..span_groups import spans_of
 from ..types import DEFAULT_SPANS_KEY, SCORES
 
 # Attributes of a span group; all but the last are in step with its spans.
@@ -86,15 +87,17 @@ def read_decisions(doc: Doc, spans_key: str = DEFAULT_SPANS_KEY) -> list[Decisio
     spans_key (str): Where the component writes.
     RETURNS (list[Decision]): In text order.
     RAISES (SettingError): When no such component wrote there.
+    RAISES (TextError): When tokens were merged or split since.
     """
     group = doc.spans.get(spans_key)
     if group is None or DROPPED not in group.attrs:
         raise error("O510", key=spans_key, keys=list(doc.spans))
+    spans = spans_of(doc, spans_key)
     try:
         columns = [group.attrs[key] for key in (SOURCES, SCORES, DECIDED_BY, REASONS, MOVED_FROM)]
         kept = [
             Decision(s.start, s.end, source, s.label_, float(score), by, reason, tuple(moved) if moved else None)
-            for s, source, score, by, reason, moved in zip(group, *columns, strict=True)
+            for s, source, score, by, reason, moved in zip(spans, *columns, strict=True)
         ]
         dropped = [
             Decision(start, end, source, "", 0.0, by, reason) for start, end, source, by, reason in group.attrs[DROPPED]

@@ -17,8 +17,9 @@ from spacy.training import Example
 
 from ..decoding.span_index import SpanIndex
 from ..decoding.span_selection import choose
+from ..span_groups import scores_in_step
 from ..types import DEFAULT_SPANS_KEY, Candidate, Entity
-from .gold import COMPONENTS_OWN, GoldSurvey, gold_key, gold_spans, is_annotated, scores_in_step, unannotated_tokens
+from .gold import COMPONENTS_OWN, GoldSurvey, gold_key, gold_spans, is_annotated, unannotated_tokens
 from .positions import shared_positions
 
 ErrorCounts = dict[str, dict[str, int]]

@@ -10,12 +10,13 @@ from collections.abc import Iterable
 import numpy as np
 from spacy.attrs import ENT_IOB
 from spacy.language import Language
-from spacy.tokens import Doc, Span, SpanGroup, Token
+from spacy.tokens import Doc, Span, Token
 from spacy.training import Example
 
 from ..errors import warn
 from ..labels import LabelSet, get_labels, set_labels
-from ..types import DEFAULT_SPANS_KEY, EXPLANATIONS, SCORES
+from ..span_groups import spans_of
+from ..types import DEFAULT_SPANS_KEY, EXPLANATIONS
 
 COMPONENTS_OWN = ""
 """The setting `spans_key` of a scorer that stands for the component's."""
@@ -29,7 +30,7 @@ def gold_key(doc: Doc, spans_key: str | None = DEFAULT_SPANS_KEY) -> str | None:
 def gold_spans(doc: Doc, spans_key: str | None) -> list[Span]:
     """Return the entities of a doc, by the rule above."""
     key = gold_key(doc, spans_key)
-    return list(doc.ents if key is None else doc.spans[key])
+    return list(doc.ents) if key is None else spans_of(doc, key)
 
 
 def is_annotated(doc: Doc, spans_key: str | None) -> bool:
@@ -66,21 +67,13 @@ def explanations_of(doc: Doc, spans_key: str | None) -> dict[tuple[int, int, str
 
     RETURNS (dict): By first token, last token (exclusive) and label.
     """
-    group = doc.spans[spans_key] if spans_key is not None and spans_key in doc.spans else ()
-    texts = group.attrs.get(EXPLANATIONS, ()) if group else ()
-    if not isinstance(texts, list | tuple) or len(texts) != len(group):
+    if spans_key is None or spans_key not in doc.spans:
         return {}
-    return {(span.start, span.end, span.label_): str(text) for span, text in zip(group, texts, strict=True) if text}
-
-
-def scores_in_step(group: SpanGroup) -> list[float] | None:
-    """Return the scores of a span group's spans; None where its attributes hold anything else."""
-    scores = group.attrs.get(SCORES)
-    try:
-        values = [float(score) for score in scores]
-    except (TypeError, ValueError):
-        return None
-    return values if len(values) == len(group) else None
+    texts = doc.spans[spans_key].attrs.get(EXPLANATIONS, ())
+    spans = spans_of(doc, spans_key) if texts else []
+    if not isinstance(texts, list | tuple) or len(texts) != len(spans):
+        return {}
+    return {(span.start, span.end, span.label_): str(text) for span, text in zip(spans, texts, strict=True) if text}
 
 
 class GoldSurvey:

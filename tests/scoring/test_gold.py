@@ -25,11 +25,11 @@ from spacy_openner.scoring.gold import (
     judge_types,
     pipes_before,
     reference_of,
-    scores_in_step,
     unannotated_copy,
     unannotated_tokens,
 )
 from spacy_openner.scoring.types import make_type_scorer, score_types
+from spacy_openner.span_groups import scores_in_step
 from tests.support.known_components import GOLD, TABLE, gold_doc, table_nlp
 from tests.support.reassignment_case import source_nlp
 
@@ -244,13 +244,6 @@ def test_odd_scores_of_others_are_none(nlp, scores):
     assert scores_in_step(doc.spans["openner"]) is None
     gold = doc_with(nlp, [(0, "a")])
     assert score_entities([Example(doc, gold)])["openner_p"] == 0.5
-
-
-def test_scores_in_step(nlp):
-    doc = doc_with(nlp, openner=[(0, "a"), (1, "b")])
-    assert scores_in_step(doc.spans["openner"]) is None
-    doc.spans["openner"].attrs["scores"] = np.array([0.5, 1], dtype="float32")
-    assert scores_in_step(doc.spans["openner"]) == [0.5, 1.0]
 
 
 @pytest.mark.parametrize("explanations", [None, 3, "ab", {"a": 1}, ["why"]])

@@ -1,0 +1,107 @@
+"""What the span groups of a doc say of its entities, and `Span._.openner_score`, which reads it."""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+
+from spacy.tokens import Doc, Span, SpanGroup
+
+from .errors import error
+from .types import ORIGIN, SCORES
+
+SCORE_ATTRIBUTE = "openner_score"
+
+
+def spans_of(doc: Doc, key: str) -> list[Span]:
+    """Read the spans of a group.
+
+    key (str): Of `doc.spans`; a doc without such a group has no spans.
+    RETURNS (list[Span]): In the group's order.
+    RAISES (TextError): When the group was written before tokens of the doc were merged or split: its spans are no
+        longer where they were.
+    """
+    group = doc.spans.get(key)
+    if group is None:
+        return []
+    try:
+        spans = list(group)
+    except IndexError as problem:
+        raise error("O204", key=key, n=len(doc)) from problem
+    if not all(map(_is_in_place, spans)):
+        raise error("O204", key=key, n=len(doc))
+    return spans
+
+
+def scores_in_step(group: SpanGroup) -> list[float] | None:
+    """Return the scores of a span group's spans; None where its attributes hold anything else."""
+    scores = group.attrs.get(SCORES)
+    try:
+        values = [float(score) for score in scores]
+    except (TypeError, ValueError):
+        return None
+    return values if len(values) == len(group) else None
+
+
+def get_score(span: Span) -> float | None:
+    """Return the score that a component of this package gave to an entity, which `span._.openner_score` is too.
+
+    It is read from the span groups that components write, so that it holds for entities of `doc.ents`, for spans of
+    those groups, and for any other span of the same bounds and label. Where several groups have it, the last one
+    counts: that of the later component.
+
+    span (Span): Any span.
+    RETURNS (float | None): A probability; None for what no component found.
+    RAISES (TextError): When tokens of the doc were merged or split since, so that its span groups are of no use.
+    """
+    for key in reversed(list(span.doc.spans)):
+        group = span.doc.spans[key]
+        if ORIGIN not in group.attrs:
+            continue
+        try:
+            index = next(_positions(group, span), None)
+        except IndexError as problem:
+            raise error("O204", key=key, n=len(span.doc)) from problem
+        score = None if index is None else _score_at(group, index)
+        if score is not None:
+            return score
+    return None
+
+
+def _score_at(group: SpanGroup, index: int) -> float | None:
+    """Return one score; None where they are not in step with the spans, or no numbers."""
+    scores = group.attrs.get(SCORES)
+    try:
+        return float(scores[index]) if len(scores) == len(group) else None
+    except (TypeError, ValueError, LookupError):
+        return None
+
+
+def _positions(group: SpanGroup, span: Span) -> Iterator[int]:
+    """Find the spans of a group that have the bounds and the label of one.
+
+    Components write spans in the order of the text, where a search by halves finds them. A group that was changed may
+    be in another order: it is read as a whole.
+    """
+    wanted = (span.start_char, span.end_char, span.label)
+    for i in range(bisect_left(group, span.start_char, key=lambda each: each.start_char), len(group)):
+        if group[i].start_char != span.start_char:
+            break
+        if _identity(group[i]) == wanted:
+            yield i
+    yield from (i for i, each in enumerate(group) if _identity(each) == wanted)
+
+
+def _identity(span: Span) -> tuple[int, int, int]:
+    return span.start_char, span.end_char, span.label
+
+
+def _is_in_place(span: Span) -> bool:
+    """Tell whether a span's tokens still are those of its characters; an empty one has none."""
+    if span.start == span.end:
+        return True
+    last = span.doc[span.end - 1]
+    return bool(span.doc[span.start].idx == span.start_char and last.idx + len(last) == span.end_char)
+
+
+# At import, as in `labels`: all components do it.
+if not Span.has_extension(SCORE_ATTRIBUTE):
+    Span.set_extension(SCORE_ATTRIBUTE, getter=get_score)
