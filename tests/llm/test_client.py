@@ -171,20 +171,6 @@ def test_retry_after_as_seconds_or_date():
     assert 28 < retry_after({"retry-after": formatdate(time.time() + 30, usegmt=True)}) <= 30
 
 
-def test_waits_double():
-    asked = LLMClient_v1("tiny", base_url="http://localhost/v1", max_wait=6.0)
-
-    class State:
-        outcome = type("Outcome", (), {"exception": lambda self: Fault("server", "")})()
-
-    def longest(n):
-        state = State()
-        state.attempt_number = n
-        return max(asked._wait(state) for _ in range(200))
-
-    assert [round(longest(n)) for n in (1, 2, 3, 4, 5)] == [1, 2, 4, 6, 6]
-
-
 def test_time_limit_is_on_the_whole_request(client):
     with serve(answer=echo, delay=30.0) as server:
         begun = time.monotonic()
