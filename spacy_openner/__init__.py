@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .calibration.types import TypeCalibration, calibrate_types
     from .components.gner_generator import GNERGenerator
     from .components.lar_reassigner import LARReassigner
+    from .components.merging import merge_docs, move_span_groups
     from .components.open_ner_span import OpenNERSpan
     from .components.type_filter import TypeFilter
     from .data.convert import convert
@@ -75,6 +76,8 @@ __all__ = [
     "get_labels",
     "get_score",
     "measure_reliability",
+    "merge_docs",
+    "move_span_groups",
     "read_decisions",
     "run_corpus",
     "score_entities",
@@ -89,6 +92,7 @@ _MODULES = {
     "calibration.types": ("TypeCalibration", "calibrate_types"),
     "components.gner_generator": ("GNERGenerator",),
     "components.lar_reassigner": ("LARReassigner",),
+    "components.merging": ("merge_docs", "move_span_groups"),
     "components.open_ner_span": ("OpenNERSpan",),
     "components.type_filter": ("TypeFilter",),
     "data.convert": ("convert",),

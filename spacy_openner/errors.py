@@ -478,6 +478,10 @@ _WARNINGS: dict[str, str] = {
     "W017": "{name!r} is trained at a rate of {rate:g} in all its parts; more than {highest:g} ruins weights that were "
     "loaded within a few updates. Use nlp.resume_training() with the component's own optimizer "
     "(pipe.create_optimizer()), spacy-openner.LayerwiseAdam.v1, or a lower rate.",
+    "W018": "{n} spans of doc.spans[{key!r}] begin or end inside a token that was merged, and are left out. Merge "
+    "tokens behind what reads these spans.",
+    "W019": "doc.spans[{key!r}] says {names} of its spans in some docs, but not in all: that is left out of the joined "
+    "doc.",
     "W012": "{name!r} has no labels, and the doc names none: there is nothing to choose from, so the next components "
     "look for their own. Set `labels`, or doc._.openner_labels.",
     "W008": "{n} texts of {path!r} have more than {most} words (`max_words`) and are left out.",

@@ -189,7 +189,7 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
             spans_key=self.spans_key,
             annotate_ents=self.annotate_ents,
             overwrite_ents=self.overwrite_ents,
-            attrs=as_attrs(decisions),
+            attrs=as_attrs(doc, decisions),
             replaces={(*d.place, d.source) for d in decisions},
         )
 

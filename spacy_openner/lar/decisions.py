@@ -68,16 +68,35 @@ class DecisionCounts:
             self.reasons[decision.reason] += 1
 
 
-def as_attrs(decisions: Sequence[Decision]) -> dict[str, Any]:
-    """Return what a span group says of decisions, beside the types and scores of those that were not dropped."""
+def as_attrs(doc: Doc, decisions: Sequence[Decision]) -> dict[str, Any]:
+    """Return what a span group says of decisions, beside the types and scores of those that were not dropped.
+
+    Places of entities that are no spans of the group are in characters: these stay when tokens are merged.
+    """
     kept = [decision for decision in decisions if decision.label]
     return {
         SOURCES: [d.source for d in kept],
         DECIDED_BY: [d.by for d in kept],
         REASONS: [d.reason for d in kept],
-        MOVED_FROM: [list(d.moved_from) if d.moved_from else None for d in kept],
-        DROPPED: [[d.start, d.end, d.source, d.by, d.reason] for d in decisions if not d.label],
+        MOVED_FROM: [_characters(doc, *d.moved_from) if d.moved_from else None for d in kept],
+        DROPPED: [[*_characters(doc, d.start, d.end), d.source, d.by, d.reason] for d in decisions if not d.label],
     }
+
+
+def _characters(doc: Doc, start: int, end: int) -> list[int]:
+    span = doc[start:end]
+    return [span.start_char, span.end_char]
+
+
+def _tokens(doc: Doc, start: int, end: int) -> tuple[int, int]:
+    """Return the tokens that characters are in.
+
+    RAISES (ValueError): For characters that the doc does not have.
+    """
+    span = doc.char_span(start, end, alignment_mode="expand")
+    if span is None:
+        raise ValueError(f"no characters {start} to {end}")
+    return span.start, span.end
 
 
 def read_decisions(doc: Doc, spans_key: str = DEFAULT_SPANS_KEY) -> list[Decision]:
@@ -96,11 +115,12 @@ def read_decisions(doc: Doc, spans_key: str = DEFAULT_SPANS_KEY) -> list[Decisio
     try:
         columns = [group.attrs[key] for key in (SOURCES, SCORES, DECIDED_BY, REASONS, MOVED_FROM)]
         kept = [
-            Decision(s.start, s.end, source, s.label_, float(score), by, reason, tuple(moved) if moved else None)
+            Decision(s.start, s.end, source, s.label_, float(score), by, reason, moved and _tokens(doc, *moved))
             for s, source, score, by, reason, moved in zip(spans, *columns, strict=True)
         ]
         dropped = [
-            Decision(start, end, source, "", 0.0, by, reason) for start, end, source, by, reason in group.attrs[DROPPED]
+            Decision(*_tokens(doc, start, end), source, "", 0.0, by, reason)
+            for start, end, source, by, reason in group.attrs[DROPPED]
         ]
     except (KeyError, TypeError, ValueError) as problem:
         # Somebody changed the group since.

@@ -14,7 +14,7 @@ def doc_with(decisions, key="openner", **attrs):
     doc = spacy.blank("en")("Ada met Lee")
     spans = [Span(doc, d.start, d.end, label=d.label) for d in decisions if d.label]
     scores = [d.score for d in decisions if d.label]
-    doc.spans[key] = SpanGroup(doc, spans=spans, attrs={**as_attrs(decisions), "scores": scores, **attrs})
+    doc.spans[key] = SpanGroup(doc, spans=spans, attrs={**as_attrs(doc, decisions), "scores": scores, **attrs})
     return doc
 
 
@@ -30,7 +30,15 @@ def test_where_entities_came_in():
 
 
 @pytest.mark.parametrize(
-    "attrs", [{"sources": ["person"]}, {"moved_from": None}, {"scores": ["x", "y"]}, {"dropped": [[1]]}, {"dropped": 3}]
+    "attrs",
+    [
+        {"sources": ["person"]},
+        {"moved_from": None},
+        {"scores": ["x", "y"]},
+        {"dropped": [[1]]},
+        {"dropped": 3},
+        {"dropped": [[0, 99, "person", "llm", ""]]},
+    ],
 )
 def test_groups_that_were_changed_since(attrs):
     with pytest.raises(SettingError, match=r"O510.*'openner'"):
