@@ -66,6 +66,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--factory", choices=KINDS, default="open_ner_span")
     parser.add_argument("--model", type=Path, help="the package's own if not given")
+    parser.add_argument("--architecture", help="the factory's own if not given")
     parser.add_argument("--modes", nargs="+", default=["torch:float32"], help="BACKEND:PRECISION")
     parser.add_argument("--threshold", type=float, default=0.5)
     parser.add_argument("--sets", nargs="+", help="those of CrossNER and MIT that are here if not given")
@@ -81,7 +82,9 @@ def main() -> None:
         backend, precision = mode.split(":")
         nlp = spacy.blank("en")
         model = {"name": str(directory), "precision": precision}
-        if args.factory == "open_ner_span":
+        if args.architecture:
+            model["@architectures"] = args.architecture
+        elif args.factory == "open_ner_span":
             model["backend"] = backend
         pipe = nlp.add_pipe(args.factory, config={"threshold": args.threshold, "model": model})
         row: dict[str, Any] = {"mode": mode}

@@ -63,7 +63,7 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
     ),
     "O006": (
         SettingError,
-        "The label {label!r} takes {pieces} pieces in the prompt; the model has room for {room}. "
+        "The label {label!r} takes {size} subwords in the prompt; the model has a budget of {budget}. "
         "Shorten its name or description.",
     ),
     "O007": (
@@ -265,7 +265,7 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
     # Texts
     "O201": (
         TextError,
-        "The span {text!r} takes {pieces} pieces; the model sees at most {room} at once. Score shorter spans.",
+        "The span {text!r} takes {size} subwords; the model reads at most {budget} at once. Score shorter spans.",
     ),
     "O202": (TextError, "A span of another doc was given ({text!r}): all spans must belong to the doc."),
     "O204": (
@@ -461,7 +461,7 @@ _WARNINGS: dict[str, str] = {
     "W001": "{name!r} has no labels, and the doc names none: nothing is looked for. "
     "Set `labels`, or doc._.openner_labels.",
     "W002": "{repo!r} is loaded without a revision: what the hub serves may change. Pin one with `revision`.",
-    "W003": "The word {word!r}... takes {pieces} pieces; only its first {room} fit the model and were read.",
+    "W003": "The word {word!r}... takes {size} subwords; only its first {budget} fit the model and were read.",
     "W004": "doc.spans[{key!r}] held {n} spans of another origin; {name!r} replaces them. Use another `spans_key`.",
     "W005": "`{setting}` names {labels}, which are not among the labels; that has no effect.",
     "W006": "Training met {n} gold spans of more than {widest} words, the widest that the model can express; they are "
@@ -490,8 +490,8 @@ _WARNINGS: dict[str, str] = {
     "W009": "The vectors that `tok2vec` gives are all zero: the component that it listens to is disabled, missing, or "
     "behind this one in the pipeline. What is found means nothing then.",
     "W010": "The tokenizer ({kind}) does not read the chunks of an answer independently of one another. Decoding takes "
-    "the reference path, one piece at a time, which is many times slower.",
-    "W011": "{n} words take more than {room} pieces, an eighth of what the model reads at once. It is shown their "
+    "the reference path, one subword at a time, which is many times slower.",
+    "W011": "{n} words take more than {budget} subwords, an eighth of what the model reads at once. It is shown their "
     "beginnings only; what it says of them counts for the whole words.",
     "W122": "The checkpoint {path!r} was trained with words of the splitter {splitter!r}. It sees the doc's tokens "
     "here (words = 'spacy'), or the words of the plain splitter (words = 'gliner'): take a language of spaCy's whose "
@@ -500,7 +500,7 @@ _WARNINGS: dict[str, str] = {
     "W120": "The checkpoint {path!r} asks for an adaptive threshold, which adds spans below the threshold until there "
     "are as many as it expects. That is left out here: lower `threshold` if spans are missing.",
     "W501": "Answers of the language model cannot be kept in {path!r} ({reason}). Those of now are kept in memory, "
-    "until the program ends. Make room, or choose another `cache_dir`.",
+    "until the program ends. Free some space, or choose another `cache_dir`.",
     "W502": "The budget of the language model is spent ({requests} requests, {tokens} tokens): no more are sent. Raise "
     "`max_requests` or `max_tokens`; what was answered is in the cache, if there is a `cache_dir`.",
     "W503": "The language model {model!r} is not asked any further in this batch: {reason}",

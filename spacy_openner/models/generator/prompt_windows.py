@@ -131,7 +131,7 @@ def visible_words(generator: Generator, words: Sequence[str]) -> list[str]:
     budget = generator.limit // WORD_SHARE
     sizes = _sizes(generator, words)
     if int(sizes.max(initial=0)) > budget:
-        warn("W011", n=int((sizes > budget).sum()), room=budget)
+        warn("W011", n=int((sizes > budget).sum()), budget=budget)
     return [
         word if size <= budget else word[: max(1, len(word) * budget // size)]
         for word, size in zip(words, sizes.tolist(), strict=True)
@@ -149,7 +149,7 @@ def split_types(sizes: np.ndarray, budget: int, types: Sequence[str], most: int 
     groups, start, used = [], 0, 0
     for i, size in enumerate(sizes.tolist()):
         if size > budget // 2:
-            raise error("O006", label=types[i], pieces=size, room=budget // 2)
+            raise error("O006", label=types[i], size=size, budget=budget // 2)
         if used + size > budget // 2 or (most is not None and i - start >= most):
             groups.append(range(start, i))
             start, used = i, 0

@@ -61,7 +61,7 @@ class LabelEncoder:
         limit = subword_limit(self.encoder.config)
         for text, length in zip(texts, mask.sum(1).tolist(), strict=True):
             if length > limit:
-                raise error("O006", label=text, pieces=length, room=limit)
+                raise error("O006", label=text, size=length, budget=limit)
         vectors = self.encoder(input_ids=encoded["input_ids"], attention_mask=mask)[0].float()
         weights = mask[..., None].float()
         mean = (vectors * weights).sum(1) / weights.sum(1).clamp(min=1.0)

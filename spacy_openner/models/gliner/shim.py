@@ -249,5 +249,5 @@ class CheckpointShim(SpanModel):
         limit = subword_limit(network.label_encoder.config)
         for text, length in zip(texts, encoded["attention_mask"].sum(1).tolist(), strict=True):
             if length > limit:
-                raise error("O006", label=text, pieces=length, room=limit)
+                raise error("O006", label=text, size=length, budget=limit)
         return network.encode_types(encoded["input_ids"], encoded["attention_mask"])

@@ -19,8 +19,8 @@ from torch import nn
 from ..queries import GoldTargets
 
 
-class Found(NamedTuple):
-    """Spans over the thresholds, one position of each tensor for one span. *Shape of each:* (found,)."""
+class SelectedSpans(NamedTuple):
+    """Spans over the thresholds, one position of each tensor for one span. *Shape of each:* (spans,)."""
 
     row: torch.Tensor
     start: torch.Tensor
@@ -85,13 +85,13 @@ class SpanHead(nn.Module):
     ) -> torch.Tensor:
         """Score all spans with what the type network makes of the types (`queries`); see `forward`."""
         prepared = self.endpoints(words, queries, self.context(words, n_words))
-        return self._walk(prepared, words.shape[1])
+        return self._score_by_width(prepared, words.shape[1])
 
     def context(self, words: torch.Tensor, n_words: torch.Tensor | None) -> torch.Tensor | None:
         """Compute what all spans of a row share; None for nothing. *Shape:* (batch, 1, width)."""
         return None
 
-    def _walk(self, prepared: tuple[torch.Tensor, ...], n_words: int) -> torch.Tensor:
+    def _score_by_width(self, prepared: tuple[torch.Tensor, ...], n_words: int) -> torch.Tensor:
         columns = []
         for k in range(self.max_width):
             reach = max(n_words - k, 0)
@@ -142,20 +142,20 @@ class SpanHead(nn.Module):
         queried = torch.arange(logits.shape[3]) < gold.n_types[:, None]
         return targets.to(logits.device), (known[..., None] & queried[:, None, None, :]).to(logits.device)
 
-    def select(self, logits: torch.Tensor, n_words: torch.Tensor, thresholds: torch.Tensor) -> Found:
+    def select(self, logits: torch.Tensor, n_words: torch.Tensor, thresholds: torch.Tensor) -> SelectedSpans:
         """Keep what is strictly over its type's threshold (paper, section 2.3).
 
         logits (torch.Tensor): As `forward` returns them.
         n_words (torch.Tensor): *Shape:* (batch,).
         thresholds (torch.Tensor): Infinite where a row has fewer types. *Shape:* (batch, types).
-        RETURNS (Found): In order of row, start, width and type.
+        RETURNS (SelectedSpans): In order of row, start, width and type.
         """
         probabilities = logits.sigmoid()
         keep = probabilities > thresholds[:, None, None, :]
         row, start, k, label = keep.nonzero(as_tuple=True)
         inside = start + k < n_words[row]
         row, start, k, label = row[inside], start[inside], k[inside], label[inside]
-        return Found(row, start, start + k + 1, label, probabilities[row, start, k, label])
+        return SelectedSpans(row, start, start + k + 1, label, probabilities[row, start, k, label])
 
 
 class MarkerV0Head(SpanHead):

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ..queries import GoldTargets, ScoredSpan, SpanQuery, TrainingText
-from .span_head import Found
+from .span_head import SelectedSpans
 
 
 class TextWindow(Protocol):
@@ -34,7 +34,7 @@ class TextWindow(Protocol):
 class SpanSelector(Protocol):
     """A head, as far as it chooses spans by their scores."""
 
-    def select(self, logits: Any, n_words: torch.Tensor, thresholds: torch.Tensor) -> Found:
+    def select(self, logits: Any, n_words: torch.Tensor, thresholds: torch.Tensor) -> SelectedSpans:
         """Keep what is over its type's threshold; see `SpanHead.select`."""
         ...
 

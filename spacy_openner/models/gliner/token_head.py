@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from ..queries import GoldTargets
-from .span_head import Found, feed_forward, linear_of
+from .span_head import SelectedSpans, feed_forward, linear_of
 
 
 class TokenHead(nn.Module):
@@ -70,7 +70,7 @@ class TokenHead(nn.Module):
         every = known[:, :, None, None] & asked[:, None, :, None]
         return targets.to(logits.device), every.expand(logits.shape).to(logits.device)
 
-    def select(self, logits: torch.Tensor, n_words: torch.Tensor, thresholds: torch.Tensor) -> Found:
+    def select(self, logits: torch.Tensor, n_words: torch.Tensor, thresholds: torch.Tensor) -> SelectedSpans:
         """Pair starts and ends over the threshold whose insides all reach it; as `SpanHead.select`."""
         width = logits.shape[1]
         probabilities = logits.sigmoid()
@@ -91,4 +91,4 @@ class TokenHead(nn.Module):
                 if is_end[row, last, label]:
                     found.append((row, first, last + 1, label, min(least, float(end[row, last, label]))))
         columns = torch.tensor(found, dtype=torch.float64).reshape(-1, 5).T
-        return Found(*(columns[i].long() for i in range(4)), columns[4].float())  # type: ignore[call-arg]
+        return SelectedSpans(*(columns[i].long() for i in range(4)), columns[4].float())  # type: ignore[call-arg]

@@ -119,7 +119,7 @@ class PromptTokenizer:
         budget = self.limit // 2
         for text, ids in zip(types, coded, strict=True):
             if len(ids) > budget:
-                raise error("O006", label=text, pieces=len(ids), room=budget)
+                raise error("O006", label=text, size=len(ids), budget=budget)
         sizes = np.array([len(ids) for ids in coded])
         return [self._prompt(coded, part) for part in even_parts(sizes, budget, self.max_types)]
 

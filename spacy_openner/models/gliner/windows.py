@@ -134,7 +134,7 @@ class WindowPlanner:
         start, end = int(subwords.starts[first]), int(subwords.ends[last - 1])
         if last - first == 1 and end - start > budget:
             word = self.tokenizer.decode(subwords.ids[start : start + 8])
-            warn("W003", word=word, pieces=end - start, room=budget)
+            warn("W003", word=word, size=end - start, budget=budget)
             end = start + budget
         starts, ends = subwords.starts[first:last], np.minimum(subwords.ends[first:last], end)
         offset = len(prompt.ids) - start
@@ -150,7 +150,7 @@ class WindowPlanner:
         """Widen a span to both sides as far as a window allows."""
         size = int(subwords.ends[last - 1] - subwords.starts[first])
         if size > budget or last - first > self.max_words:
-            raise error("O201", text=" ".join(words.texts[first : first + 8]) + " ...", pieces=size, room=budget)
+            raise error("O201", text=" ".join(words.texts[first : first + 8]) + " ...", size=size, budget=budget)
         while last - first < self.max_words:
             wider = (max(first - 1, 0), min(last + 1, len(words)))
             grown = int(subwords.ends[wider[1] - 1] - subwords.starts[wider[0]])

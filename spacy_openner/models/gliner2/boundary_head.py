@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ...errors import error
-from ..gliner.span_head import Found
+from ..gliner.span_head import SelectedSpans
 from .boundary_encoder import BoundaryEncoder, BoundaryEvidence, BoundaryStates, EvidenceHead
 from .candidate_pool import CandidatePool, Pool
 from .candidate_scorer import CandidateScorer
@@ -142,7 +142,7 @@ class BoundaryHead(nn.Module):
             scores.append(logits[0, : len(part)] / self.temperature)
         return torch.cat(scores)[place].sigmoid()
 
-    def select(self, logits: CandidateScores, n_words: torch.Tensor, thresholds: torch.Tensor) -> Found:
+    def select(self, logits: CandidateScores, n_words: torch.Tensor, thresholds: torch.Tensor) -> SelectedSpans:
         """Keep what reaches its type's threshold; see `SpanHead.select`."""
         probabilities = logits.logits.sigmoid()
         keep = probabilities > reach(thresholds)[:, None, :]
@@ -150,7 +150,7 @@ class BoundaryHead(nn.Module):
         keep &= (pool.mask & (pool.ends <= n_words[:, None]))[..., None] & ~logits.absent[:, None, :]
         row, candidate, label = keep.nonzero(as_tuple=True)
         starts, ends = pool.starts[row, candidate], pool.ends[row, candidate]
-        return Found(row, starts, ends, label, probabilities[row, candidate, label])
+        return SelectedSpans(row, starts, ends, label, probabilities[row, candidate, label])
 
     def targets(self, logits: CandidateScores, gold: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """Refuse: the head is not trained here.

@@ -2,7 +2,7 @@
 
 import torch
 
-from ..gliner.span_head import Found, MarkerV0Head
+from ..gliner.span_head import MarkerV0Head, SelectedSpans
 from .type_networks import TYPE_NETWORKS, first_feed_forward
 
 COUNTS = 20
@@ -55,7 +55,7 @@ class GatedSpanHead(MarkerV0Head):
         """Score given spans of one text, whatever its gate says; see `SpanHead.score_spans`."""
         return self.score_pairs(words, self._queries(types, None), starts, ends)
 
-    def select(self, logits: torch.Tensor, n_words: torch.Tensor, thresholds: torch.Tensor) -> Found:
+    def select(self, logits: torch.Tensor, n_words: torch.Tensor, thresholds: torch.Tensor) -> SelectedSpans:
         """Keep what reaches its type's threshold; see `SpanHead.select`. The family compares by `>=`."""
         return super().select(logits, n_words, reach(thresholds))
 

@@ -82,7 +82,7 @@ class SchemaTokenizer(PromptTokenizer):
         budget = self.limit // 2
         for each, size in zip(types, sizes.tolist(), strict=True):
             if size > budget:
-                raise error("O006", label=each.name, pieces=size, room=budget)
+                raise error("O006", label=each.name, size=size, budget=budget)
         return [self._schema(types, part) for part in even_parts(sizes, budget, self.max_types)]
 
     def _schema(self, types: Sequence[DescribedType], part: range) -> Prompt:

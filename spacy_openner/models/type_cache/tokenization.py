@@ -39,5 +39,5 @@ class ApartTokenizer(PromptTokenizer):
         coded = self._type_ids.look_up(types, lambda missing: [self._encode_type(text) for text in missing])
         for text, ids in zip(types, coded, strict=True):
             if len(ids) > self.type_limit:
-                raise error("O006", label=text, pieces=len(ids), room=self.type_limit)
+                raise error("O006", label=text, size=len(ids), budget=self.type_limit)
         return coded
