@@ -76,6 +76,17 @@ def choice(options: Sequence[str]) -> Any:
     return _field(check, options[0])
 
 
+def choices(options: Sequence[str], default: tuple[str, ...]) -> Any:
+    """Declare a list of some words, each once and in the order of the options; it may be empty."""
+
+    def check(name: str, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple) or not all(isinstance(each, str) and each in options for each in value):
+            raise error("O001", name=name, value=value, allowed=f"a list of some of: {', '.join(options)}")
+        return tuple(option for option in options if option in value)
+
+    return _field(check, default)
+
+
 def text(default: str | None, *, optional: bool = False) -> Any:
     """Declare a string with something in it, or None where it is optional."""
 

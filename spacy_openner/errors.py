@@ -487,6 +487,8 @@ _WARNINGS: dict[str, str] = {
     "W008": "{n} texts of {path!r} have more than {most} words (`max_words`) and are left out.",
     "W007": "Training met {n} gold spans whose boundaries are none of the words'; their words are left out of the "
     "loss. Check the tokenisation of the corpus.",
+    "W021": "Training met {n} gold spans that cross a boundary of their text, such as a blank line or the end of a "
+    "list's item; they are neither taught nor found. If they are right, set `boundaries` to fewer kinds, or to [].",
     "W009": "The vectors that `tok2vec` gives are all zero: the component that it listens to is disabled, missing, or "
     "behind this one in the pipeline. What is found means nothing then.",
     "W010": "The tokenizer ({kind}) does not read the chunks of an answer independently of one another. Decoding takes "

@@ -7,10 +7,10 @@ from typing import Any, NoReturn
 
 from typing_extensions import Self
 
-from .checks import Check, choice, flag, integer, label_names, label_numbers, label_set, number, table, text
+from .checks import Check, choice, choices, flag, integer, label_names, label_numbers, label_set, number, table, text
 from .errors import OpenNERError, error
 from .labels import LabelSet
-from .types import DEFAULT_SPANS_KEY, ENTS
+from .types import BOUNDARIES, DEFAULT_BOUNDARIES, DEFAULT_SPANS_KEY, ENTS
 
 FORMAT = "spacy-openner.settings.v1"
 OVERLAPS = ("flat", "nested", "all")
@@ -136,11 +136,15 @@ class EntitySettings(LabelSettings):
         another too; "all".
     annotate_ents (bool): Write the best flat set to `doc.ents`.
     overwrite_ents (bool): Replace entities that are touched; they are kept otherwise.
+    boundaries (tuple[str, ...]): The places that no entity crosses: "paragraphs" (blank lines), "lists" (items, and
+        lines that no wrapping of a paragraph explains), "cells" (cells and rows of tables, between tabs or strokes),
+        "lines" (all ends of lines), "sentences". Models read a comma there, where no punctuation stands.
     """
 
     overlap: str = choice(OVERLAPS)
     annotate_ents: bool = flag(True)
     overwrite_ents: bool = flag(False)
+    boundaries: tuple[str, ...] = choices(BOUNDARIES, DEFAULT_BOUNDARIES)
 
 
 @dataclass(frozen=True, kw_only=True)

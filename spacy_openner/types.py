@@ -11,6 +11,12 @@ SCORES, EXPLANATIONS = "scores", "explanations"
 ORIGIN = "openner"
 """Attribute of a span group that a component wrote: the component's name."""
 
+SENTENCES = "sentences"
+BOUNDARIES = ("paragraphs", "lists", "cells", "lines", SENTENCES)
+"""Kinds of places that no entity crosses: blank lines; items of lists, and lines that no wrapping explains; cells and
+rows of tables; all ends of lines; ends of sentences."""
+DEFAULT_BOUNDARIES = BOUNDARIES[:3]
+
 Entity = tuple[int, int, str]
 """Start, end (exclusive) and type. Any unit of position will do, as long as both sides use the same."""
 

@@ -36,6 +36,7 @@ class OpenNERPipe(OpenLabelPipe[EntitySettingsT]):
     overlap: Setting[Overlap] = Setting()
     annotate_ents: Setting[bool] = Setting()
     overwrite_ents: Setting[bool] = Setting()
+    boundaries: Setting[tuple[str, ...]] = Setting()
 
     def predict(self, docs: Sequence[Doc]) -> list[list[Candidate]]:
         """Find candidates; must not change the docs.

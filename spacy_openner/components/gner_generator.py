@@ -154,12 +154,13 @@ class GNERGenerator(TrainableOpenPipe[GNERGeneratorSettings], OpenNERPipe[GNERGe
         return [self._candidates(*each) for each in zip(questions, labels_per_doc, answers, strict=True)]
 
     def _question(self, doc: Doc, labels: LabelSet) -> TaggingQuery:
-        words = doc_words(doc, "spacy")
+        words = doc_words(doc, "spacy", self.boundaries)
         index = {label: i for i, label in enumerate(labels)}
         guesses = self._guesses(doc) if self.draft_from and self.decoding == "constrained" else ()
         draft = [(*words.of_span(span), index[span.label_]) for span in guesses if span.label_ in index]
+        draft = [d for d in draft if d[0] < d[1] and words.is_within(*d[:2])]
         texts = labels.prompt_texts(self.use_descriptions)
-        return TaggingQuery(words, texts, [d for d in draft if d[0] < d[1]], self._likely(doc, labels.names))
+        return TaggingQuery(words, texts, draft, self._likely(doc, labels.names))
 
     def _likely(self, doc: Doc, names: Sequence[str]) -> list[int] | None:
         """Which of some types the doc's own are, where these are hints; None for a doc without."""

@@ -137,7 +137,8 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
         described = self.descriptions
         targets = self.table.targets if self.table is not None else described
         sources = self.table.source_types if self.table is not None else ()
-        return LabelSpace(sources, {label: described.get(label, label) for label in targets}, self.on_none != "never")
+        named = {label: described.get(label, label) for label in targets}
+        return LabelSpace(sources, named, self.on_none != "never", self.boundaries)
 
     def options(self, source: str) -> tuple[str, ...]:
         """The target types that entities of a source type may have."""

@@ -136,7 +136,7 @@ class OpenNERSpan(TrainableOpenPipe[OpenNERSpanSettings], OpenNERPipe[OpenNERSpa
     def _query(self, doc: Doc, labels: LabelSet) -> SpanQuery:
         thresholds = [self._threshold_of(label) for label in labels]
         texts = labels.prompt_texts(self.use_descriptions)
-        words = doc_words(doc, self._word_mode())
+        words = doc_words(doc, self._word_mode(), self.boundaries)
         return SpanQuery(words, texts, np.array(thresholds, dtype=np.float32), doc, labels.names)
 
     def _candidates(self, query: SpanQuery, labels: LabelSet, results: list[ScoredSpan]) -> list[Candidate]:
@@ -147,7 +147,7 @@ class OpenNERSpan(TrainableOpenPipe[OpenNERSpanSettings], OpenNERPipe[OpenNERSpa
             best[key] = max(score, best.get(key, 0.0))
         candidates = [Candidate(*key, score) for key, score in best.items()]
         if span_model(self.model).max_width == 1:
-            candidates = merge_adjacent(candidates)
+            candidates = merge_adjacent(candidates, query.words.barriers)
         return choose(candidates, self.overlap)
 
     # Training

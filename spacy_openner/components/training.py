@@ -17,6 +17,7 @@ from ..labels import LabelSet, get_labels
 from ..models.queries import TrainingText
 from ..models.words import WordMode
 from ..scoring.gold import GoldSurvey
+from ..settings import EntitySettings
 from ..training.checks import TrainingChecks, check_loss
 from ..training.optimizer import LayerwiseAdam_v1
 from ..training.sampling import Sampler, TypeSampler_v1, finest_only_ratio
@@ -71,6 +72,10 @@ class TrainableOpenPipe(OpenLabelPipe[SettingsT], TrainablePipe):
     def _word_mode(self) -> WordMode:
         """Which words the model sees."""
         return "spacy"
+
+    def _boundaries(self) -> tuple[str, ...]:
+        """Name the places that no span crosses."""
+        return self.settings.boundaries if isinstance(self.settings, EntitySettings) else ()
 
     def _max_span_width(self) -> int:
         """Words of the widest span that can be taught; 0 for no limit."""
@@ -135,7 +140,7 @@ class TrainableOpenPipe(OpenLabelPipe[SettingsT], TrainablePipe):
         """Draw what examples teach in this update: a text for each."""
         texts: list[TrainingText] = []
         for example in examples:
-            gold = align(example, self.spans_key, self._word_mode())
+            gold = align(example, self.spans_key, self._word_mode(), self._boundaries())
             listed = get_labels(example.reference, self.settings.labels)
             annotated_types = listed or LabelSet([name for name in gold.types if name.strip()])
             self._count_skipped(gold)
@@ -158,6 +163,8 @@ class TrainableOpenPipe(OpenLabelPipe[SettingsT], TrainablePipe):
             warn("W006", n=self.skipped_spans["wide"], widest=width)
         if self._passes_a_power_of_ten("misaligned", gold.misaligned):
             warn("W007", n=self.skipped_spans["misaligned"])
+        if self._passes_a_power_of_ten("crossing", gold.crossing):
+            warn("W021", n=self.skipped_spans["crossing"])
 
     def _passes_a_power_of_ten(self, reason: str, n: int) -> bool:
         before = self.skipped_spans[reason]

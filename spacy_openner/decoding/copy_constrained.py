@@ -122,7 +122,11 @@ class DecodingRow:
 
     def path(self, i: int) -> Path:
         """Return the path of a word's tag in the draft."""
-        return self.words[i].trie.path(self.tags[i], self.tagset.allowed(self.tags[i - 1] if i else O_TAG))
+        return self.words[i].trie.path(self.tags[i], self.allowed(i))
+
+    def allowed(self, i: int) -> int:
+        """Return the tags, as bits, that a word may have behind the one before."""
+        return self.tagset.allowed(self.tags[i - 1] if i else O_TAG) & self.words[i].limit
 
     def decision(self, choice: OpenDecision) -> Decision:
         """Return the branch of the trie at which a choice is made."""
@@ -263,7 +267,7 @@ def _advance(row: DecodingRow, word: int) -> None:
 
 def _begin_word(row: DecodingRow, word: int) -> None:
     row.word, row.n_settled = word, 0
-    row.mask = row.tagset.allowed(row.tags[word - 1] if word else O_TAG)
+    row.mask = 0 if row.done else row.allowed(word)
 
 
 def _guess(row: DecodingRow, mask: int) -> int:
@@ -291,9 +295,9 @@ def _join_neighbours(row: DecodingRow, guesses: Collection[int]) -> None:
 
 
 def _make_legal(row: DecodingRow, start: int) -> None:
-    """Mend the draft where an I- has lost its entity."""
+    """Mend the draft where an I- has lost its entity, or a word may not have its tag."""
     for i in range(start, len(row.words)):
-        legal = row.tagset.legal(row.tags[i], row.tags[i - 1] if i else O_TAG)
+        legal = row.tagset.legal(row.tags[i], row.tags[i - 1] if i else O_TAG, row.words[i].limit)
         if i == row.word and not row.mask >> legal & 1:
             legal = _guess(row, row.mask)
         row.tags[i] = legal

@@ -1,6 +1,6 @@
 """Choose among scored spans that overlap (GLiNER paper, section 2.3)."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Literal
 
 from ..types import Candidate
@@ -43,15 +43,17 @@ def flat_beside(candidates: Iterable[Candidate], taken: Iterable[tuple[int, int]
     return sorted(_flat(ranked, occupied), key=lambda c: c.start)
 
 
-def merge_adjacent(candidates: Iterable[Candidate]) -> list[Candidate]:
+def merge_adjacent(candidates: Iterable[Candidate], barriers: Collection[int] = ()) -> list[Candidate]:
     """Join neighbours of one label, for models that only score single words (`max_width` 1).
 
+    barriers (Collection[int]): Tokens that are not joined with those before them.
     RETURNS (list[Candidate]): A joined span has the least of its parts' scores.
     """
     merged: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: (c.label, c.start)):
         last = merged[-1] if merged else None
-        if last is not None and last.label == candidate.label and candidate.start <= last.end:
+        touches = last is not None and last.label == candidate.label and candidate.start <= last.end
+        if last is not None and touches and candidate.start not in barriers:
             score = min(last.score, candidate.score)
             merged[-1] = Candidate(last.start, max(last.end, candidate.end), last.label, score)
         else:

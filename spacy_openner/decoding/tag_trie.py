@@ -5,8 +5,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 Subwords = tuple[int, ...]
-NO_LABEL = -1
+NO_LABEL = NO_STRETCH = -1
 O_TAG = 0
+ALL_TAGS = -1
+"""The set of all tags, as bits."""
 
 
 class Decision(NamedTuple):
@@ -153,16 +155,40 @@ class Tagset(NamedTuple):
         starts = 1 | sum(1 << (1 + 2 * label) for label in range(self.n_labels))
         return starts | (1 << (2 + 2 * self.label(previous)) if previous else 0)
 
-    def legal(self, tag: int, previous: int) -> int:
-        """Return the tag, or B- for an I- whose entity does not precede it."""
-        return tag - 1 if self.is_inside(tag) and self.label(previous) != self.label(tag) else tag
+    def legal(self, tag: int, previous: int, limit: int = ALL_TAGS) -> int:
+        """Return the tag, or B- for an I- whose entity does not precede it; O where a limit (bits) allows neither."""
+        if self.is_inside(tag) and (self.label(previous) != self.label(tag) or not limit >> tag & 1):
+            tag -= 1
+        return tag if limit >> tag & 1 else O_TAG
+
+    def limits(self, stretches: Sequence[int]) -> list[int]:
+        """Return the tags, as bits, that each word of a text with boundaries may have.
+
+        stretches (Sequence[int]): See `Words`: what stands for a boundary is in no entity, and none goes on behind it.
+        """
+        opening = self.allowed(O_TAG)
+        return [
+            1 << O_TAG if stretch < 0 else ALL_TAGS if stretch == before else opening
+            for before, stretch in zip([NO_STRETCH, *stretches], stretches, strict=False)
+        ]
+
+    def within(self, tags: Sequence[int], limits: Sequence[int]) -> list[int]:
+        """Return tags that keep to limits, each as it is where it does, and legal behind the ones before."""
+        kept: list[int] = []
+        for tag, limit in zip(tags, limits, strict=True):
+            kept.append(self.legal(tag, kept[-1] if kept else O_TAG, limit))
+        return kept
 
 
 class AnswerWord(NamedTuple):
-    """One word of a constrained answer: the subwords that are forced, and the trie of the tags that follow them."""
+    """One word of a constrained answer: the subwords that are forced, and the trie of the tags that follow them.
+
+    limit: The tags, as bits, that it may have, whatever the word before has.
+    """
 
     forced: Subwords
     trie: TagTrie
+    limit: int = ALL_TAGS
 
 
 def allowed_subwords(words: Sequence[AnswerWord], tagset: Tagset, end: int, answer: Sequence[int]) -> list[int]:
@@ -180,7 +206,7 @@ def allowed_subwords(words: Sequence[AnswerWord], tagset: Tagset, end: int, answ
         rest = answer[i:]
         if len(rest) < len(word.forced):
             return [word.forced[len(rest)]]
-        node, depth, allowed = word.trie.root, len(word.forced), tagset.allowed(previous)
+        node, depth, allowed = word.trie.root, len(word.forced), tagset.allowed(previous) & word.limit
         while node.children:
             if depth == len(rest):
                 return [subword for subword, child in node.children.items() if child.mask & allowed]

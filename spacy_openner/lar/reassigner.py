@@ -46,11 +46,13 @@ class LabelSpace(NamedTuple):
     sources: All source types.
     targets: All target types, with what describes them (their names where nothing does).
     none: Whether an entity may have none of its options: `prompts.lar.NONE`.
+    boundaries: The places of texts that no entity crosses; some of `types.BOUNDARIES`.
     """
 
     sources: tuple[str, ...]
     targets: Mapping[str, str]
     none: bool
+    boundaries: tuple[str, ...] = ()
 
 
 class TypeChoice(NamedTuple):

@@ -59,10 +59,11 @@ class SpanTypeReassigner(SharedModelReassigner):
         labels = list(dict.fromkeys(option for case in cases for option in case.options))
         texts = [types.targets.get(label, label) if self.use_descriptions else label for label in labels]
         doc = cases[0].doc
-        words = doc_words(doc, span_model(model).word_mode)
+        words = doc_words(doc, span_model(model).word_mode, types.boundaries)
         query = SpanQuery(words, texts, np.zeros(len(labels), dtype=np.float32), doc, labels)
         spans = [words.of_span(doc[case.start : case.end]) for case in cases]
-        groups = [[span, *self._neighbours(*span, len(words))] for span in spans]
+        beside = (self._neighbours(*span, len(words)) for span in spans)
+        groups = [[span, *(n for n in near if words.is_within(*n))] for span, near in zip(spans, beside, strict=True)]
         choices = []
         for case, group, rows in zip(cases, groups, self._scores(model, query, groups), strict=True):
             scored = [_best(case, row, labels, span) for span, row in zip(group, rows, strict=False)]

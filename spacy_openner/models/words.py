@@ -3,6 +3,7 @@
 import re
 import sys
 import unicodedata
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -11,11 +12,19 @@ import numpy as np
 from spacy.attrs import IDX, IS_SPACE, SENT_START
 from spacy.tokens import Doc, Span
 
+from ..decoding.text_boundaries import Boundary, text_boundaries
+from ..types import SENTENCES
+
 WordMode = Literal["spacy", "gliner", "gliner2"]
 
 # The splitter that published checkpoints were trained with: a run of letters, digits and underscores, joined
 # by hyphens; or any other single character.
 GLINER_WORD = re.compile(r"\w+(?:[-_]\w+)*|\S")
+
+SEPARATOR = ","
+"""Stands for the white space of a boundary, which models would not see: they know lists of names with commas."""
+SEPARATING = tuple(".,;:!?|…。、，；：！？")
+"""Ends of words after which nothing needs to stand for a boundary."""
 
 
 @cache
@@ -37,14 +46,16 @@ class Words:
 
     texts: The words.
     starts, ends: The tokens that each word stands for, `ends` exclusive. Two words may share a token.
-    sentence_starts: Whether a sentence starts at the word; all False where the doc has no sentences.
-        *Shape of the arrays:* (words,).
+    sentence_starts: Whether a sentence starts at the word, or a line behind a boundary; a window may begin there.
+    stretches: The number of the stretch between two boundaries that each word lies in, -1 for a `SEPARATOR`; None for
+        a doc without boundaries. *Shape of the arrays:* (words,).
     """
 
     texts: list[str]
     starts: np.ndarray
     ends: np.ndarray
     sentence_starts: np.ndarray
+    stretches: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -52,22 +63,46 @@ class Words:
     def of_span(self, span: Span) -> tuple[int, int]:
         """Find the words that a span touches, end exclusive; equal where it holds white space only."""
         first = int(np.searchsorted(self.ends, span.start, side="right"))
-        last = int(np.searchsorted(self.starts, span.end, side="left"))
-        return first, max(first, last)
+        last = max(first, int(np.searchsorted(self.starts, span.end, side="left")))
+        if self.stretches is not None:
+            shown = np.flatnonzero(self.stretches[first:last] >= 0)
+            return (first + int(shown[0]), first + int(shown[-1]) + 1) if len(shown) else (first, first)
+        return first, last
+
+    def is_within(self, first: int, last: int) -> bool:
+        """Tell whether some words, end exclusive, hold and cross no boundary."""
+        if self.stretches is None:
+            return True
+        stretch = self.stretches[first]
+        return bool(stretch >= 0 and stretch == self.stretches[last - 1])
+
+    @property
+    def barriers(self) -> frozenset[int]:
+        """The tokens that another stretch than that of the word before begins with."""
+        if self.stretches is None:
+            return frozenset()
+        starts = np.flatnonzero(np.diff(self.stretches)) + 1
+        return frozenset(self.starts[starts].tolist())
 
 
-def doc_words(doc: Doc, mode: WordMode) -> Words:
+def doc_words(doc: Doc, mode: WordMode, boundaries: Collection[str] = ()) -> Words:
     """Split a doc into words.
 
     doc (Doc): Any doc.
     mode (str): "spacy" for the doc's own tokens without white space; "gliner" or "gliner2" for the splitter of
         published checkpoints on the raw text, each word standing for all tokens that it touches, so that nothing
         found in it is lost however the two tokenisations disagree.
-    RETURNS (Words): The words in order.
+    boundaries (Collection[str]): The places that no entity crosses: some of `types.BOUNDARIES`.
+    RETURNS (Words): The words in order. Marks of items are left out, and white space that is a boundary is a
+        `SEPARATOR`, unless the word before it separates by itself.
     """
     if mode == "spacy":
         starts = np.flatnonzero(doc.to_array(IS_SPACE) == 0)
-        return Words([doc[i].text for i in starts.tolist()], starts, starts + 1, _sentence_starts(doc, starts))
+        words = Words([doc[i].text for i in starts.tolist()], starts, starts + 1, _sentence_starts(doc, starts))
+        if not boundaries or (len(starts) == len(doc) and SENTENCES not in boundaries):
+            return words
+        offsets = doc.to_array(IDX).astype(np.int64)[starts]
+        return _within(doc, words, offsets, offsets + [len(text) for text in words.texts], boundaries)
     pattern = gliner2_word() if mode == "gliner2" else GLINER_WORD
     matches = list(pattern.finditer(doc.text))
     offsets = doc.to_array(IDX).astype(np.int64)
@@ -75,7 +110,57 @@ def doc_words(doc: Doc, mode: WordMode) -> Words:
     last = np.array([match.end() - 1 for match in matches], dtype=np.int64)
     starts = np.searchsorted(offsets, first, side="right") - 1
     ends = np.searchsorted(offsets, last, side="right")
-    return Words([match.group() for match in matches], starts, ends, _sentence_starts(doc, starts))
+    words = Words([match.group() for match in matches], starts, ends, _sentence_starts(doc, starts))
+    return _within(doc, words, first, last + 1, boundaries) if boundaries and matches else words
+
+
+def _within(doc: Doc, words: Words, first: np.ndarray, last: np.ndarray, kinds: Collection[str]) -> Words:
+    """Divide words by the boundaries of their doc.
+
+    first, last (np.ndarray): The characters of each word, `last` exclusive. *Shape of each:* (words,).
+    kinds (Collection[str]): See `doc_words`.
+    """
+    found = text_boundaries(doc.text, kinds)
+    if SENTENCES in kinds:
+        opening = first[words.sentence_starts].tolist()
+        found = sorted([*found, *(Boundary(i, i, starts_line=False) for i in opening if i)])
+    if not found or not len(words):
+        return words
+    ends = np.array([each.end for each in found])
+    before = np.searchsorted([each.start for each in found], first, side="right") - 1
+    kept = np.flatnonzero((before < 0) | (last > ends[before]))
+    stretches = np.searchsorted(ends, first[kept], side="right")
+    return _separated(_chosen(words, kept, stretches), found)
+
+
+def _chosen(words: Words, kept: np.ndarray, stretches: np.ndarray) -> Words:
+    texts = [words.texts[i] for i in kept.tolist()]
+    return Words(texts, words.starts[kept], words.ends[kept], words.sentence_starts[kept], stretches)
+
+
+def _separated(words: Words, found: Sequence[Boundary]) -> Words:
+    """Let lines start like sentences, and put separators where tokens between two stretches can stand for them."""
+    assert words.stretches is not None
+    opening = np.flatnonzero(np.diff(words.stretches)) + 1
+    passed = np.concatenate([[0], np.cumsum([each.starts_line for each in found])])
+    lines = passed[words.stretches]
+    words.sentence_starts[opening] |= lines[opening] > lines[opening - 1]
+    places = [
+        i
+        for i in opening.tolist()
+        if words.starts[i] > words.ends[i - 1]
+        and not words.texts[i - 1].endswith(SEPARATING)
+        and not words.texts[i].startswith(SEPARATING)
+    ]
+    for i in reversed(places):
+        words.texts.insert(i, SEPARATOR)
+    return Words(
+        words.texts,
+        np.insert(words.starts, places, [words.ends[i - 1] for i in places]),
+        np.insert(words.ends, places, [words.starts[i] for i in places]),
+        np.insert(words.sentence_starts, places, False),
+        np.insert(words.stretches, places, -1),
+    )
 
 
 def _sentence_starts(doc: Doc, starts: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """From gold annotation to what a model can be taught: spans of its words, and where nothing is known."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +22,7 @@ class Gold:
     unknown: Runs of words (end exclusive) about which the annotation says nothing that the words can express:
         no score of a span that touches them may be taught.
     misaligned: How many gold spans are among the unknown because their boundaries are none of the words'.
+    crossing: How many are among the unknown because they cross boundaries of the text.
     explanations: Of spans that have one, why they are what they are.
     """
 
@@ -29,6 +30,7 @@ class Gold:
     spans: list[tuple[int, int, str]]
     unknown: list[tuple[int, int]] = field(default_factory=list)
     misaligned: int = 0
+    crossing: int = 0
     explanations: dict[tuple[int, int, str], str] = field(default_factory=dict)
 
     @property
@@ -50,34 +52,37 @@ def types_of(examples: Iterable[Example], spans_key: str | None) -> dict[str, st
     return {label: types[label] for label in sorted(types) if label.strip()}
 
 
-def align(example: Example, spans_key: str | None, mode: WordMode) -> Gold:
+def align(example: Example, spans_key: str | None, mode: WordMode, boundaries: Collection[str] = ()) -> Gold:
     """Lay gold spans over the words that a model sees.
 
     A span whose boundaries lie inside a predicted token cannot be expressed, and neither can one of white space
-    alone: their words become unknown, since guessing either way would teach an error. So do tokens whose
-    entity annotation is missing.
+    alone: their words become unknown, since guessing either way would teach an error. So do those of a span that
+    crosses a boundary, where nothing is found, and tokens whose entity annotation is missing.
 
     example (Example): The predicted side has the words, the reference the annotation.
     spans_key (str | None): See `gold_spans`.
-    mode (str): See `doc_words`.
+    mode, boundaries (str, Collection[str]): See `doc_words`.
     RETURNS (Gold): Spans that occur twice count once.
     """
     doc, reference = example.predicted, example.reference
-    words = doc_words(doc, mode)
+    words = doc_words(doc, mode, boundaries)
     same = len(doc) == len(reference) and all(a.orth == b.orth for a, b in zip(doc, reference, strict=True))
-    misaligned = 0
+    misaligned = crossing = 0
     found: dict[tuple[int, int, str], str] = {}
     explained = explanations_of(reference, spans_key)
     unknown = _missing(example, words, spans_key, same)
     for span in gold_spans(reference, spans_key):
         aligned = doc[span.start : span.end] if same else _aligned(example, span)
         first, last = words.of_span(aligned) if aligned is not None else (0, 0)
-        if first < last and _starts_and_ends(words, first, last, aligned):
+        if first < last and not words.is_within(first, last):
+            crossing += 1
+            unknown.append((first, last))
+        elif first < last and _starts_and_ends(words, first, last, aligned):
             found[first, last, span.label_] = explained.get((span.start, span.end, span.label_), "")
         else:
             misaligned += 1
             unknown += _touched(example, span, words, same)
-    return Gold(words, list(found), unknown, misaligned, {span: text for span, text in found.items() if text})
+    return Gold(words, list(found), unknown, misaligned, crossing, {span: text for span, text in found.items() if text})
 
 
 def _aligned(example: Example, span: Span) -> Span | None:

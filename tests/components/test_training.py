@@ -225,7 +225,27 @@ def test_wide_and_misaligned_gold_spans_are_counted(make_nlp):
     crossing = Example(Doc(nlp.vocab, ["New", "York-based"], spaces=[True, False]), reference)
     with pytest.warns(OpenNERWarning, match="W007.*1 gold spans"):
         pipe.update([crossing])
-    assert pipe.skipped_spans == {"wide": 1, "misaligned": 1}
+    assert pipe.skipped_spans == {"wide": 1, "misaligned": 1, "crossing": 0}
+
+
+def test_gold_spans_across_boundaries_are_counted_and_not_taught(make_nlp):
+    nlp = make_nlp()
+    pipe = nlp.get_pipe("open_ner_span")
+    doc, reference = (nlp.make_doc("Kim Lee\n\nBo Ng") for _ in range(2))
+    reference.spans["openner"] = [Span(reference, 0, 5, label="person"), Span(reference, 3, 5, label="person")]
+    reference._.openner_labels = ["person"]
+    across = Example(doc, reference)
+    with pytest.warns(OpenNERWarning, match=r"W021.*1 gold spans.*`boundaries`"):
+        (text,) = pipe._training_texts([across])
+    assert text.words.texts == ["Kim", "Lee", ",", "Bo", "Ng"]
+    assert (text.spans, text.unknown) == ([(3, 5, 0)], [(0, 5)])
+    pipe.boundaries = []
+    (text,) = pipe._training_texts([across])
+    assert (text.words.texts, sorted(text.spans), text.unknown) == (
+        ["Kim", "Lee", "Bo", "Ng"],
+        [(0, 4, 0), (2, 4, 0)],
+        [],
+    )
 
 
 def test_updates_of_nothing(make_nlp):

@@ -66,7 +66,11 @@ def test_equals_one_piece_at_a_time(window, drafted):
         trie = TagTrie(tags)
         texts = [
             [
-                AnswerWord(tuple(rng.randint(200, 220) for _ in range(rng.randint(0, 3))), trie)
+                AnswerWord(
+                    tuple(rng.randint(200, 220) for _ in range(rng.randint(0, 3))),
+                    trie,
+                    rng.choice(Tagset(n_labels).limits([0, 0, -1, 1])),
+                )
                 for _ in range(rng.randint(0, 25))
             ]
             for _ in range(rng.randint(1, 5))
@@ -76,10 +80,19 @@ def test_equals_one_piece_at_a_time(window, drafted):
         answers = decode(Dice(len(texts)), texts, n, first, drafts, window)
         for words, answer in zip(texts, answers, strict=True):
             assert answer_subwords(words, answer.tags) == one_by_one(words, Tagset(n_labels), 7)
-            for before, tag in pairwise([0, *answer.tags]):
-                assert Tagset(n_labels).allowed(before) >> tag & 1
+            for word, (before, tag) in zip(words, pairwise([0, *answer.tags]), strict=True):
+                assert Tagset(n_labels).allowed(before) & word.limit >> tag & 1
         rated = score_tags(Dice(len(texts)), texts, n, first, [answer.tags for answer in answers])
         assert rated == [pytest.approx(answer.log_probs) for answer in answers]
+
+
+def test_tags_within_boundaries():
+    """Stretches 0 and 2, a separator between them, then 3 right behind 2; the tags say one entity all the way."""
+    tagset, stretches = Tagset(2), [0, 0, -1, 2, 2, 3, 3]
+    limits = tagset.limits(stretches)
+    assert limits == [0b1011, -1, 0b1, 0b1011, -1, 0b1011, -1]
+    assert tagset.within(tagset.entity(1, 7), limits) == [3, 4, 0, 3, 4, 3, 4]
+    assert tagset.within([0, 3, 3, 0, 1, 2, 0], limits) == [0, 3, 0, 0, 1, 1, 0]
 
 
 def test_a_right_draft_takes_one_pass():

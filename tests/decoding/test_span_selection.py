@@ -69,6 +69,10 @@ def test_many_candidates_in_linear_time():
 
 def test_spans_of_other_labels_between_two_parts_do_not_part_them():
     parts = [Candidate(2, 3, "a", 0.7), Candidate(1, 2, "b", 0.9), Candidate(0, 2, "a", 0.8)]
+    assert merge_adjacent([Candidate(0, 1, "a", 0.9), Candidate(1, 2, "a", 0.8)], barriers={1}) == [
+        Candidate(0, 1, "a", 0.9),
+        Candidate(1, 2, "a", 0.8),
+    ]
     assert merge_adjacent(parts) == [Candidate(0, 3, "a", 0.7), Candidate(1, 2, "b", 0.9)]
 
 

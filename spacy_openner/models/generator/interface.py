@@ -116,7 +116,8 @@ def _encode(
         types = list(query.types[window.types.start : window.types.stop])
         rendered = window.render(prompt, query, text, generator.causal)
         after_space = generator.answers_after_space(rendered)
-        words.append(generator.chunks.encode_words(text, prompt.tags(types), prompt.chunk, after_space))
+        limits = _limits(query, window)
+        words.append(generator.chunks.encode_words(text, prompt.tags(types), prompt.chunk, after_space, limits))
         texts.append(text)
         labels.append(types)
         prompts.append(rendered)
@@ -153,7 +154,8 @@ def _tag_freely(
 ) -> list[TaggedWindow]:
     """Tag windows by what the model answers freely."""
     answers = generate(generator, batch.ids, batch.mask, batch.words, settings.num_beams, None, prompt.explain)
-    parsed = [parse_answer(generator, prompt, *each) for each in zip(answers, batch.texts, batch.labels, strict=True)]
+    columns = zip(answers, batch.texts, batch.labels, batch.words, strict=True)
+    parsed = [_parse(generator, prompt, *each) for each in columns]
     stats.add_errors(parsed)
     if prompt.target == "bio":
         # A tag's probability among those allowed, as constrained decoding has it.
@@ -163,13 +165,41 @@ def _tag_freely(
     return [TaggedWindow(a.tags, values, a.explanations) for a, values in zip(parsed, scores, strict=True)]
 
 
+def _parse(
+    generator: Generator,
+    prompt: Prompt,
+    answer: Sequence[int],
+    text: list[str],
+    labels: list[str],
+    words: Sequence[AnswerWord],
+) -> ParsedAnswer:
+    """Parse a free answer; what it says across boundaries is divided there."""
+    parsed = parse_answer(generator, prompt, answer, text, labels)
+    tagset = Tagset(len(labels))
+    tags = tagset.within(parsed.tags, [word.limit for word in words])
+    if tags == parsed.tags:
+        return parsed
+    # A part has the explanation of the entity that it is of.
+    explained = zip(tagset.spans(parsed.tags), parsed.explanations, strict=False)
+    reasons = {i: why for (first, last, _), why in explained for i in range(first, last)}
+    return parsed._replace(tags=tags, explanations=[reasons.get(first, "") for first, _, _ in tagset.spans(tags)])
+
+
+def _limits(query: TaggingQuery, window: PromptWindow) -> list[int] | None:
+    """Return the tags that the words of a window may have by the boundaries of their text; None without any."""
+    stretches = query.words.stretches
+    if stretches is None:
+        return None
+    return Tagset(len(window.types)).limits(stretches[window.first : window.last].tolist())
+
+
 def _score_tags(generator: Generator, batch: WindowBatch, tags: Sequence[Sequence[int]]) -> list[list[float]]:
     decoder, start = generator.start_decoder(batch.ids, batch.mask), generator.start_subwords(batch.ids)
     return score_tags(decoder, batch.words, batch.n_labels, start, tags)
 
 
 def _draft(query: TaggingQuery, window: PromptWindow) -> list[int]:
-    """Return the tags that the guesses about a text mean for a window of it."""
+    """Return the tags that the guesses about a text mean for a window of it; `decode` mends those that are illegal."""
     tags = [O_TAG] * (window.last - window.first)
     for first, last, label in query.draft:
         if window.first <= first and last <= window.last and label in window.types:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ...decoding.tag_trie import AnswerWord, Subwords, TagTrie
+from ...decoding.tag_trie import ALL_TAGS, AnswerWord, Subwords, TagTrie
 from ...errors import error
 
 # Chunks that a tokenizer which joins words, or bends what stands beside a space, gets wrong.
@@ -32,7 +32,12 @@ class ChunkEncoder:
         self._forced: dict[tuple[str, bool], Subwords | None] = {}
 
     def encode_words(
-        self, texts: Sequence[str], tags: Sequence[str], chunk: Chunk, after_space: bool = False
+        self,
+        texts: Sequence[str],
+        tags: Sequence[str],
+        chunk: Chunk,
+        after_space: bool = False,
+        limits: Sequence[int] | None = None,
     ) -> list[AnswerWord]:
         """Lay out what a constrained answer may say.
 
@@ -40,6 +45,7 @@ class ChunkEncoder:
         tags (Sequence[str]): The tags that each may have, "O" first.
         chunk (Chunk): Renders a word with its tag.
         after_space (bool): Whether even the first word follows a space, as it does after most causal prompts.
+        limits (Sequence[int] | None): The tags, as bits, that each word may have at all; all of them if None.
         RETURNS (list[AnswerWord]): For each word its forced subwords and the trie of its tags.
         RAISES (SettingError): O013, when two tags look the same to the tokenizer.
         """
@@ -52,13 +58,13 @@ class ChunkEncoder:
         if trie is not None:
             self._add_forced(known, set(keys), trie, tags, chunk)
         words = []
-        for text, spaced in keys:
+        for (text, spaced), limit in zip(keys, limits or [ALL_TAGS] * len(keys), strict=True):
             forced = known[text, spaced] if trie is not None else None
             if trie is not None and forced is not None:
-                words.append(AnswerWord(forced, trie))
+                words.append(AnswerWord(forced, trie, limit))
             else:
                 sequences = self._encode([" " * spaced + chunk(text, tag) for tag in tags])
-                words.append(AnswerWord((), _checked_trie(sequences, tags)))
+                words.append(AnswerWord((), _checked_trie(sequences, tags), limit))
         return words
 
     def _trie(self, tags: tuple[str, ...], chunk: Chunk) -> TagTrie | None:

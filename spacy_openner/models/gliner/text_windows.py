@@ -48,7 +48,7 @@ class BestSpans:
     def add(
         self, head: SpanSelector, logits: torch.Tensor, windows: Sequence[TextWindow], queries: Sequence[SpanQuery]
     ) -> None:
-        """Take what passes the thresholds of its text.
+        """Take what passes the thresholds of its text, and crosses none of its boundaries.
 
         logits (torch.Tensor): The head's scores, one row for each window.
         queries (Sequence[SpanQuery]): All texts, of which the windows show some.
@@ -61,8 +61,9 @@ class BestSpans:
         for row, first, last, label, score in zip(*(column.tolist() for column in found), strict=True):
             window = windows[row]
             key = (window.first + first, window.first + last, window.types[label])
-            scores = self._scores[window.text]
-            scores[key] = max(score, scores.get(key, 0.0))
+            if queries[window.text].words.is_within(*key[:2]):
+                scores = self._scores[window.text]
+                scores[key] = max(score, scores.get(key, 0.0))
 
     def spans(self) -> list[list[ScoredSpan]]:
         """Return the spans of each text."""

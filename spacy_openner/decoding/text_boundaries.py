@@ -1,0 +1,158 @@
+"""The places of a text that no entity crosses: blank lines, items of lists, cells of tables, and lines on demand.
+
+Models read words, and no line breaks: to them, names on lines of their own are one long name. Which line breaks part
+what stands on both sides, and which only wrap a paragraph, is told by the shape of the lines.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from itertools import groupby, pairwise
+from typing import NamedTuple
+
+BREAK = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+# What boundaries are made of; most texts have none of it.
+SHAPED = re.compile(r"[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]|\A\s*\|")
+PARAGRAPH = re.compile(r"[\f\x1c-\x1e\u2029]")
+BULLET = re.compile(r"[-*+•‣◦▪▫●○■□–—·∙➢►✓](?:[ \t]+\[[ xX]\])?(?:[ \t]+|$)|\(?[A-Za-z]\)[ \t]+|\[[ xX]\][ \t]+")
+NUMBER = re.compile(r"\(?(\d{1,3})[.)](?:[ \t]+|$)")
+TAB = re.compile(r"[ \t]*\t[ \t]*")
+PIPE = re.compile(r"[ \t]*\|[ \t|:-]*")
+SENTENCE_END = tuple(".!?…。！？")
+
+NARROW = 40
+"""Columns. Running text is rarely wrapped at fewer, but lists of names are narrower."""
+FILLED = 0.7
+"""The share of its block's width that a line has at least, its next word included, where it is only wrapped."""
+
+
+class Boundary(NamedTuple):
+    """Characters that no entity holds or crosses: the blanks between two lines or cells, and a mark of an item.
+
+    start, end: The characters, `end` exclusive.
+    starts_line: Whether what follows is the beginning of a line.
+    """
+
+    start: int
+    end: int
+    starts_line: bool = True
+
+
+class Line(NamedTuple):
+    """A line that is not blank, without the blanks around it.
+
+    start, end: Its characters, `end` exclusive.
+    text: What it says.
+    block: The number of its block: blank lines stand between blocks.
+    mark: Characters of the mark of an item that it begins with.
+    """
+
+    start: int
+    end: int
+    text: str
+    block: int
+    mark: int
+
+    @property
+    def is_row(self) -> bool:
+        """Tell whether it is a row of a table."""
+        return "\t" in self.text or self.text.startswith("|")
+
+
+def text_boundaries(text: str, kinds: Collection[str]) -> list[Boundary]:
+    """Find the boundaries of a text by the shape of its lines.
+
+    text (str): Any text.
+    kinds (Collection[str]): Of `types.BOUNDARIES`; "sentences" are none of a text's shape.
+    RETURNS (list[Boundary]): In order; they share no character. None before the first word, but for an item's mark.
+
+    A list item's mark belongs to the boundary before it:
+
+        >>> text_boundaries("Met:\\n- Ann Bell\\n- Bo Ek", ["lists"])
+        [Boundary(start=4, end=7, starts_line=True), Boundary(start=15, end=18, starts_line=True)]
+    """
+    if not SHAPED.search(text):
+        return []
+    lines = _lines(text)
+    if "lists" not in kinds:
+        lines = [line._replace(mark=0) for line in lines]
+    shapes = {number: _Block([line.text for line in block]) for number, block in groupby(lines, lambda x: x.block)}
+    found = [Boundary(line.start, line.start + line.mark) for line in lines[:1] if line.mark]
+    for line in lines if "cells" in kinds else ():
+        found += _cells(line)
+    for line, after in pairwise(lines):
+        if _parts(line, after, shapes[line.block], kinds):
+            found.append(Boundary(line.end, after.start + after.mark))
+    return _joined(found)
+
+
+def _lines(text: str) -> list[Line]:
+    """Split a text into lines that are not blank."""
+    edges = [(0, 0), *((match.start(), match.end()) for match in BREAK.finditer(text)), (len(text), len(text))]
+    lines: list[Line] = []
+    block = 0
+    for (opens, start), (end, _) in pairwise(edges):
+        shown = text[start:end]
+        if not shown.strip() or PARAGRAPH.search(text, opens, start):
+            block += 1
+        if shown.strip():
+            left = start + len(shown) - len(shown.lstrip())
+            lines.append(Line(left, left + len(shown.strip()), shown.strip(), block, 0))
+    return _marked(lines)
+
+
+def _marked(lines: Sequence[Line]) -> list[Line]:
+    """Find the marks of items. A number is one where the next or the last is there too: dates begin lines as well."""
+    bullets = [BULLET.match(line.text) for line in lines]
+    numbers = [NUMBER.match(line.text) for line in lines]
+    known = {int(number[1]) for number in numbers if number}
+    marked = []
+    for line, bullet, number in zip(lines, bullets, numbers, strict=True):
+        is_counted = number is not None and not known.isdisjoint({int(number[1]) - 1, int(number[1]) + 1})
+        mark = bullet or (number if is_counted else None)
+        marked.append(line._replace(mark=mark.end()) if mark else line)
+    return marked
+
+
+class _Block:
+    """Lines without a blank one between them, and whether a break there may be the wrapping of a paragraph.
+
+    lines (list[str]): What they say.
+    """
+
+    def __init__(self, lines: list[str]) -> None:
+        self.width = max(map(len, lines))
+        self.is_list = self.width < NARROW and not lines[-1].endswith(SENTENCE_END)
+
+    def is_wrapped(self, line: str, after: str) -> bool:
+        """Tell whether a line ends where it does for want of room."""
+        filled = len(line) + 1 + len(after.split(None, 1)[0])
+        return not self.is_list and filled > FILLED * self.width and not line.endswith((":", "："))
+
+
+def _parts(line: Line, after: Line, block: _Block, kinds: Collection[str]) -> bool:
+    """Tell whether no entity crosses from one line to the next."""
+    if line.block != after.block:
+        return "paragraphs" in kinds or "lines" in kinds
+    if "lines" in kinds:
+        return True
+    if line.is_row or after.is_row:
+        return "cells" in kinds
+    return "lists" in kinds and (after.mark > 0 or not block.is_wrapped(line.text, after.text))
+
+
+def _cells(line: Line) -> Iterator[Boundary]:
+    """Find the boundaries between the cells of a row; a line that is none has no tab."""
+    for match in (PIPE if line.text.startswith("|") else TAB).finditer(line.text):
+        yield Boundary(line.start + match.start(), line.start + match.end(), starts_line=False)
+
+
+def _joined(found: Sequence[Boundary]) -> list[Boundary]:
+    """Join boundaries that touch, such as the end of a row and the sign that the next one begins with."""
+    joined: list[Boundary] = []
+    for each in sorted(found):
+        last = joined[-1] if joined else None
+        if last is not None and each.start <= last.end:
+            joined[-1] = Boundary(last.start, max(last.end, each.end), last.starts_line or each.starts_line)
+        else:
+            joined.append(each)
+    return joined
