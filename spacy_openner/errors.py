@@ -402,7 +402,7 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
     ),
     # Bulk annotation
     "O601": (DataError, "Cannot tell the format of {path!r} by its name; allowed endings: {allowed} (and .gz)."),
-    "O602": (DataError, "Cannot read {path!r}: {reason}. Mend or remove the file, and run again: the rest is kept."),
+    "O602": (DataError, "Cannot read {path!r}: {reason}. Mend the file, and run again: the rest is kept."),
     "O603": (DataError, "{path!r} has no field {field!r}; it has: {fields}. Name the one that holds the text."),
     "O604": (MissingExtra, "This needs {package}: pip install 'spacy-openner[{extra}]'."),
     "O605": (DataError, "There are no files to annotate at {source!r}; known endings: {allowed}. Check the path."),
@@ -417,6 +417,11 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "Name another directory, or go on with the settings of then.",
     ),
     "O609": (SettingError, "There is no pipeline {pipeline!r}: no such directory, and no such package is installed."),
+    "O610": (
+        DataError,
+        "The run cannot go on: {reason}. {finished} of {units} units are finished and kept. Mend this, and make the "
+        "same call again.",
+    ),
     # Service
     "O651": (
         SettingError,

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import spacy
 import torch
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -21,6 +23,8 @@ from .journal import Counts, Journal
 from .records import BadRecord, Record, RecordFields, Unit, read_records, write_records
 
 DEAD_LETTERS = "dead_letters"
+# Of a unit that has no result.
+LOST = "the worker process died whenever it was annotated (out of memory, or killed)"
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class RunSettings:
     spans_key (str): The span group that entities are read from, beside `doc.ents`.
     batch_size (int): Records that the pipeline gets at a time.
     threads (int): Of each process, for the arithmetic.
+    gpu (bool): Run the pipeline on a GPU.
     """
 
     pipeline: str
@@ -47,20 +52,27 @@ class RunSettings:
     spans_key: str = DEFAULT_SPANS_KEY
     batch_size: int = 64
     threads: int = 1
+    gpu: bool = False
 
 
 @dataclass(frozen=True)
 class UnitResult:
     """Result of annotating a unit.
 
-    unit: Its index.
+    unit: Its name.
     counts: What it holds.
-    problem: Why it could not be read or written to its end; None where it could.
+    problem: Why it could not be annotated to its end; None where it could.
+    is_fatal: Whether no other unit would fare better, so that the run is to stop.
     """
 
-    unit: int
+    unit: str
     counts: Counts
     problem: str | None = None
+    is_fatal: bool = False
+
+
+class CannotGoOn(Exception):
+    """A failure that every unit would meet, such as a full disk."""
 
 
 class UnitAnnotator:
@@ -75,36 +87,63 @@ class UnitAnnotator:
 
     @cached_property
     def nlp(self) -> Language:
-        """The pipeline, loaded now if it was not."""
+        """The pipeline, loaded now if it was not.
+
+        RAISES (CannotGoOn): Where it cannot be loaded, or there is no GPU for it.
+        """
         torch.set_num_threads(self.settings.threads)
-        return load_pipeline(self.settings.pipeline)
+        try:
+            if self.settings.gpu:
+                spacy.require_gpu()
+            return load_pipeline(self.settings.pipeline)
+        # Each component of a pipeline may refuse its files or this machine in its own way.
+        except Exception as problem:
+            reason = f"the pipeline {self.settings.pipeline!r} cannot be loaded: {_describe(problem)}"
+            raise CannotGoOn(reason) from problem
 
     def __call__(self, unit: Unit) -> UnitResult:
         """Annotate a unit. Parts of it that an earlier run has finished are left alone.
 
         RETURNS (UnitResult): With a problem where the file cannot be read to its end, or the output not be written.
         """
-        done = self.journal.unit_counts(unit.index)
-        if done is not None:
-            return UnitResult(unit.index, done)
         total = Counts()
         try:
-            records = read_records(unit, self.settings.fields, self.nlp.vocab)
-            for part, chunk in enumerate(_chunks(records, self.settings.shard_size)):
-                counts = self.journal.part_counts(unit.index, part)
-                total = total.plus(counts if counts is not None else self._write_part(unit, part, chunk))
-            self.journal.finish_unit(unit.index, total)
-        except (OpenNERError, OSError) as problem:
-            return UnitResult(unit.index, total, str(problem))
-        return UnitResult(unit.index, total)
+            done = self.journal.unit_counts(unit.name)
+            if done is not None:
+                return UnitResult(unit.name, done)
+            # Docs of spaCy's own files share one table of strings, which lives as long as all of them.
+            with self._zone(unit.format == "spacy"):
+                for counts in self._annotate_parts(unit):
+                    total = total.plus(counts)
+            with _writing():
+                self.journal.finish_unit(unit.name, total)
+        except CannotGoOn as problem:
+            return UnitResult(unit.name, total, str(problem), is_fatal=True)
+        # Files can be damaged in more ways than are known here; a unit costs no other one.
+        except Exception as problem:
+            with suppress(OpenNERError, OSError):
+                self.journal.note_problem(unit.name, _describe(problem))
+            return UnitResult(unit.name, total, _describe(problem))
+        return UnitResult(unit.name, total)
+
+    def _annotate_parts(self, unit: Unit) -> Iterator[Counts]:
+        records = read_records(unit, self.settings.fields, self.nlp.vocab)
+        for part, chunk in enumerate(_chunks(records, self.settings.shard_size)):
+            counts = self.journal.part_counts(unit.name, part)
+            yield counts if counts is not None else self._write_part(unit, part, chunk)
 
     def _write_part(self, unit: Unit, part: int, chunk: Sequence[Record | BadRecord]) -> Counts:
-        with self.nlp.memory_zone():
+        with self._zone(unit.format != "spacy"):
             kept, docs, bad = self._annotate(chunk)
-            entities = self._write_files(f"part-{unit.index:05d}-{part:04d}", kept, docs, bad)
-        counts = Counts(len(kept), entities, len(bad))
-        self.journal.finish_part(unit.index, part, counts)
+            with _writing():
+                entities = self._write_files(f"part-{unit.name}-{part:05d}", kept, docs, bad)
+                counts = Counts(len(kept), entities, len(bad))
+                self.journal.finish_part(unit.name, part, counts)
         return counts
+
+    def _zone(self, is_needed: bool) -> AbstractContextManager[Any]:
+        """Let go of the strings of texts when the block ends; zones cannot be nested."""
+        return self.nlp.memory_zone() if is_needed else nullcontext()
 
     def _annotate(self, chunk: Sequence[Record | BadRecord]) -> tuple[list[Record], list[Doc], list[BadRecord]]:
         """Run the pipeline. Where it fails, each record is tried by itself, and those that fail are set aside."""
@@ -121,7 +160,7 @@ class UnitAnnotator:
                     docs += self._run([record])
                     kept.append(record)
                 except Exception as problem:
-                    reason = f"{type(problem).__name__}: {problem}"[:500]
+                    reason = _describe(problem)[:500]
                     bad.append(BadRecord(record.where, reason, record.text[:2000], record.id))
             return kept, docs, bad
 
@@ -144,6 +183,23 @@ class UnitAnnotator:
             return 0
         with replaced_file(dest / f"{name}.{settings.format}") as beside:
             return write_records(beside, settings.format, kept, docs, settings.spans_key, settings.fields)
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Mark failures to write.
+
+    RAISES (CannotGoOn): Instead of them.
+    """
+    try:
+        yield
+    except (OpenNERError, OSError) as problem:
+        # The system's own words, without advice that is meant for single files.
+        raise CannotGoOn(str(problem.__cause__ or problem)) from problem
+
+
+def _describe(problem: Exception) -> str:
+    return str(problem) if isinstance(problem, OpenNERError) else f"{type(problem).__name__}: {problem}"
 
 
 def _chunks(records: Iterator[Any], size: int) -> Iterator[list[Any]]:

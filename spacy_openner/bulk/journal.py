@@ -16,7 +16,10 @@ from ..files import PARTIAL, write_json
 
 FOLDER = "_run"
 SETTINGS_FILE = "run.json"
+SOURCES_FILE = "sources.json"
 LOCK_FILE = "lock"
+# Endings of notes about a unit that is not finished.
+PROBLEM, ATTEMPTS = ".problem", ".attempts"
 
 
 class Counts(NamedTuple):
@@ -69,6 +72,8 @@ class Journal:
             # Nobody else writes here now: what is half written is what a killed run left.
             for partial in self.dest.rglob(f".*{PARTIAL}"):
                 partial.unlink(missing_ok=True)
+            for attempts in self.folder.glob(f"*/*{ATTEMPTS}"):
+                attempts.unlink()
             if path.exists():
                 self._check_settings(path, settings)
             else:
@@ -84,32 +89,70 @@ class Journal:
             )
             raise error("O608", dest=str(self.dest), changed=shown)
 
-    def part_counts(self, unit: int, part: int) -> Counts | None:
+    def read_sources(self) -> dict[str, Any] | None:
+        """Return what `write_sources` wrote; None at a run's first call."""
+        path = self.folder / SOURCES_FILE
+        return _read(path) if path.exists() else None
+
+    def write_sources(self, sources: Mapping[str, Any]) -> None:
+        """Note the files of the corpus, and how they are cut."""
+        write_json(self.folder / SOURCES_FILE, sources)
+
+    def note_problem(self, unit: str, reason: str) -> None:
+        """Note why a unit could not be annotated: its file may be mended then."""
+        self._write(self._unit_path(unit).with_suffix(PROBLEM), {"reason": reason})
+
+    def count_attempt(self, unit: str) -> int:
+        """Note that a unit is begun, and return how often it was in this run.
+
+        RAISES (OSError): When that cannot be written.
+        """
+        path = self._unit_path(unit).with_suffix(ATTEMPTS)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as stream:
+            stream.write(b".")
+            return stream.tell()
+
+    def has_problem(self, file: int) -> bool:
+        """Tell whether a unit of a file could not be annotated."""
+        return any(self.folder.glob(f"*/{file:06d}-*{PROBLEM}"))
+
+    def forget_file(self, file: int) -> None:
+        """Remove the output of a file. What is finished is forgotten first: a kill meanwhile loses nothing."""
+        for path in self.folder.glob(f"*/{file:06d}-*.json"):
+            path.unlink()
+        for path in self.dest.rglob(f"part-{file:06d}-*"):
+            path.unlink()
+
+    def part_counts(self, unit: str, part: int) -> Counts | None:
         """Return what a finished part holds; None for one that is not finished."""
         path = self._part_path(unit, part)
         return Counts(**_read(path)) if path.exists() else None
 
-    def finish_part(self, unit: int, part: int, counts: Counts) -> None:
+    def finish_part(self, unit: str, part: int, counts: Counts) -> None:
         """Note that the files of a part are whole."""
         self._write(self._part_path(unit, part), counts._asdict())
 
-    def unit_counts(self, unit: int) -> Counts | None:
+    def unit_counts(self, unit: str) -> Counts | None:
         """Return what a finished unit holds; None for one that is not finished."""
         path = self._unit_path(unit)
         return Counts(**_read(path)) if path.exists() else None
 
-    def finish_unit(self, unit: int, counts: Counts) -> None:
+    def finish_unit(self, unit: str, counts: Counts) -> None:
         """Note that all parts of a unit are finished. The entries of its parts are needed no more."""
         self._write(self._unit_path(unit), counts._asdict())
-        for path in self._unit_path(unit).parent.glob(f"{unit:05d}-*.json"):
+        for path in self._unit_path(unit).parent.glob(f"{unit}-*.json"):
             path.unlink(missing_ok=True)
+        for ending in (PROBLEM, ATTEMPTS):
+            self._unit_path(unit).with_suffix(ending).unlink(missing_ok=True)
 
-    # A folder for each thousand units: file systems grow slow with folders of millions.
-    def _unit_path(self, unit: int) -> Path:
-        return self.folder / f"{unit // 1000:02d}" / f"{unit:05d}.json"
+    # A folder for each thousand units or so: file systems grow slow with folders of millions.
+    def _unit_path(self, unit: str) -> Path:
+        file, number = unit.split("-")
+        return self.folder / f"{(int(file) + int(number)) // 1000:03d}" / f"{unit}.json"
 
-    def _part_path(self, unit: int, part: int) -> Path:
-        return self.folder / f"{unit // 1000:02d}" / f"{unit:05d}-{part:04d}.json"
+    def _part_path(self, unit: str, part: int) -> Path:
+        return self._unit_path(unit).with_stem(f"{unit}-{part:05d}")
 
     def _write(self, path: Path, value: Mapping[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

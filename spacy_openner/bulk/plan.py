@@ -5,6 +5,7 @@ CSV and spaCy's own files cannot be entered in the middle and are one unit each;
 """
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -25,12 +26,14 @@ class SourceFile(NamedTuple):
     """A file of the corpus.
 
     path: Path or URL.
+    name: Path within the corpus.
     format: See `records.READABLE`.
     size: In bytes.
     digest: Of its first and its last bytes.
     """
 
     path: str
+    name: str
     format: str
     size: int
     digest: str
@@ -58,20 +61,29 @@ def find_sources(source: str) -> list[SourceFile]:
             paths = [root] if system.exists(root) else []
         if not paths:
             raise error("O605", source=source, allowed=", ".join(SUFFIXES))
-        return [_describe(system, path) for path in sorted(paths)]
+        folder = _folder(system, root)
+        return [_describe(system, path, path.removeprefix(folder)) for path in sorted(paths)]
     except (OSError, ImportError) as problem:
         raise error("O602", path=source, reason=problem) from problem
 
 
-def plan_units(files: Sequence[SourceFile]) -> list[Unit]:
+def choose_unit_bytes(files: Sequence[SourceFile]) -> int:
+    """Return the bytes that a unit of a line file is to have."""
+    total = sum(file.size for file in files if file.is_splittable)
+    return max(UNIT_BYTES, -(-total // MAX_UNITS))
+
+
+def plan_units(files: Sequence[SourceFile], unit_bytes: int) -> list[Unit]:
     """Cut files into units.
 
-    RETURNS (list[Unit]): In the order of the files. The same files give the same units, always.
+    unit_bytes (int): Size of the units of line files.
+    RETURNS (list[Unit]): In the order of the files. The same arguments give the same units, always.
     """
-    total = sum(file.size for file in files if file.is_splittable)
-    size = max(UNIT_BYTES, -(-total // MAX_UNITS))
-    parts = ((file, *part) for file in files for part in _parts(file, size))
-    return [Unit(i, file.path, file.format, *part) for i, (file, *part) in enumerate(parts)]
+    return [
+        Unit(i, number, file.path, file.format, *part)
+        for i, file in enumerate(files)
+        for number, part in enumerate(_parts(file, unit_bytes))
+    ]
 
 
 def _parts(file: SourceFile, size: int) -> Iterator[tuple[int, int, int]]:
@@ -103,13 +115,20 @@ def _has_known_ending(path: str) -> bool:
     return any(path.lower().removesuffix(".gz").endswith(suffix) for suffix in SUFFIXES)
 
 
-def _describe(system: Any, path: str) -> SourceFile:
+def _folder(system: Any, root: str) -> str:
+    """Return the directory that the paths of a corpus begin with, whatever files are in it."""
+    fixed = re.split(r"[*?\[]", root)[0]
+    return fixed.rstrip("/") + "/" if fixed == root and system.isdir(root) else fixed[: fixed.rfind("/") + 1]
+
+
+def _describe(system: Any, path: str, name: str) -> SourceFile:
     size = int(system.size(path))
     with system.open(path, "rb") as stream:
         ends = stream.read(FINGERPRINT_BYTES)
         stream.seek(max(0, size - FINGERPRINT_BYTES))
         ends += stream.read(FINGERPRINT_BYTES)
-    return SourceFile(system.unstrip_protocol(path).removeprefix("file://"), file_format(path), size, _digest(ends))
+    url = system.unstrip_protocol(path).removeprefix("file://")
+    return SourceFile(url, name, file_format(path), size, _digest(ends))
 
 
 def _digest(data: bytes) -> str:

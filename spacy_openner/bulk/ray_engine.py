@@ -4,19 +4,27 @@ Units are small descriptions, so nothing large goes through Ray's object store: 
 output themselves. All nodes must see both under the same path or URL.
 """
 
-from collections.abc import Iterator, Sequence
+import logging
+import os
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from ..errors import error
-from .annotator import RunSettings, UnitAnnotator, UnitResult
+from .annotator import LOST, RunSettings, UnitAnnotator, UnitResult
 from .journal import Counts
 from .records import Unit
 
-# Units that an actor takes at a time. A lost actor's units are asked again; what it had finished is skipped then.
-UNITS_PER_BLOCK = 1
+# Ray replaces actors without end. A unit that was begun so often, and never ended, is given up.
+MAX_ATTEMPTS = 3
+# Of a cluster that is started here. Descriptions of units and their results take next to nothing.
+OBJECT_STORE_BYTES = 200 * 2**20
+
+
+Results = Generator[UnitResult, None, None]
 
 
 class _Actor:
@@ -26,12 +34,22 @@ class _Actor:
         self._annotate = UnitAnnotator(settings)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
-        results = [self._annotate(Unit(**unit)) for unit in batch["unit"]]
+        results = [self._try(Unit(**unit)) for unit in batch["unit"]]
         return {"result": [asdict(result) | {"counts": list(result.counts)} for result in results]}
 
+    def _try(self, unit: Unit) -> UnitResult:
+        # Where nothing can be written, annotating says so better.
+        with suppress(OSError):
+            if self._annotate.journal.count_attempt(unit.name) > MAX_ATTEMPTS:
+                return UnitResult(unit.name, Counts(), LOST)
+        return self._annotate(unit)
 
-def run_on_ray(units: Sequence[Unit], settings: RunSettings, workers: int, gpus: float = 0.0) -> Iterator[UnitResult]:
+
+def run_on_ray(units: Sequence[Unit], settings: RunSettings, workers: int, gpus: float = 0.0) -> Results:
     """Annotate units.
+
+    A cluster that this process is connected to is used, or else one that the environment or this machine names; where
+    there is none, one is started here, and ended.
 
     workers (int): Actors, each with a pipeline of its own.
     gpus (float): What part of a GPU each actor takes.
@@ -45,18 +63,76 @@ def run_on_ray(units: Sequence[Unit], settings: RunSettings, workers: int, gpus:
         import ray.data
     except ImportError as problem:
         raise error("O604", package="ray[data]", extra="ray") from problem
-    if not ray.is_initialized():
-        ray.init(log_to_driver=False)
-    blocks = -(-len(units) // UNITS_PER_BLOCK)
-    data = ray.data.from_items([{"unit": asdict(unit)} for unit in units], override_num_blocks=blocks)
-    results = data.map_batches(
-        _Actor,
-        fn_constructor_args=(settings,),
-        batch_size=UNITS_PER_BLOCK,
-        concurrency=workers,
-        num_cpus=settings.threads,
-        num_gpus=gpus,
-    )
-    for row in results.iter_rows():
-        found = row["result"]
-        yield UnitResult(found["unit"], Counts(*found["counts"]), found["problem"])
+    with _cluster(ray), _quiet_data(ray.data.DataContext.get_current()):
+        data = ray.data.from_items([{"unit": asdict(unit)} for unit in units], override_num_blocks=len(units))
+        results = data.map_batches(
+            _Actor,
+            fn_constructor_args=(settings,),
+            batch_size=1,
+            # A unit takes seconds, and what waits with an actor is not with an idle one.
+            compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
+            num_cpus=settings.threads,
+            num_gpus=gpus,
+        )
+        left = {unit.name for unit in units}
+        for row in results.iter_rows():
+            found = row["result"]
+            left.remove(found["unit"])
+            yield UnitResult(**{**found, "counts": Counts(*found["counts"])})
+        yield from (UnitResult(name, Counts(), LOST) for name in sorted(left))
+
+
+@contextmanager
+def _cluster(ray: Any) -> Iterator[None]:
+    """Connect to a cluster, or start one for as long as the block takes."""
+    if ray.is_initialized():
+        yield
+        return
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    with _environment(RAY_BACKEND_LOG_LEVEL="fatal"), _log_level("ray"):
+        try:
+            ray.init(address="auto", **quiet)
+        except ConnectionError:
+            ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _quiet_data(context: Any) -> Iterator[None]:
+    """Leave progress to the bar of the run itself, and failed units to its report."""
+    wanted = {"enable_progress_bars": False, "print_on_execution_start": False, "max_errored_blocks": -1}
+    before = {name: getattr(context, name) for name in wanted if hasattr(context, name)}
+    try:
+        for name in before:
+            setattr(context, name, wanted[name])
+        with _log_level("ray.data"):
+            yield
+    finally:
+        for name, value in before.items():
+            setattr(context, name, value)
+
+
+@contextmanager
+def _log_level(name: str) -> Iterator[None]:
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Set variables that are not set, for as long as the block takes."""
+    added = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]

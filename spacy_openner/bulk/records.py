@@ -7,6 +7,7 @@ with their types. A record that cannot be read is a `BadRecord`, which the calle
 import csv
 import io
 import json
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,7 +82,7 @@ class RecordFields:
 class Unit:
     """A part of a file that is read in one go.
 
-    index: Place of the unit in the plan.
+    file, number: Place of the file in the corpus, and of the unit in the file.
     path: Path or URL of the file.
     format: One of `READABLE`.
     start, stop: Bytes of line files, row groups of Parquet; a stop of -1 is the end of the file.
@@ -89,13 +90,19 @@ class Unit:
     limit: The most records that are read; -1 for all.
     """
 
-    index: int
+    file: int
+    number: int
     path: str
     format: str
     start: int = 0
     stop: int = -1
     first_row: int = 0
     limit: int = -1
+
+    @property
+    def name(self) -> str:
+        """Name of the unit, in the journal and of its output."""
+        return f"{self.file:06d}-{self.number:05d}"
 
 
 def file_format(path: str) -> str:
@@ -129,7 +136,8 @@ def read_records(unit: Unit, fields: RecordFields, vocab: Vocab) -> Iterator[Rec
             if n == unit.limit:
                 return
             yield record
-    except (OSError, EOFError) as problem:
+    # The last is what damaged gzip files raise.
+    except (OSError, EOFError, zlib.error) as problem:
         raise error("O602", path=unit.path, reason=problem) from problem
 
 

@@ -1,8 +1,9 @@
 """Annotate a corpus with a pipeline, on one machine or on many, and go on after an interruption."""
 
 import hashlib
-import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -19,9 +20,10 @@ from ..types import DEFAULT_SPANS_KEY
 from .annotator import RunSettings, UnitResult
 from .journal import Counts, Journal
 from .local_engine import run_locally
-from .plan import SourceFile, find_sources, plan_units
+from .plan import find_sources, plan_units
 from .ray_engine import run_on_ray
 from .records import WRITABLE, RecordFields, Unit, read_records
+from .sources import settle_sources
 
 ENGINES = ("local", "ray")
 
@@ -81,7 +83,7 @@ def run_corpus(
     engine (str): "local" for processes on this machine, "ray" for a Ray cluster.
     workers (int): Processes or actors, each with a pipeline of its own.
     threads (int): Of each worker, for the arithmetic.
-    gpus (float): What part of a GPU each of Ray's actors takes.
+    gpus (float): What part of a GPU each worker takes; 0 for CPUs. Without Ray, all workers share this machine's first.
     format (str): Of the output: "jsonl", "parquet" or "spacy".
     text_field, id_field, entities_field (str): Names of the fields of records.
     spans_key (str): The span group that entities are read from, beside `doc.ents`.
@@ -91,43 +93,64 @@ def run_corpus(
     progress (bool): Show a bar with rate and time left, on standard error.
     RETURNS (RunReport): With the problems of units that could not be finished; the same call tries these again.
     RAISES (SettingError, DataError): For arguments that are not allowed, and a `dest` of other files or another run.
+    RAISES (DataError): O610, when the output cannot be written, or the pipeline not be loaded; the same call goes on.
     """
     _check_choice("engine", engine, ENGINES)
     _check_choice("format", format, WRITABLE)
     sizes = {"workers": workers, "threads": threads, "shard_size": shard_size, "batch_size": batch_size}
     for name, value in {**sizes, **({} if limit is None else {"limit": limit})}.items():
         _check_count(name, value)
+    if isinstance(gpus, bool) or not isinstance(gpus, int | float) or not 0 <= gpus < math.inf:
+        raise error("O001", name="gpus", value=gpus, allowed="a number from 0")
     files = find_sources(str(source))
     fields = RecordFields(text_field, id_field, entities_field)
     asked = dict(labels) if isinstance(labels, Mapping) else None if labels is None else list(labels)
-    settings = RunSettings(str(pipeline), str(dest), asked, fields, format, shard_size, spans_key, batch_size, threads)
+    settings = RunSettings(
+        pipeline=str(pipeline),
+        dest=str(dest),
+        labels=asked,
+        fields=fields,
+        format=format,
+        shard_size=shard_size,
+        spans_key=spans_key,
+        batch_size=batch_size,
+        threads=threads,
+        gpu=gpus > 0,
+    )
     journal = Journal(Path(dest))
-    with journal.opened(_identity(settings, files, limit)):
-        units = _limited(plan_units(files), fields, limit)
-        finished = [(unit, counts) for unit in units if (counts := journal.unit_counts(unit.index)) is not None]
-        done = {unit.index for unit, _ in finished}
-        left = [unit for unit in units if unit.index not in done]
+    with journal.opened(_identity(settings, limit)):
+        unit_bytes = settle_sources(journal, files, is_limited=limit is not None)
+        units = _limited(plan_units(files, unit_bytes), fields, limit)
+        finished = [(unit, counts) for unit in units if (counts := journal.unit_counts(unit.name)) is not None]
+        done = {unit.name for unit, _ in finished}
+        left = [unit for unit in units if unit.name not in done]
         run = partial(run_on_ray, gpus=gpus) if engine == "ray" else run_locally
-        return _gather(run(left, settings, workers), units, [counts for _, counts in finished], progress)
+        with closing(run(left, settings, workers)) as results:
+            return _gather(results, units, [counts for _, counts in finished], dest, progress)
 
 
 def _gather(
-    results: Iterator[UnitResult], units: Sequence[Unit], before: Sequence[Counts], progress: bool
+    results: Iterator[UnitResult], units: Sequence[Unit], before: Sequence[Counts], dest: str | Path, progress: bool
 ) -> RunReport:
-    """Add up what comes back."""
-    paths = {unit.index: unit.path for unit in units}
+    """Add up what comes back.
+
+    RAISES (DataError): When no other unit would fare better than one that failed.
+    """
+    paths = {unit.name: unit.path for unit in units}
     total, finished, problems = sum_counts(before), len(before), []
     bar = tqdm(total=len(units), initial=finished, disable=not progress, unit="unit")
     with bar:
         for result in results:
             total = total.plus(result.counts)
+            if result.is_fatal:
+                raise error("O610", reason=result.problem, finished=finished, units=len(units))
             if result.problem is None:
                 finished += 1
             else:
                 problems.append((paths[result.unit], result.problem))
             bar.update()
             bar.set_postfix_str(f"{total.records:,} records, {total.set_aside:,} set aside")
-    return RunReport(total, len(units), finished, problems)
+    return RunReport(total, len(units), finished, sorted(problems))
 
 
 def sum_counts(counts: Sequence[Counts]) -> Counts:
@@ -152,19 +175,11 @@ def _limited(units: Sequence[Unit], fields: RecordFields, limit: int | None) -> 
     return kept
 
 
-def _identity(settings: RunSettings, files: Sequence[SourceFile], limit: int | None) -> dict[str, Any]:
-    """Gather all that the output depends on. Where the corpus and the output lie is not part of it."""
+def _identity(settings: RunSettings, limit: int | None) -> dict[str, Any]:
+    """Gather all that the output depends on, beside the corpus. Where things lie is not part of it."""
     known = asdict(settings)
     del known["dest"], known["pipeline"], known["threads"]
-    sources = [[Path(file.path).name, file.size, file.digest] for file in files]
-    return {
-        "package": __version__,
-        "pipeline": _pipeline_digest(settings.pipeline),
-        "sources": hashlib.sha256(json.dumps(sources).encode()).hexdigest(),
-        "files": len(files),
-        "limit": limit,
-        **known,
-    }
+    return {"package": __version__, "pipeline": _pipeline_digest(settings.pipeline), "limit": limit, **known}
 
 
 def _pipeline_digest(pipeline: str) -> str:

@@ -14,40 +14,11 @@ import spacy
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
-from spacy_openner.bulk.plan import find_sources, plan_units
+from spacy_openner.bulk.plan import choose_unit_bytes, find_sources, plan_units
 from spacy_openner.bulk.records import Record, RecordFields, read_records
 from spacy_openner.bulk.run import run_corpus
 from spacy_openner.errors import DataError, SettingError
-
-NAMES = ["Marie Curie", "Niels Bohr", "Lise Meitner", "Ada Lovelace"]
-
-
-@pytest.fixture(scope="module")
-def pipeline(tmp_path_factory):
-    """A pipeline of rules: what is found is known, and nothing takes long."""
-    nlp = spacy.blank("en")
-    nlp.add_pipe("entity_ruler").add_patterns([{"label": "person", "pattern": name} for name in NAMES])
-    path = tmp_path_factory.mktemp("pipeline") / "rules"
-    nlp.to_disk(path)
-    return path
-
-
-def make_records(n):
-    return [{"id": i, "text": f"{NAMES[i % 4]} wrote letter {i}.", "n": 1.10, "tags": ["a", None]} for i in range(n)]
-
-
-def write_jsonl(path, records):
-    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf8")
-    return path
-
-
-def read_output(dest):
-    return [json.loads(line) for path in sorted(dest.glob("part-*.jsonl")) for line in path.open(encoding="utf8")]
-
-
-def all_bytes(dest):
-    files = [p for p in sorted(dest.rglob("*")) if p.is_file() and "_run" not in p.parts]
-    return {p.relative_to(dest).as_posix(): p.read_bytes() for p in files}
+from tests.support.corpora import NAMES, all_bytes, make_records, read_output, write_jsonl
 
 
 def test_json_lines(pipeline, tmp_path):
@@ -156,7 +127,8 @@ def test_units_cover_every_line_once(tmp_path, monkeypatch, size):
     monkeypatch.setattr("spacy_openner.bulk.plan.UNIT_BYTES", size)
     texts = [f"line {i} é 日本" for i in range(50)]
     (tmp_path / "in.txt").write_text("\n".join(texts), encoding="utf8")
-    units = plan_units(find_sources(str(tmp_path / "in.txt")))
+    files = find_sources(str(tmp_path / "in.txt"))
+    units = plan_units(files, choose_unit_bytes(files))
     vocab = Vocab()
     found = [record.text for unit in units for record in read_records(unit, RecordFields(), vocab)]
     assert found == texts
@@ -263,7 +235,7 @@ def test_records_of_docs_keep_their_annotation(tmp_path):
     nlp = spacy.blank("en")
     doc = Doc(nlp.vocab, words=["Niels", "Bohr", "called"], ents=["B-chemist", "I-chemist", "O"])
     DocBin(docs=[doc]).to_disk(tmp_path / "in.spacy")
-    (unit,) = plan_units(find_sources(str(tmp_path / "in.spacy")))
+    (unit,) = plan_units(find_sources(str(tmp_path / "in.spacy")), 1)
     (record,) = read_records(unit, RecordFields(), nlp.vocab)
     assert isinstance(record, Record)
     assert [(ent.text, ent.label_) for ent in record.doc.ents] == [("Niels Bohr", "chemist")]

@@ -1,0 +1,27 @@
+"""Fixtures of the tests of bulk annotation."""
+
+import sys
+
+import pytest
+
+from tests.support.corpora import rules, save_faulty
+
+
+@pytest.fixture(scope="session")
+def pipeline(tmp_path_factory):
+    """A pipeline of rules: what is found is known, and nothing takes long."""
+    path = tmp_path_factory.mktemp("pipeline") / "rules"
+    rules().to_disk(path)
+    return path
+
+
+@pytest.fixture
+def faulty(tmp_path, monkeypatch):
+    """The same with a component that sleeps or kills its process, on request; in other processes only."""
+    path = save_faulty(tmp_path / "faulty")
+    plugin = str(tmp_path / "faulty" / "plugin")
+    monkeypatch.setenv("PYTHONPATH", plugin)
+    # Processes that are spawned take over this one's.
+    monkeypatch.setattr("sys.path", [plugin, *sys.path])
+    monkeypatch.setenv("FAULTY_PIDS", str(tmp_path / "faulty" / "pids"))
+    return path

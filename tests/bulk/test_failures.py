@@ -1,0 +1,174 @@
+"""What happens when disks are full, files damaged and processes killed: a clear message, and a run that can go on."""
+
+import gzip
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from functools import partial
+
+import pytest
+import spacy
+import torch
+from spacy.tokens import DocBin
+
+from spacy_openner.bulk.annotator import LOST, RunSettings, UnitAnnotator
+from spacy_openner.bulk.plan import find_sources, plan_units
+from spacy_openner.bulk.run import run_corpus
+from spacy_openner.errors import DataError
+from tests.support.corpora import all_bytes, make_records, write_jsonl
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A corpus of two small files and a larger one between them."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, n in (("a", 20), ("b", 400), ("c", 20)):
+        write_jsonl(folder / f"{name}.jsonl", make_records(n))
+    return folder
+
+
+def run_command(source, dest, pipeline, **options):
+    command = [sys.executable, "-m", "spacy_openner", "run", source, dest, "--pipeline", pipeline]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, **options)
+
+
+def limit_files(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def test_a_run_that_cannot_write_goes_on_later(folder, pipeline, tmp_path):
+    whole = run_corpus(folder, tmp_path / "whole", pipeline)
+    run = run_command(folder, tmp_path / "out", pipeline, preexec_fn=partial(limit_files, 30_000))
+    assert run.returncode == 1
+    assert "O610" in run.stderr
+    assert "File too large" in run.stderr
+    assert "1 of 3 units are finished and kept" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert run_corpus(folder, tmp_path / "out", pipeline) == whole
+    assert all_bytes(tmp_path / "out") == all_bytes(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_full_disk(folder, pipeline, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("file systems cannot be mounted here")
+    try:
+        run = run_command(folder, disk / "out", pipeline)
+        assert run.returncode == 1
+        assert "O610" in run.stderr
+        assert "No space left on device" in run.stderr
+        assert not list((disk / "out").rglob(".*.part"))
+        subprocess.run(["mount", "-o", "remount,size=8m", disk], check=True)
+        whole = run_corpus(folder, tmp_path / "whole", pipeline)
+        assert run_corpus(folder, disk / "out", pipeline) == whole
+        assert all_bytes(disk / "out") == all_bytes(tmp_path / "whole")
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def compressed(n):
+    return gzip.compress("".join(json.dumps(record) + "\n" for record in make_records(n)).encode(), mtime=0)
+
+
+@pytest.mark.parametrize("damage", ["cut", "overwritten"])
+def test_a_damaged_file_can_be_mended(folder, pipeline, tmp_path, damage):
+    whole = compressed(3000)
+    half = len(whole) // 2
+    damaged = whole[:half] if damage == "cut" else whole[:half] + b"\xff" * 50 + whole[half + 50 :]
+    (folder / "b.jsonl.gz").write_bytes(damaged)
+    report = run_corpus(folder, tmp_path / "out", pipeline, shard_size=300)
+    ((path, reason),) = report.problems
+    assert path.endswith("b.jsonl.gz")
+    assert "O602" in reason
+    assert (report.units, report.finished) == (4, 3)
+    (folder / "b.jsonl.gz").write_bytes(whole)
+    expected = run_corpus(folder, tmp_path / "whole", pipeline, shard_size=300)
+    assert run_corpus(folder, tmp_path / "out", pipeline, shard_size=300) == expected
+    assert all_bytes(tmp_path / "out") == all_bytes(tmp_path / "whole")
+    # Now all is finished, and the file is to stay as it is.
+    (folder / "b.jsonl.gz").write_bytes(compressed(2))
+    with pytest.raises(DataError, match=r"O608.*b\.jsonl\.gz"):
+        run_corpus(folder, tmp_path / "out", pipeline, shard_size=300)
+
+
+@pytest.mark.parametrize("change", ["new", "gone"])
+def test_files_that_come_and_go_are_refused(folder, pipeline, tmp_path, change):
+    run_corpus(folder, tmp_path / "out", pipeline)
+    if change == "new":
+        write_jsonl(folder / "d.jsonl", make_records(1))
+    else:
+        (folder / "c.jsonl").unlink()
+    with pytest.raises(DataError, match=r"O608.*[cd]\.jsonl"):
+        run_corpus(folder, tmp_path / "out", pipeline)
+
+
+def test_a_pipeline_that_cannot_be_loaded_ends_the_run(folder, pipeline, tmp_path):
+    nlp = spacy.load(pipeline)
+    nlp.to_disk(tmp_path / "broken")
+    (tmp_path / "broken" / "config.cfg").write_text("[nlp]\nlang = 3\n")
+    with pytest.raises(DataError, match=r"O610.*cannot be loaded.* 0 of 3 units"):
+        run_corpus(folder, tmp_path / "out", tmp_path / "broken")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_run_on_gpus_needs_one(folder, pipeline, tmp_path):
+    with pytest.raises(DataError, match=r"O610.*GPU"):
+        run_corpus(folder, tmp_path / "out", pipeline, gpus=0.5)
+
+
+def test_a_unit_that_kills_its_worker_costs_no_other(faulty, tmp_path, monkeypatch):
+    monkeypatch.setattr("spacy_openner.bulk.plan.UNIT_BYTES", 1000)
+    records = make_records(60)
+    records[25]["text"] = "Niels Bohr did not die here."
+    source = write_jsonl(tmp_path / "in.jsonl", records)
+    report = run_corpus(source, tmp_path / "out", faulty, workers=2)
+    assert report.problems == [(str(source), LOST)]
+    assert report.finished == report.units - 1 > 3
+
+
+@pytest.mark.slow
+def test_killed_workers_are_replaced(faulty, tmp_path, monkeypatch):
+    monkeypatch.setattr("spacy_openner.bulk.plan.UNIT_BYTES", 3000)
+    source = write_jsonl(tmp_path / "in.jsonl", make_records(400, " before sleep"))
+    pids, killed = tmp_path / "faulty" / "pids", []
+
+    def kill_one():
+        while not killed:
+            for path in pids.iterdir():
+                if len(list((tmp_path / "out").glob("part-*"))) > 5:
+                    os.kill(int(path.name), signal.SIGKILL)
+                    killed.append(path.name)
+                    return
+            time.sleep(0.01)
+
+    killer = threading.Thread(target=kill_one, daemon=True)
+    killer.start()
+    report = run_corpus(source, tmp_path / "out", faulty, workers=2, shard_size=5)
+    assert killed
+    assert len(list(pids.iterdir())) == 4
+    assert report == run_corpus(source, tmp_path / "whole", faulty, workers=2, shard_size=5)
+    assert report.is_complete
+    assert all_bytes(tmp_path / "out") == all_bytes(tmp_path / "whole")
+
+
+def test_strings_of_docs_do_not_pile_up(pipeline, tmp_path):
+    blank = spacy.blank("en")
+    docs = [blank(f"Niels Bohr met word{i}") for i in range(20)]
+    DocBin(docs=docs).to_disk(tmp_path / "in.spacy")
+    (unit,) = plan_units(find_sources(str(tmp_path / "in.spacy")), 1)
+    annotator = UnitAnnotator(RunSettings(str(pipeline), str(tmp_path / "out"), format="spacy", shard_size=5))
+    (tmp_path / "out").mkdir()
+    before = len(annotator.nlp.vocab.strings)
+    assert annotator(unit).counts == (20, 20, 0)
+    assert len(annotator.nlp.vocab.strings) == before
+    (first, *_) = sorted((tmp_path / "out").glob("part-*"))
+    assert [doc[-1].text for doc in DocBin().from_disk(first).get_docs(blank.vocab)] == [f"word{i}" for i in range(5)]

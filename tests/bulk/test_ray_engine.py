@@ -1,0 +1,111 @@
+"""The Ray engine: the same output as the local one, whatever happens to actors and nodes meanwhile."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from spacy_openner.bulk.annotator import LOST
+from spacy_openner.bulk.run import run_corpus
+from spacy_openner.errors import DataError
+from tests.support.corpora import all_bytes, make_records, write_jsonl
+
+ray = pytest.importorskip("ray", reason="ray is not installed")
+pytest.importorskip("ray.data", reason="ray[data] is not installed")
+# Ray's own modules and their dependencies warn of one another.
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+@pytest.fixture
+def small_units(monkeypatch):
+    monkeypatch.setattr("spacy_openner.bulk.plan.UNIT_BYTES", 3000)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_output_is_that_of_the_local_engine(pipeline, tmp_path, small_units, workers, capfd):
+    source = write_jsonl(tmp_path / "in.jsonl", make_records(300))
+    source.write_text(source.read_text() + "no record\n")
+    expected = run_corpus(source, tmp_path / "local", pipeline, shard_size=7)
+    assert expected.counts == (300, 300, 1)
+    capfd.readouterr()
+    report = run_corpus(source, tmp_path / "ray", pipeline, shard_size=7, engine="ray", workers=workers)
+    shown = capfd.readouterr()
+    assert report == expected
+    assert all_bytes(tmp_path / "ray") == all_bytes(tmp_path / "local")
+    assert not ray.is_initialized()
+    assert shown.out == ""
+    assert "Dataset" not in shown.err
+    assert len(shown.err.splitlines()) <= 1
+
+
+def test_a_unit_that_kills_its_actor_costs_no_other(faulty, tmp_path, monkeypatch):
+    monkeypatch.setattr("spacy_openner.bulk.plan.UNIT_BYTES", 1000)
+    records = make_records(60)
+    records[25]["text"] = "Niels Bohr did not die here."
+    source = write_jsonl(tmp_path / "in.jsonl", records)
+    report = run_corpus(source, tmp_path / "out", faulty, workers=1, engine="ray")
+    assert report.problems == [(str(source), LOST)]
+    assert report.finished == report.units - 1 > 3
+
+
+def test_a_failure_of_all_ends_the_run(tmp_path, small_units):
+    source = write_jsonl(tmp_path / "in.jsonl", make_records(100))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.cfg").write_text("[nlp]\nlang = 3\n")
+    with pytest.raises(DataError, match="O610"):
+        run_corpus(source, tmp_path / "out", tmp_path / "broken", engine="ray")
+
+
+def wait_for_parts(dest, n):
+    deadline = time.monotonic() + 300
+    while len(list(dest.glob("part-*"))) < n:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_a_killed_actor_is_replaced(faulty, tmp_path, small_units):
+    source = write_jsonl(tmp_path / "in.jsonl", make_records(400, " before sleep"))
+    pids = tmp_path / "faulty" / "pids"
+
+    def kill():
+        wait_for_parts(tmp_path / "out", 5)
+        os.kill(int(next(pids.iterdir()).name), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    report = run_corpus(source, tmp_path / "out", faulty, shard_size=5, engine="ray")
+    killer.join()
+    assert len(list(pids.iterdir())) == 2
+    assert report == run_corpus(source, tmp_path / "whole", faulty, shard_size=5, workers=2)
+    assert report.is_complete
+    assert all_bytes(tmp_path / "out") == all_bytes(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_killed_node_costs_nothing(faulty, tmp_path, small_units):
+    from ray.cluster_utils import Cluster
+
+    source = write_jsonl(tmp_path / "in.jsonl", make_records(600, " before sleep"))
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 * 2**20})
+    node = cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
+    cluster.wait_for_nodes()
+    ray.init(address=cluster.address, log_to_driver=False)
+
+    def kill():
+        wait_for_parts(tmp_path / "out", 10)
+        cluster.remove_node(node, allow_graceful=False)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        report = run_corpus(source, tmp_path / "out", faulty, shard_size=5, engine="ray", workers=2)
+        killer.join()
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    assert report.is_complete
+    assert report == run_corpus(source, tmp_path / "whole", faulty, shard_size=5, workers=2)
+    assert all_bytes(tmp_path / "out") == all_bytes(tmp_path / "whole")
