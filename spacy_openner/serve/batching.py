@@ -155,7 +155,7 @@ class Batcher(Generic[T]):
         for waiting in [each for each in self._queue if each.deadline < now or each.answer.cancelled()]:
             self._queue.remove(waiting)
             self._waiting_texts -= len(waiting.texts)
-            if not waiting.answer.cancelled():
+            if waiting.answer.set_running_or_notify_cancel():
                 waiting.answer.set_exception(Expired())
 
     def _fail(self, batch: Sequence[_Waiting[T]], problem: Exception) -> None:

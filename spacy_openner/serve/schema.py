@@ -38,9 +38,9 @@ class EntitiesResponse(BaseModel):
 
 
 class AnalyzeRequest(BaseModel):
-    """A text, as Presidio's analyzer service takes it."""
+    """A text or several, as Presidio's analyzer service takes them. Its other fields are passed over."""
 
-    text: str
+    text: str | Annotated[list[str], Field(min_length=1)]
     language: str = "en"
     entities: list[str] | None = None
     score_threshold: Score | None = None
@@ -53,6 +53,77 @@ class RecognizerResult(BaseModel):
     start: int
     end: int
     score: float
+    analysis_explanation: None = None
+
+
+class Task(BaseModel):
+    """A task of Label Studio's."""
+
+    id: int | str | None = None
+    data: dict[str, Any]
+
+
+class PredictRequest(BaseModel):
+    """Tasks, as Label Studio sends them. The rest of what it sends, such as keys of its own, is passed over."""
+
+    tasks: list[Task]
+    label_config: str
+
+
+class SetupRequest(BaseModel):
+    """A labeling interface, as Label Studio sends it."""
+
+    label_schema: str | None = Field(None, alias="schema")
+
+
+class ModelVersion(BaseModel):
+    """Name of the model, as Label Studio shows it."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_version: str
+
+
+class BackendHealth(BaseModel):
+    """State of the backend, as Label Studio asks for it."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    status: str
+    model_class: str
+
+
+class RegionValue(BaseModel):
+    """Where an entity is, and of what type. Offsets count Unicode code points, `end` exclusive."""
+
+    start: int
+    end: int
+    text: str
+    labels: list[str]
+
+
+class Region(BaseModel):
+    """An entity, as Label Studio draws it."""
+
+    id: str
+    from_name: str
+    to_name: str
+    type: Literal["labels"] = "labels"
+    value: RegionValue
+    score: float | None = None
+
+
+class Prediction(ModelVersion):
+    """Entities of a task."""
+
+    result: list[Region]
+    score: float | None = None
+
+
+class Predictions(ModelVersion):
+    """Entities of each task, in step with the request's tasks."""
+
+    results: list[Prediction]
 
 
 class PipelineSettings(BaseModel):
@@ -68,3 +139,8 @@ class Problem(BaseModel):
     """Why a request was refused."""
 
     detail: Any
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    code: {"model": Problem} for code in (400, 401, 408, 413, 422, 429, 500, 503)
+}

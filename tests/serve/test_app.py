@@ -1,6 +1,7 @@
 """The service: answers, statuses of everything that is refused, batches across requests, a stop without loss."""
 
 import asyncio
+import base64
 import json
 import logging
 
@@ -12,39 +13,7 @@ from spacy.language import Language
 from spacy_openner.errors import SettingError
 from spacy_openner.serve.app import create_app
 from spacy_openner.serve.settings import ServeSettings, api_key
-
-TEXT = "Marie Curie lived in Paris."
-
-
-@pytest.fixture(scope="module")
-def nlp():
-    nlp = spacy.blank("en")
-    nlp.add_pipe("open_ner_span", config={"labels": ["person", "city"]})
-    return nlp
-
-
-def run(app, *calls):
-    """Start an app, make calls at the same time, stop it."""
-
-    async def main():
-        async with app.router.lifespan_context(app):
-            transport = httpx.ASGITransport(app=app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-                return await asyncio.gather(*(call(client) for call in calls))
-
-    return asyncio.run(main())
-
-
-def post(body, path="/entities", **headers):
-    async def call(client):
-        kind = {"content": body} if isinstance(body, bytes) else {"json": body}
-        return await client.post(path, headers={"Content-Type": "application/json", **headers}, **kind)
-
-    return call
-
-
-def get(path):
-    return lambda client: client.get(path)
+from tests.support.http_calls import TEXT, get, post, run
 
 
 def test_entities_are_those_of_the_pipeline(nlp):
@@ -122,17 +91,40 @@ def test_a_body_of_unknown_length_is_bounded(nlp):
     assert response.status_code == 413
 
 
-def test_the_key(nlp):
-    app = create_app(nlp, key="correct horse")
-    bearer = {"Authorization": "Bearer correct horse"}
-    none, wrong, right, health = run(
-        app,
-        post({"texts": [TEXT]}),
-        post({"texts": [TEXT]}, Authorization="Bearer wrong"),
-        post({"texts": [TEXT]}, **bearer),
-        get("/healthz"),
-    )
-    assert [each.status_code for each in (none, wrong, right, health)] == [401, 401, 200, 200]
+def test_a_body_that_comes_too_slowly_is_refused(nlp, monkeypatch):
+    monkeypatch.setattr("spacy_openner.serve.app.BODY_TIMEOUT", 0.05)
+
+    async def call(client):
+        async def parts():
+            yield b'{"texts": '
+            await asyncio.sleep(0.5)
+            yield b'["a"]}'
+
+        return await client.post("/entities", content=parts())
+
+    (response,) = run(create_app(nlp, SMALL), call)
+    assert response.status_code == 408
+
+
+BASIC = base64.b64encode(b"anyone:correct horse").decode()
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        (None, 401),
+        ("Bearer wrong", 401),
+        ("Bearer correct horse", 200),
+        (f"Basic {BASIC}", 200),
+        ("Basic !", 401),
+        ("Basic /w==", 401),
+        ("correct horse", 401),
+    ],
+)
+def test_the_key(nlp, header, status):
+    headers = {} if header is None else {"Authorization": header}
+    asked, health = run(create_app(nlp, key="correct horse"), post({"texts": [TEXT]}, **headers), get("/healthz"))
+    assert (asked.status_code, health.status_code) == (status, 200)
 
 
 @pytest.mark.parametrize("value", ["", "short", "with\nnewline inside", "schlüssel-lang"])
@@ -228,12 +220,6 @@ def test_logs_hold_no_texts(nlp, caplog):
     lines = [json.loads(record.message) for record in caplog.records if record.name == "spacy_openner.serve"]
     assert [(line["path"], line["status"]) for line in lines] == [("/entities", 422), ("/entities", 200)]
     assert "Curie" not in caplog.text
-
-
-def test_presidio_route(nlp):
-    (response,) = run(create_app(nlp), post({"text": TEXT, "language": "en", "entities": ["city"]}, "/analyze"))
-    (found,) = response.json()
-    assert (found["entity_type"], TEXT[found["start"] : found["end"]]) == ("city", "Paris")
 
 
 def test_the_page_and_health(nlp):

@@ -1,43 +1,15 @@
 """The service as a process of its own, behind a real socket."""
 
-import os
+import json
 import signal
 import socket
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
-TEXT = "Marie Curie lived in Paris."
-
-
-@pytest.fixture
-def service():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "spacy_openner", "serve", "--labels", "person,city", "--port", str(port)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([*command, "--threads", "1"], env=environment, stderr=subprocess.PIPE, text=True)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 180
-        while True:
-            try:
-                if httpx.get(f"{url}/readyz").status_code == 200:
-                    break
-            except httpx.ConnectError:
-                pass
-            assert process.poll() is None, process.stderr.read()
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        yield url, process
-    finally:
-        process.kill()
-        process.wait()
+from tests.support.http_calls import TEXT
 
 
 def ask(url):
@@ -48,16 +20,17 @@ def ask(url):
         return None
 
 
-def test_a_stop_under_load_loses_nothing_that_was_accepted(service):
+@pytest.mark.parametrize("clients", [8, pytest.param(64, marks=pytest.mark.slow)])
+def test_a_stop_under_load_loses_nothing_that_was_accepted(service, clients):
     url, process = service
-    with ThreadPoolExecutor(8) as pool:
-        first = [pool.submit(ask, url) for _ in range(8)]
+    with ThreadPoolExecutor(clients) as pool:
+        first = [pool.submit(ask, url) for _ in range(clients)]
         assert {future.result() for future in first} == {200}
-        under_way = [pool.submit(ask, url) for _ in range(8)]
+        under_way = [pool.submit(ask, url) for _ in range(clients)]
         while "openner_waiting_texts 0.0" in httpx.get(f"{url}/metrics").text and not all(f.done() for f in under_way):
             time.sleep(0.001)
         process.send_signal(signal.SIGTERM)
-        late = [pool.submit(ask, url) for _ in range(8)]
+        late = [pool.submit(ask, url) for _ in range(clients)]
         # A connection is refused, or its request is answered: nothing is cut off.
         assert {future.result() for future in under_way} <= {200, 503, None}
         assert 200 in {future.result() for future in under_way}
@@ -66,3 +39,87 @@ def test_a_stop_under_load_loses_nothing_that_was_accepted(service):
     log = process.stderr.read()
     assert '"status": 200' in log
     assert "Curie" not in log
+
+
+# Bodies that must be refused, with the status of the answer.
+BAD = [
+    (b"{", 422),
+    (b"[]", 422),
+    (b"\xff", 400),
+    (b"null", 422),
+    (b'{"texts": [], "labels": ["a"]}', 422),
+    (b'{"texts": ["a"], "threshold": NaN}', 422),
+    (b'{"texts": ["a"], "labels": {"a": 1}}', 422),
+    (b'{"texts": ["a"], "labels": [" "]}', 422),
+    (b'{"texts": ["\\ud800"]}', 422),
+    (json.dumps({"texts": ["a"] * 257}).encode(), 422),
+    (json.dumps({"texts": ["a"], "labels": [f"type {i}" for i in range(1001)]}).encode(), 422),
+    (json.dumps({"texts": ["a" * 100_001]}).encode(), 422),
+    (b" " * (4 * 2**20 + 1), 413),
+    (b"[" * 100_000, 422),
+]
+# Answers of the page of types below are known, so that no two requests can be mixed up.
+GOOD = [("person", "Marie Curie"), ("city", "Paris")]
+
+
+def ask_anything(client, url, i):
+    """Make the request of a number, of which three in ten are bad; return what came back and what should have."""
+    if i % 10 in (1, 4, 8):
+        body, status = BAD[i // 3 % len(BAD)]
+        response = client.post(f"{url}/entities", content=body, headers={"Content-Type": "application/json"})
+        return (response.status_code, bool(response.json()["detail"])), (status, True)
+    label, text = GOOD[i % 2]
+    texts = [f"Then {TEXT}"] * (1 + i % 3)
+    response = client.post(f"{url}/entities", json={"texts": texts, "labels": [label]})
+    found = [[(e["label"], e["text"]) for e in each] for each in response.json()["entities"]]
+    return (response.status_code, found), (200, [[(label, text)]] * len(texts))
+
+
+@pytest.mark.parametrize("n", [100, pytest.param(1000, marks=pytest.mark.slow)])
+def test_every_request_gets_the_right_answer(shared_url, n):
+    with httpx.Client(timeout=300) as client, ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda i: ask_anything(client, shared_url, i), range(n)))
+    wrong = [(i, given, expected) for i, (given, expected) in enumerate(answers) if given != expected]
+    assert wrong == []
+    assert sum(status != 200 for _, (status, _) in answers) == 0.3 * n
+
+
+def connect(url):
+    host, port = url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=60)
+
+
+BODY = json.dumps({"texts": [TEXT]}).encode()
+REQUEST = (
+    b"POST /entities HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b"Content-Length: " + str(len(BODY)).encode() + b"\r\n\r\n" + BODY
+)
+
+
+def test_slow_clients_hold_up_nobody(shared_url):
+    slow = [connect(shared_url) for _ in range(50)]
+    try:
+        for i, each in enumerate(slow):
+            each.sendall(REQUEST[: 10 + 2 * i])
+        start = time.monotonic()
+        assert ask(shared_url) == 200
+        assert time.monotonic() - start < 30
+        # Those that go on at last are answered too.
+        for i, each in enumerate(slow):
+            each.sendall(REQUEST[10 + 2 * i :])
+        assert {each.recv(12) for each in slow} == {b"HTTP/1.1 200"}
+    finally:
+        for each in slow:
+            each.close()
+
+
+@pytest.mark.parametrize("cut", [20, len(REQUEST) - 3, len(REQUEST)])
+def test_clients_that_go_away_leave_nothing_behind(shared_url, cut):
+    for _ in range(40):
+        with connect(shared_url) as gone:
+            gone.sendall(REQUEST[:cut])
+    assert ask(shared_url) == 200
+    deadline = time.monotonic() + 60
+    while "openner_waiting_texts 0.0" not in httpx.get(f"{shared_url}/metrics").text:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -1,0 +1,37 @@
+"""Routes that clients of Presidio's analyzer service call."""
+
+from typing import Any
+
+from fastapi import APIRouter, Depends
+
+from .finder import RequestSettings
+from .schema import REFUSALS, AnalyzeRequest, RecognizerResult
+from .service import Service, label_set
+
+
+def presidio_routes(service: Service) -> APIRouter:
+    """Build the routes."""
+    router = APIRouter(dependencies=[Depends(service.check_key)], responses=REFUSALS, tags=["presidio"])
+
+    @router.post("/analyze")
+    async def analyze(request: AnalyzeRequest) -> list[RecognizerResult] | list[list[RecognizerResult]]:
+        """Find the entities of a text, or of each of several."""
+        asked = RequestSettings(label_set(request.entities or None), request.score_threshold)
+        if isinstance(request.text, str):
+            (found,) = await service.find([request.text], asked)
+            return _results(found)
+        return [_results(found) for found in await service.find(request.text, asked)]
+
+    @router.get("/supportedentities")
+    async def supported_entities(language: str = "en") -> list[str]:
+        """Return the pipeline's own types. Requests can name any others."""
+        return list(service.finder.component.labels)
+
+    return router
+
+
+def _results(found: list[dict[str, Any]]) -> list[RecognizerResult]:
+    return [
+        RecognizerResult(entity_type=e["label"], start=e["start"], end=e["end"], score=e.get("score", 1.0))
+        for e in found
+    ]

@@ -1,0 +1,170 @@
+"""A pipeline with its limits, its queue and its counters. The model runs in `batching`'s thread."""
+
+import asyncio
+import base64
+import hmac
+import json
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import chain
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Header, HTTPException, Request, Response
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from spacy.language import Language
+
+from ..errors import OpenNERError
+from ..labels import LabelSet, LabelsLike
+from .batching import Batcher, BatchStats, Expired, QueueFull, Stopping
+from .finder import EntityFinder, RequestSettings
+from .settings import ServeSettings
+
+log = logging.getLogger("spacy_openner.serve")
+
+
+class _Metrics:
+    """Counters of one service."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        names = ["path", "status"]
+        self.requests = Counter("openner_requests", "Requests", names, registry=self.registry)
+        self.seconds = Histogram("openner_request_seconds", "Time to answer", ["path"], registry=self.registry)
+        self.texts = Counter("openner_texts", "Texts annotated", registry=self.registry)
+        self.entities = Counter("openner_entities", "Entities found", registry=self.registry)
+        sizes = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+        self.batch = Histogram("openner_batch_texts", "Texts in a batch", buckets=sizes, registry=self.registry)
+        self.busy = Counter("openner_pipeline_seconds", "Time in the pipeline", registry=self.registry)
+        self.waiting = Gauge("openner_waiting_texts", "Texts that wait or are annotated", registry=self.registry)
+
+    def note_batch(self, stats: BatchStats) -> None:
+        self.batch.observe(stats.texts)
+        self.texts.inc(stats.texts)
+        self.busy.inc(stats.seconds)
+
+
+class Service:
+    """A pipeline with its limits, its queue and its counters.
+
+    nlp (Language): The pipeline.
+    limits (ServeSettings): See there.
+    key (str | None): What clients must send as `Authorization: Bearer KEY`; None to ask for nothing.
+    RAISES (SettingError): For a pipeline that finds no entities of named types.
+    """
+
+    def __init__(self, nlp: Language, limits: ServeSettings, key: str | None) -> None:
+        self.finder = EntityFinder(nlp)
+        self.limits, self.key = limits, key
+        self.metrics = _Metrics()
+        self.is_ready = False
+        self.batcher = Batcher(
+            self.finder,
+            limits.batch_texts,
+            limits.batch_wait,
+            limits.max_waiting_texts,
+            on_batch=self.metrics.note_batch,
+        )
+        self.metrics.waiting.set_function(lambda: self.batcher.waiting_texts)
+
+    @asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        """Load weights and make a first pass before a client waits for it; at the end, answer all that waits."""
+        await asyncio.to_thread(
+            self.finder, ["Marie Curie lived in Paris."], RequestSettings(labels=LabelSet(["person"]))
+        )
+        self.is_ready = True
+        yield
+        self.is_ready = False
+        await asyncio.to_thread(self.batcher.stop)
+
+    def check_key(self, authorization: Annotated[str | None, Header()] = None) -> None:
+        """Refuse a request that does not show the key."""
+        sent = _sent_key(authorization or "").encode("utf8", "replace")
+        if self.key is not None and not hmac.compare_digest(sent, self.key.encode()):
+            hint = "send the service's key as 'Authorization: Bearer KEY'"
+            raise HTTPException(401, hint, {"WWW-Authenticate": "Bearer"})
+
+    async def find(self, texts: list[str], asked: RequestSettings) -> list[list[dict[str, Any]]]:
+        """Find the entities of a request's texts, in a batch with those of others.
+
+        RAISES (HTTPException): For what is over a limit, and when the model is too busy or fails.
+        """
+        _check_texts(texts, self.limits)
+        _check_labels(asked, self.limits)
+        busy = {"Retry-After": str(self.limits.retry_after)}
+        try:
+            answers = await self.batcher.submit(texts, asked, self.limits.timeout)
+        except QueueFull:
+            raise HTTPException(429, "too much waits for the model; try again later", busy) from None
+        except Stopping:
+            raise HTTPException(503, "the service is being stopped", busy) from None
+        except Expired:
+            detail = f"the model was busy for {self.limits.timeout:g} s; try again later"
+            raise HTTPException(503, detail, busy) from None
+        except OpenNERError as problem:
+            raise HTTPException(422, str(problem)) from None
+        # A component failed. Its message may quote the text, so clients and logs get the kind of the failure alone.
+        except Exception as problem:
+            log.error(json.dumps({"error": type(problem).__name__}))
+            raise HTTPException(500, f"the pipeline failed: {type(problem).__name__}") from None
+        self.metrics.entities.inc(sum(map(len, answers)))
+        return answers
+
+    async def observe(self, request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        """Count a request and log it, without its texts."""
+        start = time.perf_counter()
+        response = await call_next(request)
+        path = getattr(request.scope.get("route"), "path", "other")
+        seconds = time.perf_counter() - start
+        self.metrics.requests.labels(path, str(response.status_code)).inc()
+        self.metrics.seconds.labels(path).observe(seconds)
+        log.info(json.dumps({"path": path, "status": response.status_code, "ms": math.ceil(seconds * 1000)}))
+        return response
+
+
+def _sent_key(authorization: str) -> str:
+    """Return the key of a header: a bearer's, or the password of those who can only send a name and a password."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value, validate=True).decode().partition(":")[2]
+        except ValueError:
+            return ""
+    return ""
+
+
+def label_set(labels: LabelsLike | None) -> LabelSet | None:
+    """Check the labels of a request.
+
+    RAISES (HTTPException): For labels that the components refuse.
+    """
+    try:
+        return None if labels is None else LabelSet(labels)
+    except OpenNERError as problem:
+        raise HTTPException(422, str(problem)) from None
+
+
+def _check_texts(texts: list[str], limits: ServeSettings) -> None:
+    if len(texts) > limits.max_texts:
+        raise HTTPException(422, f"{len(texts):,} texts; a request has at most {limits.max_texts:,}")
+    for i, text in enumerate(texts):
+        if len(text) > limits.max_text_chars:
+            raise HTTPException(422, f"text {i} has {len(text):,} characters; at most {limits.max_text_chars:,}")
+        if any("\ud800" <= char <= "\udfff" for char in text):
+            raise HTTPException(422, f"text {i} holds half a surrogate pair, which is no character")
+
+
+def _check_labels(asked: RequestSettings, limits: ServeSettings) -> None:
+    labels = asked.labels or LabelSet()
+    if len(labels) > limits.max_labels:
+        raise HTTPException(422, f"{len(labels):,} labels; a request has at most {limits.max_labels:,}")
+    for part in chain(labels, labels.values()):
+        if len(part) > limits.max_label_chars:
+            raise HTTPException(422, f"a label or description has at most {limits.max_label_chars:,} characters")
+        if any("\ud800" <= char <= "\udfff" for char in part):
+            raise HTTPException(422, "a label holds half a surrogate pair, which is no character")
