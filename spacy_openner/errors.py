@@ -458,6 +458,20 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "{path!r} has tags of entities in several columns: {columns}. Name those to be read, as nested layers: "
         "{options} (`tag_column={values}`), or one of them.",
     ),
+    "O412": (
+        DataError,
+        "{where}: the task has several strings, or none: {keys}. Name the one that holds the text: --text-key "
+        "(`text_key=`).",
+    ),
+    "O413": (
+        DataError,
+        "{path!r} has numbers for tags in {key!r}, and there are no names for them beside it ({files}). Name a file "
+        'that has them: --tag-names (`tag_names=`), such as ["O", "B-PER", "I-PER"].',
+    ),
+    "O414": (
+        DataError,
+        "{where}: cannot tell which layer holds the entities; there are: {layers}. Name it: --layer (`layer=`).",
+    ),
     "O409": (SettingError, "{path!r} would be overwritten, and it is read too. Choose another target."),
     "O408": (SettingError, "`{name}` does not go with the format {kind!r}, which takes: {options}. Leave it out."),
 }

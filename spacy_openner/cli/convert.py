@@ -21,7 +21,7 @@ HEADINGS = {"dropped": "Dropped spans", "repaired": "Repaired", "skipped": "Skip
 
 
 def convert(
-    source: Annotated[Path, Arg(metavar="SOURCE", exists=True, help="A file, or a directory of brat or spaCy files.")],
+    source: Annotated[Path, Arg(metavar="SOURCE", exists=True, help="A file, or a directory of files.")],
     target: Annotated[Path, Arg(metavar="TARGET", help="NAME.spacy, or a directory. Existing files are replaced.")],
     format: Annotated[Format, Opt(help="Of the source; auto looks at names and contents.")] = Format.auto,  # type: ignore[attr-defined]
     labels: Annotated[Path | None, FileOpt(help="JSON: label -> label to write; null leaves its spans out.")] = None,
@@ -34,15 +34,25 @@ def convert(
     tag_column: Annotated[
         list[int] | None, Opt(help="columns: where tags stand, by default the last; once for each nested layer.")
     ] = None,
+    text_key: Annotated[str | None, Opt(help="label-studio: field of the text.")] = None,
+    tags_key: Annotated[str | None, Opt(help="hugging-face: field of the tags; by default ner_tags.")] = None,
+    tag_names: Annotated[Path | None, FileOpt(help="hugging-face: JSON with the names of tags by number.")] = None,
+    layer: Annotated[str | None, Opt(help="webanno, xmi: layer of entities; by default NamedEntity.")] = None,
+    type_system: Annotated[Path | None, FileOpt(help="xmi: description of types; TypeSystem.xml beside it.")] = None,
     source_key: Annotated[str | None, Opt(help="spacy: span group to read instead of doc.ents.")] = None,
-    lang: Annotated[str | None, Opt(help="brat: language, for the tokenizer; by default en.")] = None,
-    discontinuous: Annotated[Discontinuous | None, Opt(help="brat: entities with gaps; by default drop.")] = None,
+    lang: Annotated[str | None, Opt(help="Language whose tokenizer splits plain texts; by default en.")] = None,
+    discontinuous: Annotated[Discontinuous | None, Opt(help="brat, bioc: entities with gaps; by default drop.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Convert annotated data to .spacy files with all spans, and list its types beside them."""
     options = {
         "word_column": word_column,
         "tag_column": tag_column or None,
+        "text_key": text_key,
+        "tags_key": tags_key,
+        "tag_names": tag_names,
+        "layer": layer,
+        "type_system": type_system,
         "source_key": source_key,
         "lang": lang,
         "discontinuous": discontinuous and discontinuous.value,

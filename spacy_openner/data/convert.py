@@ -138,6 +138,7 @@ class _Intake:
                 self.tally.drop(reason, f"{text.where}, [{start}, {end}, {json.dumps(label, ensure_ascii=False)}]")
             else:
                 spans[span] = None
+        text = replace(text, types=self._types(text))
         if all(text.tokens):
             return replace(text, spans=tuple(spans))
         self.tally.repair("empty token, left out", text.where, text.tokens.count(""))
@@ -149,6 +150,15 @@ class _Intake:
             spaces=text.spaces and tuple(text.spaces[i] for i in kept),
             sent_starts=tuple(sorted({places[i] for i in text.sent_starts if places[i] < len(kept)})),
         )
+
+    def _types(self, text: AnnotatedText) -> tuple[str, ...] | None:
+        """Rename a text's own types, without those that are left out. Absent ones are listed with the rest."""
+        if text.types is None:
+            return None
+        types = tuple(dict.fromkeys(new for label in text.types if (new := self.rename(label)) and new.strip()))
+        for label in types:
+            self.types.setdefault(label, 0)
+        return types
 
 
 def _objection(span: Span, label: str | None, is_inside: bool) -> str:
@@ -167,10 +177,10 @@ def _objection(span: Span, label: str | None, is_inside: bool) -> str:
 
 
 def _group(texts: Iterable[AnnotatedText], size: int) -> Iterator[list[AnnotatedText]]:
-    """Put up to so many texts of one document together."""
+    """Put up to so many texts of one document together, if they are annotated with the same types."""
     group: list[AnnotatedText] = []
     for text in texts:
-        if group and (text.starts_doc or len(group) == size):
+        if group and (text.starts_doc or len(group) == size or text.types != group[0].types):
             yield group
             group = []
         group.append(text)
@@ -193,7 +203,7 @@ def _write_docs(
     groups, files, n_docs = iter(groups), list[Path](), 0
     for number in count(1):
         # A vocab of its own keeps the strings of earlier files from adding up.
-        vocab, packed = Vocab(), DocBin(attrs=ATTRS)
+        vocab, packed = Vocab(), DocBin(attrs=ATTRS, store_user_data=True)
         for group in islice(groups, shard):
             packed.add(_make_doc(vocab, group, spans_key))
         if len(packed):
@@ -213,6 +223,8 @@ def _make_doc(vocab: "Vocab", group: Sequence[AnnotatedText], spans_key: str) ->
     from spacy.tokens import Doc, Span
     from spacy.util import filter_spans
 
+    from ..labels import set_labels
+
     words = [token for text in group for token in text.tokens]
     spaces = [space for text in group for space in text.spaces or ()]
     starts: list[bool | None] = []
@@ -228,6 +240,8 @@ def _make_doc(vocab: "Vocab", group: Sequence[AnnotatedText], spans_key: str) ->
     ]
     doc.spans[spans_key] = spans
     doc.ents = filter_spans(spans)
+    if group[0].types is not None:
+        set_labels(doc, group[0].types)
     return doc
 
 

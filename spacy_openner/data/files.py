@@ -45,15 +45,17 @@ def read_lines(stream: BinaryIO) -> Iterator[str]:
             raise error("O203", what=f"Line {number} of {name}", reason=err.reason) from err
 
 
-def read_values(path: Path, kind: str, expected: str) -> Iterator[tuple[int, Any]]:
+def read_values(path: Path, kind: str, expected: str, rows: bool = False) -> Iterator[tuple[int, Any]]:
     """Yield the values of a file of JSON lines, or of one JSON list, with the line at which each ends.
 
     kind (str): The format that the file is read as, for messages.
     expected (str): What a value should look like, for messages.
+    rows (bool): Values may be lists themselves: a file is one list of them only if its first item is no string.
     RAISES (DataError): For what is not JSON, with its line and column.
     """
     with opened(path) as stream:
-        is_list = stream.read(SNIFFED).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+        start = stream.read(SNIFFED).removeprefix(b"\xef\xbb\xbf").lstrip()
+        is_list = start.startswith(b"[") and not (rows and start[1:].lstrip().startswith(b'"'))
         stream.seek(0)
         try:
             yield from _list_values(_read_chunks(stream)) if is_list else _line_values(read_lines(stream))

@@ -1,20 +1,31 @@
 """The formats that can be converted, and how to tell them apart."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ..errors import error
+from .biomedical import read_bioc, read_pubtator
 from .brat import read_brat
+from .char_records import read_doccano, read_prodigy, read_spacy_json
 from .columns import pick_cells, read_columns, split_cells
 from .docbin import read_spacy
 from .files import SNIFFED, opened, read_values
+from .hugging_face import read_hugging_face
+from .label_studio import read_label_studio
 from .records import expected_record, read_gliner, read_jsonl, record_kind
 from .texts import AnnotatedText, Tally
+from .uima import read_xmi
+from .webanno import MARK as WEBANNO_MARK
+from .webanno import read_webanno
 
 __all__ = ["READERS", "detect_format", "read", "read_brat", "read_columns", "read_gliner", "read_jsonl", "read_spacy"]
+
+# Line of PubTator's, with which a file of it begins.
+PUBTATOR = re.compile(r"[^|\t]+\|t\|")
 
 READERS: dict[str, Callable[..., Iterator[AnnotatedText]]] = {
     "columns": read_columns,
@@ -22,6 +33,15 @@ READERS: dict[str, Callable[..., Iterator[AnnotatedText]]] = {
     "gliner": read_gliner,
     "spacy": read_spacy,
     "brat": read_brat,
+    "prodigy": read_prodigy,
+    "doccano": read_doccano,
+    "label-studio": read_label_studio,
+    "spacy-json": read_spacy_json,
+    "hugging-face": read_hugging_face,
+    "webanno": read_webanno,
+    "xmi": read_xmi,
+    "bioc": read_bioc,
+    "pubtator": read_pubtator,
 }
 
 
@@ -60,6 +80,9 @@ def detect_format(path: str | Path) -> str:
         return "brat"
     with opened(path) as stream:
         start = stream.read(SNIFFED).decode("utf-8-sig", errors="replace")
+    kind = _detect_text(path, start)
+    if kind is not None:
+        return kind
     lines = (line for line in start.split("\n") if line.strip() and not line.startswith("#"))
     line = next(lines, "")
     # A word may well be a bracket.
@@ -67,19 +90,30 @@ def detect_format(path: str | Path) -> str:
     return _detect_json(path) if is_json else "columns"
 
 
+def _detect_text(path: Path, start: str) -> str | None:
+    """Tell the formats whose files begin with a sign of their own; None for others."""
+    if start.startswith(WEBANNO_MARK):
+        return "webanno"
+    if path.suffix == ".xmi" or "<xmi:XMI" in start:
+        return "xmi"
+    if "<collection" in start and start.lstrip().startswith("<"):
+        return "bioc"
+    return "pubtator" if PUBTATOR.match(start.lstrip()) else None
+
+
 def _detect_directory(path: Path) -> str:
     """Tell a directory's format by its files' names."""
-    for kind, pattern in (("spacy", "*.spacy"), ("brat", "*.ann")):
+    for kind, pattern in (("spacy", "*.spacy"), ("brat", "*.ann"), ("xmi", "*.xmi")):
         if next(path.rglob(pattern), None):
             return kind
-    raise error("O402", path=str(path), reason="no .spacy or .ann file is in it", formats=", ".join(READERS))
+    raise error("O402", path=str(path), reason="no .spacy, .ann or .xmi file is in it", formats=", ".join(READERS))
 
 
 def _detect_json(path: Path) -> str:
     """Tell a JSON file's format by its first record."""
     expected = f"{expected_record('jsonl')} or {expected_record('gliner')}"
-    for _, record in islice(read_values(path, "jsonl", expected), 1):
-        kind = record_kind(record)
+    for _, record in islice(read_values(path, "jsonl", expected, rows=True), 1):
+        kind = "bioc" if isinstance(record, dict) and {"documents", "infons"} <= set(record) else record_kind(record)
         if kind is None:
             shown = f"its first record is {repr(record)[:100]}, not {expected}"
             raise error("O402", path=str(path), reason=shown, formats=", ".join(READERS))

@@ -6,10 +6,23 @@ from typing import Any, TypeGuard
 
 from ..errors import error
 from .files import read_values
+from .offsets import require_unicode
 from .texts import AnnotatedText, Span, Tally
 
 # Format -> the keys of words and entities, and what to add to an entity's last number to make it exclusive.
 KEYS = {"jsonl": ("tokens", "spans", 0), "gliner": ("tokenized_text", "ner", 1)}
+
+
+# Format -> keys of which a record has all of one set. The first that fits counts.
+SIGNS: tuple[tuple[str, tuple[set[str], ...]], ...] = (
+    ("gliner", ({"tokenized_text"},)),
+    ("label-studio", ({"data", "annotations"}, {"data", "completions"}, {"annotation_id", "annotator"})),
+    ("prodigy", ({"text", "_input_hash"}, {"text", "answer"}, {"text", "spans", "tokens"})),
+    ("hugging-face", ({"tokens", "ner_tags"},)),
+    ("jsonl", ({"tokens"},)),
+    ("doccano", ({"text", "label"}, {"text", "labels"}, {"data", "label"}, {"text", "entities", "relations"})),
+    ("spacy-json", ({"text", "spans"}, {"text", "ents"}, {"text", "entities"}, {"classes", "annotations"})),
+)
 
 
 def read_jsonl(path: str | Path, *, tally: Tally | None = None) -> Iterator[AnnotatedText]:
@@ -26,7 +39,8 @@ def read_jsonl(path: str | Path, *, tally: Tally | None = None) -> Iterator[Anno
 def read_gliner(path: str | Path, *, tally: Tally | None = None) -> Iterator[AnnotatedText]:
     """Read GLiNER's records, such as {"tokenized_text": ["Marie", "Curie"], "ner": [[0, 1, "person"]]}.
 
-    Their ends are inclusive: 1 stands for the second word.
+    Their ends are inclusive: 1 stands for the second word. A record with "ner_labels" or "ner_negatives" is annotated
+    with these types, and those of its entities, alone.
 
     path (str | Path): One JSON list, or JSON lines; unpacked where its name ends in ".gz".
     tally (Tally | None): Not used: nothing is left out here.
@@ -44,8 +58,11 @@ def expected_record(kind: str) -> str:
 
 def record_kind(record: Any) -> str | None:
     """Tell a record's format by its keys; None if it has none of those known."""
-    kinds = [kind for kind, keys in KEYS.items() if isinstance(record, dict) and keys[0] in record]
-    return kinds[0] if kinds else None
+    if isinstance(record, list):
+        is_pair = len(record) == 2 and isinstance(record[0], str) and isinstance(record[1], dict)
+        return "spacy-json" if is_pair else None
+    keys = set(record) if isinstance(record, dict) else set()
+    return next((kind for kind, signs in SIGNS if any(sign <= keys for sign in signs)), None)
 
 
 def _read(path: Path, kind: str) -> Iterator[AnnotatedText]:
@@ -59,8 +76,20 @@ def _read(path: Path, kind: str) -> Iterator[AnnotatedText]:
             found = repr(record)[:200]
             raise error("O401", where=where, expected=expected_record(kind), found=found, kind=kind)
         spans: tuple[Span, ...] = tuple((start, end + beyond, label) for start, end, label in entities)
-        _require_unicode(where, *words, *(label for _, _, label in spans))
-        yield AnnotatedText(tuple(words), spans, where=where)
+        types = _types(known, spans, where) if kind == "gliner" else None
+        require_unicode(where, *words, *(label for _, _, label in spans), *(types or ()))
+        yield AnnotatedText(tuple(words), spans, types=types, where=where)
+
+
+def _types(record: dict[str, Any], spans: tuple[Span, ...], where: str) -> tuple[str, ...] | None:
+    """Return the types that a record of GLiNER's is annotated with; None where it does not say."""
+    named = [record[key] for key in ("ner_labels", "ner_negatives") if record.get(key) is not None]
+    for names in named:
+        if not _are_words(names):
+            expected = '"ner_labels" and "ner_negatives" that are lists of types'
+            raise error("O401", where=where, expected=expected, found=repr(names)[:200], kind="gliner")
+    listed = [*(label for _, _, label in spans), *(name for names in named for name in names)]
+    return tuple(dict.fromkeys(listed)) if named else None
 
 
 def _are_words(value: Any) -> TypeGuard[list[str]]:
@@ -73,14 +102,3 @@ def _are_spans(value: Any) -> TypeGuard[list[tuple[int, int, str]]]:
     return isinstance(value, list) and all(
         isinstance(item, list) and list(map(type, item)) == [int, int, str] for item in value
     )
-
-
-def _require_unicode(where: str, *texts: str) -> None:
-    """Refuse half characters, which JSON can hold and UTF-8 cannot.
-
-    RAISES (TextError): For a lone surrogate, such as "\\ud83d" without its other half.
-    """
-    try:
-        "".join(texts).encode()
-    except UnicodeEncodeError as err:
-        raise error("O203", what=where, reason=err.reason) from err

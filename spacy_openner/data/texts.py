@@ -15,6 +15,7 @@ class AnnotatedText:
     spaces (tuple[bool, ...] | None): Whether a space follows each token; None where that is unknown.
     sent_starts (tuple[int, ...]): The tokens that start a sentence; none where that is unknown.
     starts_doc (bool): The text before it belongs to another document.
+    types (tuple[str, ...] | None): All types that it is annotated with, absent ones too; None for those of all texts.
     where (str): File and line; equal texts may come from different places.
     """
 
@@ -23,6 +24,7 @@ class AnnotatedText:
     spaces: tuple[bool, ...] | None = None
     sent_starts: tuple[int, ...] = (0,)
     starts_doc: bool = False
+    types: tuple[str, ...] | None = None
     where: str = field(default="", compare=False)
 
 

@@ -332,7 +332,7 @@ def test_brat(tmp_path):
     held = {label: "".join(found.tokens[start:end]) for start, end, label in found.spans}
     assert held == {"Person": "MarieCurie", "First_Name": "Marie", "Phrase": "wonin\nParis", "City": "Paris"}
     assert (found.starts_doc, found.sent_starts, found.where) == (True, (), str(path / "a.ann"))
-    assert tally == Tally()
+    assert tally == Tally(unread={"relation": Finding(1, f"{path / 'a.ann'}, line 5")})
     for name in (path, path / "a.ann", path / "a.txt"):
         assert detect_format(name) == "brat"
         assert list(read_brat(name)) == [found]
@@ -356,7 +356,7 @@ def test_brat_entities_that_do_not_fit(tmp_path):
     reasons = [
         "discontinuous",
         "empty",
-        "offsets past the end of the text",
+        "offsets outside of the text",
         "offsets that do not hold the annotated text",
     ]
     assert {reason: found.count for reason, found in tally.dropped.items()} == dict.fromkeys(reasons, 1)
@@ -409,10 +409,10 @@ def test_formats_are_told_apart(name, text, kind, tmp_path):
 
 def test_unknown_formats(tmp_path):
     with pytest.raises(DataError, match=r"O402.*its first record is \{'text'.*columns, jsonl, gliner, spacy, brat"):
-        detect_format(write(tmp_path / "a.json", '{"text": "Kim", "entities": []}'))
+        detect_format(write(tmp_path / "a.json", '{"text": "Kim", "names": []}'))
     with pytest.raises(DataError, match=r"O401.*line 1"):
         detect_format(write(tmp_path / "a.json", '{"tokens":'))
-    with pytest.raises(DataError, match=r"O402.*no .spacy or .ann file"):
+    with pytest.raises(DataError, match=r"O402.*no .spacy, .ann or .xmi file"):
         detect_format(tmp_path)
     with pytest.raises(SettingError, match=r"O001.*'conll'.*'columns'"):
         read(tmp_path / "a.json", "conll")
