@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import secrets
 import shutil
 import time
@@ -18,6 +19,8 @@ MAX_JSON_BYTES = 1 << 26
 MAX_JSON_DEPTH = 100
 # Ends of names: of what is being written, and of a directory that is being replaced.
 PARTIAL, REPLACED = ".part", ".old"
+# How libraries in Rust write a system's error, in exceptions that are no OSError.
+_SYSTEM_ERROR = re.compile(r"\(os error \d+\)")
 # Seconds; what nobody has written to for so long is abandoned, whoever did.
 ABANDONED_AFTER = 24 * 3600.0
 
@@ -70,6 +73,8 @@ def replaced_directory(path: str | Path, *, parents: bool = False, keep_others: 
     new = _beside(path, PARTIAL)
     with _coded_errors(path):
         _prepare(path, parents)
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError("it is a file")
         try:
             new.mkdir()
             if path.exists():
@@ -176,7 +181,7 @@ def read_json(path: str | Path, expected: str, kind: type | tuple[type, ...] = o
     RAISES (DataError): For a file that cannot be read, is too large, or holds something else.
     """
     try:
-        value = _load(path)
+        value = load_json(path)
     except NotJSON as problem:
         found = f"something that is not JSON ({problem})"
         raise error("O404", path=str(path), expected=expected, found=found) from problem
@@ -191,12 +196,17 @@ def read_json_strictly(path: str | Path) -> Any:
     RAISES (DataError): For a file that cannot be read, or holds something else.
     """
     try:
-        return _load(path)
+        return load_json(path)
     except NotJSON as problem:
         raise error("O403", path=str(path), reason=problem) from problem
 
 
-def _load(path: str | Path) -> Any:
+def load_json(path: str | Path) -> Any:
+    """Read a small JSON file; see `parse_json` for what is refused.
+
+    RAISES (NotJSON): Saying what is wrong.
+    RAISES (DataError): For a file that cannot be read.
+    """
     try:
         with Path(path).open("rb") as stream:
             data = stream.read(MAX_JSON_BYTES + 1)
@@ -241,11 +251,15 @@ def _check_depth(value: Any) -> None:
 
 @contextmanager
 def _coded_errors(path: Path) -> Iterator[None]:
-    """Turn the system's errors into the package's."""
+    """Turn the system's errors into the package's, also those that safetensors and tokenizers pass on in their own."""
     try:
         yield
     except OSError as problem:
         raise error("O407", path=str(path), reason=problem) from problem
+    except Exception as problem:
+        if _SYSTEM_ERROR.search(str(problem)):
+            raise error("O407", path=str(path), reason=problem) from problem
+        raise
 
 
 def _files_at(path: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from ..config_format import same_name
 from ..errors import error, warn
+from ..files import replaced_directory
 from ..labels import LabelSet, LabelsLike, get_labels
 from ..nn.permissions import as_new_files
 from ..settings import LabelSettings
@@ -211,14 +212,19 @@ class OpenLabelPipe(Pipe, Generic[SettingsT]):
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()) -> None:
         """Write all that loading needs: weights, tokenizer, exported encoders, settings.
 
-        exclude (Iterable[str]): Of "vocab", "cfg", "model".
+        The directory appears whole, or stays as it was: it is written beside, and renamed.
+
+        exclude (Iterable[str]): Of "vocab", "cfg", "model". Of an old directory, "cfg" and "model" stay if excluded.
+        RAISES (DataError): O407, when it cannot be written.
         """
         parts = {
             "vocab": lambda p: self.vocab.to_disk(p, exclude=exclude),
             "cfg": lambda p: p.write_text(self._settings.to_json(), encoding="utf8"),
             "model": self._save_readable,
         }
-        to_disk(Path(path), parts, exclude)
+        keep_others = not {"cfg", "model"}.isdisjoint(exclude)
+        with replaced_directory(path, parents=True, keep_others=keep_others) as beside:
+            to_disk(beside, parts, exclude)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()) -> Self:
         """Read what `to_disk` wrote. Settings that the pipeline's config overrides at load are as overridden.

@@ -1,6 +1,5 @@
 """Hugging Face encoders and tokenizers: built from a config, loaded by name, asked for their limits."""
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +10,8 @@ import torch
 from torch import nn
 
 from ..errors import error
+from ..files import NotJSON, load_json
+from .sizes import MOST_LAYERS, check_network, check_numbers, shapes_of
 
 # Backbones that number positions from the padding index on, so that two rows of their table are never used.
 OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "longformer", "mpnet", "xlm-roberta-xl"}
@@ -18,9 +19,9 @@ OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "longformer", "mpnet"
 RELATIVE_LIMIT = 1024
 T5_FAMILY = ("t5", "mt5", "umt5")
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+TOKENIZER_FILES = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 # Numbers of layers in the name of a weight.
 _LAYER = re.compile(r"(?<![^.])(\d+)(?=\.)")
-MOST_LAYERS = 256
 
 
 def in_float32() -> dict[str, torch.dtype]:
@@ -60,21 +61,13 @@ def build_encoder(
     backbone.vocab_size = embedding_rows(weights)
     _check_layers(path, backbone, key, weights)
     try:
-        with torch.device("meta"):
-            sizes = {name: value.shape for name, value in _from_config(backbone).state_dict().items()}
-        wrong = [
-            f"{name} {tuple(value.shape)}, not {tuple(sizes[name])}"
-            for name, value in weights.items()
-            if name in sizes and sizes[name] != value.shape
-        ]
-        if not wrong:
-            encoder = _from_config(backbone)
-            _try(encoder)
-            return encoder
+        check_network(lambda: from_config(backbone), shapes_of(weights))
+        encoder = from_config(backbone)
+        _try(encoder)
     # Values that do not go together fail in as many ways as there are architectures.
     except Exception as problem:
         raise error("O105", path=str(path), reason=f"its {key}: {_said(problem)}") from problem
-    raise error("O104", path=str(path), missing="nothing", unknown=f"{key} says other sizes: {wrong[:5]}")
+    return encoder
 
 
 def _encoder_config(path: Path, values: Any, name: str | None, key: str) -> Any:
@@ -84,6 +77,7 @@ def _encoder_config(path: Path, values: Any, name: str | None, key: str) -> Any:
         raise error("O105", path=str(path), reason=f"its config has no {key}")
     try:
         if values:
+            check_numbers(values)
             values = with_rope_of_release_4({**values})
             return AutoConfig.for_model(values.pop("model_type", None) or "deberta-v2", **values)
     except Exception as problem:
@@ -139,7 +133,8 @@ def _check_layers(path: Path, config: Any, key: str, weights: Iterable[str]) -> 
         raise error("O105", path=str(path), reason=f"its {key} says {layers} layers, and the weights allow {most}")
 
 
-def _from_config(config: Any) -> nn.Module:
+def from_config(config: Any) -> nn.Module:
+    """Build an encoder with random values; of models of two halves the first one."""
     from transformers import AutoModel, T5EncoderModel
 
     if config.model_type in T5_FAMILY:
@@ -166,6 +161,7 @@ def load_tokenizer(path: Path, directory: Path, name: str | None) -> Any:
     if not source:
         raise error("O120", path=str(path), source=str(directory), reason="no tokenizer there")
     try:
+        check_json(directory, TOKENIZER_FILES)
         settings = _tokenizer_settings(source)
         if _is_of_release_5(settings):
             tokenizer = _from_tokenizer_file(source, settings)
@@ -193,12 +189,25 @@ def check_ids(path: Path, tokenizer: Any, encoder: Any) -> None:
         raise error("O119", path=str(path), known=len(vocabulary), highest=highest, rows=rows)
 
 
+def check_json(directory: Path, names: Iterable[str]) -> None:
+    """Check small files beside a model: `transformers` passes over some that it cannot read, without a word.
+
+    RAISES (ValueError): Naming the file.
+    """
+    for name in names:
+        try:
+            if (directory / name).is_file():
+                load_json(directory / name)
+        except NotJSON as problem:
+            raise ValueError(f"{name}: {problem}") from problem
+
+
 def _tokenizer_settings(source: str) -> dict[str, Any]:
     """Read `tokenizer_config.json` of a directory or hub name."""
     from transformers.utils import cached_file
 
     file = cached_file(source, "tokenizer_config.json", _raise_exceptions_for_missing_entries=False)
-    settings = json.loads(Path(file).read_text(encoding="utf8")) if file else {}
+    settings = load_json(file) if file else {}
     return settings if isinstance(settings, dict) else {}
 
 

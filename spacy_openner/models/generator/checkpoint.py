@@ -7,13 +7,15 @@ import torch
 from safetensors.torch import load_file
 
 from ...errors import error
+from ...files import load_json
 from ...nn import int8, lora
-from ...nn.backbones import in_float32, load_tokenizer
+from ...nn.backbones import check_json, in_float32, load_tokenizer
+from ...nn.sizes import check_directory, check_numbers
 from ...nn.weights import not_finite
 from .model import Generator, make_generator
 
 SHARD = "2GB"
-CONFIG_FILE = "config.json"
+CONFIG_FILE, GENERATION_FILE = "config.json", "generation_config.json"
 
 
 def load(directory: Path) -> Generator:
@@ -73,8 +75,12 @@ def share_embeddings(network: Any) -> None:
 def _load_network(directory: Path) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
+    check_json(directory, [GENERATION_FILE])
+    # Numbers come first: some make loading a config endless.
+    check_numbers(load_json(directory / CONFIG_FILE))
     config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    check_directory(directory, lambda: kind.from_config(config, trust_remote_code=False))
     if int8.is_chosen(directory):
         return _fill(kind, config, int8.load(directory))
     if getattr(config, "shared_embeddings", False):

@@ -1,10 +1,10 @@
 """`gliner_config.json`: read, and held against ranges before anything is built of it."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import error
+from ...files import NotJSON, load_json
 
 CONFIG_FILE = "gliner_config.json"
 MAX_TYPES = "openner_max_types"
@@ -76,10 +76,9 @@ def read_json(file: Path) -> dict[str, Any]:
     RAISES (CheckpointError): When the file holds something else.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf8"))
-    # Objects that are nested too deeply end in a RecursionError.
-    except (ValueError, OSError, RecursionError) as problem:
-        raise error("O105", path=str(file), reason=str(problem) or type(problem).__name__) from problem
+        content = load_json(file)
+    except NotJSON as problem:
+        raise error("O105", path=str(file), reason=problem) from problem
     if not isinstance(content, dict):
         raise error("O105", path=str(file), reason="not a JSON object")
     return content

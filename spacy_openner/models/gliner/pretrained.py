@@ -3,7 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from ...nn.backbones import T5_FAMILY, check_ids, in_float32, quiet_transformers
+from ...files import load_json
+from ...nn.backbones import (
+    T5_FAMILY,
+    TOKENIZER_FILES,
+    check_ids,
+    check_json,
+    from_config,
+    in_float32,
+    quiet_transformers,
+)
+from ...nn.sizes import check_directory, check_numbers
 from ...nn.weights import OPTIONAL_PARTS, not_finite
 from .checkpoint import load
 from .config import CONFIG_FILE
@@ -42,10 +52,17 @@ def pretrained(name: str | Path, revision: str | None = None) -> tuple[Any, Any]
 
 def _from_pretrained(name: str | Path, revision: str | None) -> tuple[Any, Any, dict[str, Any]]:
     from transformers import AutoConfig, AutoModel, AutoTokenizer, T5EncoderModel
+    from transformers.utils import CONFIG_NAME, cached_file
 
     options = {"revision": revision or "main", "trust_remote_code": False}
-    kind = AutoConfig.from_pretrained(name, **options).model_type
-    loader = T5EncoderModel if kind in T5_FAMILY else AutoModel
+    file = cached_file(name, CONFIG_NAME, revision=options["revision"])
+    # Numbers come first: some make loading a config endless.
+    check_numbers(load_json(file))
+    config = AutoConfig.from_pretrained(name, **options)
+    loader = T5EncoderModel if config.model_type in T5_FAMILY else AutoModel
+    if Path(name).is_dir():
+        check_directory(Path(name), lambda: from_config(config))
+    check_json(Path(name), TOKENIZER_FILES)
     tokenizer = AutoTokenizer.from_pretrained(name, **options)
     # What a missing pooler makes it say is untrue here: no score depends on it.
     with quiet_transformers():

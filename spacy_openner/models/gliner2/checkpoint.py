@@ -5,7 +5,7 @@ the `gliner2` package loads, and the other way round.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,12 @@ from typing import Any
 import torch
 
 from ...errors import error, warn
+from ...files import load_json
 from ...nn.backbones import build_encoder, embedding_rows, hidden_size, load_tokenizer
+from ...nn.sizes import check_network, check_numbers, shapes_of
 from ...nn.weights import KeyTable, load_strictly, part_of, read_weights, rename, write_weights
 from ...prompts.gliner2 import MARKERS, TASK_MARKER
+from ..gliner.config import read_json
 from ..words import WordMode
 from .boundary_head import BoundaryHead
 from .network import SchemaHead, SchemaNetwork
@@ -145,8 +148,8 @@ def is_checkpoint(path: Path) -> bool:
     if not file.is_file():
         return False
     try:
-        config = json.loads(file.read_text(encoding="utf8"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
+        config = load_json(file)
+    except ValueError:
         return False
     return isinstance(config, dict) and config.get("model_type") == MODEL_TYPE
 
@@ -166,7 +169,7 @@ def load(path: Path) -> SchemaCheckpoint:
     own = rename(own, key_table(config), to_network=True)
     of_encoder = part_of(own, "encoder.")
     encoder = build_encoder(path, {"encoder_config": _encoder_config(path)}, "encoder_config", "", of_encoder)
-    network = SchemaNetwork(encoder, build_head(config, hidden_size(encoder)))
+    network = SchemaNetwork(encoder, _head_of_size(path, config, hidden_size(encoder), part_of(own, "head.")))
     load_strictly(path, network, own)
     tokenizer = load_tokenizer(path, path, config.get("model_name"))
     add_markers(path, tokenizer, embedding_rows(of_encoder))
@@ -194,7 +197,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
     RAISES (CheckpointError): When it is no JSON object.
     """
-    return _read_json(path / CONFIG_FILE)
+    return read_json(path / CONFIG_FILE)
 
 
 def refuse_unsupported(path: Path, config: dict[str, Any]) -> None:
@@ -249,6 +252,21 @@ def build_head(config: dict[str, Any], width: int) -> SchemaHead:
     return GatedSpanHead(width, settings.get("max_width", 8), counting_layer(config), settings.get("dropout", 0.1))
 
 
+def _head_of_size(path: Path, config: dict[str, Any], width: int, weights: Mapping[str, torch.Tensor]) -> SchemaHead:
+    """Build the head, once the config's numbers are plausible and its weights of the sizes that they say.
+
+    RAISES (CheckpointError): When they are not.
+    """
+    try:
+        check_numbers(head_settings(config), "head")
+        check_network(lambda: build_head(config, width), shapes_of(weights))
+        return build_head(config, width)
+    # Values that do not go together fail in as many ways as there are layers.
+    except Exception as problem:
+        reason = (str(problem).splitlines() or [type(problem).__name__])[0]
+        raise error("O105", path=str(path / CONFIG_FILE), reason=reason) from problem
+
+
 def add_markers(path: Path, tokenizer: Any, rows: int) -> None:
     """Add the markers to a tokenizer without them, as `gliner2` does.
 
@@ -266,14 +284,4 @@ def _encoder_config(path: Path) -> dict[str, Any]:
     file = path / ENCODER_CONFIG
     if not file.is_file():
         raise error("O123", path=str(path), writer="gliner2", missing=ENCODER_CONFIG.as_posix())
-    return _read_json(file)
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as problem:
-        raise error("O105", path=str(file), reason=str(problem)) from problem
-    if not isinstance(content, dict):
-        raise error("O105", path=str(file), reason="not a JSON object")
-    return content
+    return read_json(file)

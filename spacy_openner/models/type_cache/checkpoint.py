@@ -1,6 +1,7 @@
 """Files of a type-cache model: `type_cache.json`, weights, tokenizer."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,22 @@ from typing import Any
 import torch
 
 from ...errors import error
+from ...files import load_json
 from ...nn.backbones import build_encoder, embedding_rows, load_tokenizer
+from ...nn.sizes import check_network, shapes_of
 from ...nn.weights import load_strictly, part_of, read_weights, write_weights
+from ..gliner.config import NUMBERS
 from ..gliner.span_head import MarkerV0Head
 from .layouts import LAYOUTS
 from .network import TypeCacheNetwork
 
 CONFIG_FILE = "type_cache.json"
+RANGES = {
+    "width": NUMBERS["hidden_size"],
+    "max_width": NUMBERS["max_width"],
+    "max_words": NUMBERS["max_len"],
+    "dropout": NUMBERS["dropout"],
+}
 
 
 @dataclass(frozen=True)
@@ -67,15 +77,19 @@ def read_config(path: Path) -> TypeCacheConfig:
     if not file.is_file():
         raise error("O131", path=str(path), reason=f"no {CONFIG_FILE} there")
     try:
-        config = TypeCacheConfig(**json.loads(file.read_text(encoding="utf8")))
+        config = TypeCacheConfig(**load_json(file))
     except (ValueError, TypeError) as problem:
         raise error("O131", path=str(path), reason=f"{CONFIG_FILE}: {problem}") from problem
     if not isinstance(config.encoder, dict) or config.encoder.get("model_type") not in LAYOUTS:
         raise error("O131", path=str(path), reason=f"{CONFIG_FILE}: `encoder` must say one of {', '.join(LAYOUTS)}")
-    for name in ("width", "max_width", "max_words"):
+    for name, allowed in RANGES.items():
         value = getattr(config, name)
-        if not isinstance(value, int) or value < 1:
-            raise error("O131", path=str(path), reason=f"{CONFIG_FILE}: `{name}` is {value!r}, not a number from 1")
+        if not allowed.holds(value):
+            raise error("O131", path=str(path), reason=f"{CONFIG_FILE}: `{name}` is {value!r}, not {allowed}")
+    if not isinstance(config.markers_only, bool) or not isinstance(config.marker, str):
+        raise error(
+            "O131", path=str(path), reason=f"{CONFIG_FILE}: `markers_only` is no truth value, or `marker` no text"
+        )
     return config
 
 
@@ -90,13 +104,24 @@ def load(path: Path) -> TypeCacheCheckpoint:
     of_encoder = part_of(weights, "encoder.")
     rows = embedding_rows(of_encoder)
     encoder = build_encoder(path, {"encoder": config.encoder}, "encoder", "", of_encoder)
-    head = MarkerV0Head(config.width, config.max_width, config.dropout)
+    head = _head_of_size(path, config, part_of(weights, "head."))
     network = TypeCacheNetwork(encoder, head, markers_only=config.markers_only)
     load_strictly(path, network, weights)
     checkpoint = TypeCacheCheckpoint(config, network.eval(), load_tokenizer(path, path, str(path)))
     if not 0 <= checkpoint.marker_id < rows or config.marker not in checkpoint.tokenizer.get_vocab():
         raise error("O131", path=str(path), reason=f"its tokenizer does not know the marker {config.marker!r}")
     return checkpoint
+
+
+def _head_of_size(path: Path, config: TypeCacheConfig, weights: Mapping[str, torch.Tensor]) -> MarkerV0Head:
+    def build() -> MarkerV0Head:
+        return MarkerV0Head(config.width, config.max_width, config.dropout)
+
+    try:
+        check_network(build, shapes_of(weights))
+    except ValueError as problem:
+        raise error("O131", path=str(path), reason=problem) from problem
+    return build()
 
 
 def save(checkpoint: TypeCacheCheckpoint, path: Path, *, dtype: torch.dtype | None = None) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
 from ...errors import error
+from ...files import load_json
 from ...nn import int8 as int8_rows
 from ...nn.backbones import hidden_size, subword_limit
 from ...nn.batching import batch_by_length
@@ -220,7 +221,7 @@ def load(source: str | Path, revision: str | None = None) -> TextEncoder:
     """
     path = Path(source)
     try:
-        settings = json.loads((path / SETTINGS_FILE).read_text("utf8")) if (path / SETTINGS_FILE).is_file() else {}
+        settings = load_json(path / SETTINGS_FILE) if (path / SETTINGS_FILE).is_file() else {}
         if not isinstance(settings, dict):
             raise ValueError(f"{SETTINGS_FILE} holds no JSON object")
         pooling, window = _pooling(settings), _window(settings)

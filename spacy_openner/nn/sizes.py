@@ -1,0 +1,93 @@
+"""Hold the configs of networks against their weights before anything is built: a config may say any number."""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import nn
+
+MOST_LAYERS = 256
+# Of what networks are built of one by one; and of anything.
+MOST_PARTS, LARGEST = 1 << 16, 1 << 40
+LAYERS, PARTS = re.compile(r"layers?$|blocks$"), re.compile(r"^(num|n)_|heads|groups|experts|labels|buckets")
+# How much more than what is stored a network may hold: a tied table is stored once, a buffer not at all.
+FACTOR, SLACK = 4, 1 << 26
+
+Shapes = Mapping[str, Sequence[int]]
+
+
+def check_numbers(values: Any, name: str = "") -> None:
+    """Check the numbers of a config, whatever it describes.
+
+    values (Any): JSON content.
+    RAISES (ValueError): For a number that is not finite, or that no network has.
+    """
+    for key, value in _numbers(values, name):
+        most = MOST_LAYERS if LAYERS.search(key) else MOST_PARTS if PARTS.search(key) else LARGEST
+        if not abs(value) <= most:
+            raise ValueError(f"{key} is {value:.6g}, which no network has")
+
+
+def check_network(build: Callable[[], nn.Module], stored: Shapes) -> None:
+    """Check that a network is as large as some weights, before memory is taken for it.
+
+    build (Callable[[], nn.Module]): Builds it. It is called for tensors without memory.
+    stored (Shapes): The shapes of the weights. Names that the network has not are passed over.
+    RAISES (ValueError): Where a weight is of another shape, or the network is far larger than all of them.
+    """
+    with torch.device("meta"):
+        network = build()
+    sizes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    wrong = [f"{name} {tuple(s)}, not {sizes[name]}" for name, s in stored.items() if sizes.get(name, s) != tuple(s)]
+    if wrong:
+        raise ValueError(f"the weights are of other sizes than the config says: {'; '.join(wrong[:3])}")
+    needed = sum(value.numel() for value in (*network.parameters(), *network.buffers()))
+    held = sum(map(math.prod, stored.values()))
+    if needed > FACTOR * held + SLACK:
+        raise ValueError(f"the config describes {needed:,} numbers, and the weights hold {held:,}")
+
+
+def shapes_of(weights: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of some weights."""
+    return {name: tuple(value.shape) for name, value in weights.items()}
+
+
+def check_directory(directory: Path, build: Callable[[], nn.Module]) -> None:
+    """Check what `transformers` saved, before it is loaded.
+
+    directory (Path): Holds weights.
+    build (Callable[[], nn.Module]): Builds the network of the config beside them.
+    RAISES (ValueError): For a config that does not go with the weights.
+    """
+    try:
+        check_network(build, stored_shapes(directory))
+    except NotImplementedError:
+        # Some architectures compute with their tensors while they are built.
+        return
+
+
+def stored_shapes(directory: Path) -> dict[str, tuple[int, ...]]:
+    """Read the shapes of a directory's weights, and not the weights; none where there are none."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for file in sorted(directory.glob("model*.safetensors")):
+        with safe_open(file, framework="pt") as source:
+            shapes.update((name, tuple(source.get_slice(name).get_shape())) for name in source.keys())  # noqa: SIM118
+    for file in [] if shapes else sorted(directory.glob("pytorch_model*.bin")):
+        found = torch.load(file, map_location="meta", weights_only=True)
+        shapes.update((name, tuple(value.shape)) for name, value in found.items() if torch.is_tensor(value))
+    return shapes
+
+
+def _numbers(values: Any, name: str) -> Iterator[tuple[str, float]]:
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            yield from _numbers(value, str(key))
+    elif isinstance(values, list):
+        for value in values:
+            yield from _numbers(value, name)
+    elif isinstance(values, int | float) and not isinstance(values, bool):
+        yield name, values
