@@ -1,15 +1,18 @@
 """Write files so that an interrupted write leaves the old ones whole, and read JSON strictly."""
 
+import ctypes
 import json
 import os
 import platform
 import re
 import secrets
 import shutil
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,6 +22,8 @@ MAX_JSON_BYTES = 1 << 26
 MAX_JSON_DEPTH = 100
 # Ends of names: of what is being written, and of a directory that is being replaced.
 PARTIAL, REPLACED = ".part", ".old"
+# Of Linux.
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
 # How libraries in Rust write a system's error, in exceptions that are no OSError.
 _SYSTEM_ERROR = re.compile(r"\(os error \d+\)")
 # Seconds; what nobody has written to for so long is abandoned, whoever did.
@@ -115,11 +120,16 @@ def write_json(path: str | Path, value: Any) -> None:
 
     RAISES (DataError): When that cannot be done; the old file is whole then.
     """
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Return a value as JSON, laid out for people too."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     if any("\ud800" <= char <= "\udfff" for char in text):
         # Lone surrogates are no UTF-8; as JSON's escapes they can be written, and read back.
         text = json.dumps(value, indent=2)
-    write_text(path, text + "\n")
+    return text + "\n"
 
 
 def refuse_overwriting(inputs: Iterable[Path | None], outputs: Iterable[Path | None]) -> None:
@@ -277,6 +287,11 @@ def _move_over(new: Path, path: Path) -> None:
         new.replace(path)
         return
     old = _beside(path, REPLACED)
+    if path.exists() and _exchange(new, path):
+        # Under the name of what is replaced it is cleared up even where this process is killed now.
+        new.replace(old)
+        _remove(old)
+        return
     if path.exists():
         path.replace(old)
     try:
@@ -286,6 +301,20 @@ def _move_over(new: Path, path: Path) -> None:
             old.replace(path)
         raise
     _remove(old)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places in one step, so that at no time there is nothing at either.
+
+    RETURNS (bool): False where the system or the file system cannot do that; nothing has changed then.
+    """
+    rename: Any = getattr(_libc(), "renameat2", None)
+    return rename is not None and rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0
+
+
+@cache
+def _libc() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def _remove(path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import error
-from ..files import refuse_overwriting, replaced_file, write_json
+from ..files import json_text, refuse_overwriting, replaced_file
 from ..types import DEFAULT_SPANS_KEY
 from .docbin import labels_file
 from .formats import detect_format, read
@@ -75,7 +75,7 @@ def convert(
         if not n_docs:
             raise error("O406", path=str(source), kind=kind, skipped=", ".join(intake.tally.skipped) or "none")
         listed = list_types(intake.types, types, labels)
-        write_json(stack.enter_context(replaced_file(listing)), listed)
+        stack.enter_context(replaced_file(listing)).write_text(json_text(listed), encoding="utf8")
     if shard is not None:
         # Older ones would be read too.
         for path in set(old_shards) - set(files):

@@ -55,6 +55,8 @@ def in_child(
     if pid == 0:
         try:
             reader.close()
+            # pytest's own time limit has a handler, which would stay.
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(seconds)
             _limit(memory, file_size, deadly)
             if kill_at is not None and under is not None:

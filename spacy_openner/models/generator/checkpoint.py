@@ -33,7 +33,23 @@ def load(directory: Path) -> Generator:
         raise error("O113", path=str(directory), reason=lines[0]) from problem
     if bad := not_finite(network.state_dict()):
         raise error("O113", path=str(directory), reason=f"its weights are no finite numbers in {bad[:3]}")
-    return make_generator(network, load_tokenizer(directory, directory, None))
+    generator = make_generator(network, load_tokenizer(directory, directory, None))
+    try:
+        _try(generator)
+    # Values of a config fail in as many ways as there are architectures.
+    except Exception as problem:
+        lines = str(problem).splitlines() or [type(problem).__name__]
+        raise error("O113", path=str(directory), reason=f"it does not answer: {lines[0]}") from problem
+    return generator
+
+
+def _try(generator: Generator) -> None:
+    """Begin an answer: some values of a config are only looked at then."""
+    ids, mask = generator.encode_prompts(["a"])
+    with torch.inference_mode():
+        generator.network.eval()
+        generator.start_decoder(ids, mask)
+    _ = generator.start_subwords(ids), generator.end, generator.limit
 
 
 def save(generator: Generator, path: Path) -> None:

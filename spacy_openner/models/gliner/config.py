@@ -1,5 +1,6 @@
 """`gliner_config.json`: read, and held against ranges before anything is built of it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,10 +61,7 @@ def read_config(path: Path) -> dict[str, Any]:
         if path.suffix == ".pt" or any(path.glob("*.pt")):
             raise error("O102", path=str(path))
         raise error("O101", path=str(path), reason=f"no {CONFIG_FILE} there")
-    config = read_json(file)
-    for name, allowed in NUMBERS.items():
-        if config.get(name) is not None:
-            config[name] = _number(file, name, config[name], allowed)
+    config = numbers_in_range(file, read_json(file))
     for name, kind in KINDS.items():
         if not isinstance(config.get(name), kind | None):
             raise _wrong(file, name, config[name], {dict: "an object", str: "a string", bool: "true or false"}[kind])
@@ -82,6 +80,15 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise error("O105", path=str(file), reason="not a JSON object")
     return content
+
+
+def numbers_in_range(file: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the numbers of a config, or of a part of one; those that were written as strings become numbers.
+
+    RAISES (CheckpointError): For one that is out of its range.
+    """
+    given = {name: allowed for name, allowed in NUMBERS.items() if values.get(name) is not None}
+    return {**values, **{name: _number(file, name, values[name], allowed) for name, allowed in given.items()}}
 
 
 def _number(file: Path, name: str, value: Any, allowed: Range) -> int | float:

@@ -18,7 +18,7 @@ from ...nn.backbones import build_encoder, embedding_rows, hidden_size, load_tok
 from ...nn.sizes import check_network, check_numbers, shapes_of
 from ...nn.weights import KeyTable, load_strictly, part_of, read_weights, rename, write_weights
 from ...prompts.gliner2 import MARKERS, TASK_MARKER
-from ..gliner.config import read_json
+from ..gliner.config import numbers_in_range, read_json
 from ..words import WordMode
 from .boundary_head import BoundaryHead
 from .network import SchemaHead, SchemaNetwork
@@ -195,9 +195,16 @@ def save(checkpoint: SchemaCheckpoint, path: Path, *, dtype: torch.dtype | None 
 def read_config(path: Path) -> dict[str, Any]:
     """Read `config.json`.
 
-    RAISES (CheckpointError): When it is no JSON object.
+    RAISES (CheckpointError): When it is no JSON object, or a number is out of its range.
     """
-    return read_json(path / CONFIG_FILE)
+    file = path / CONFIG_FILE
+    config = numbers_in_range(file, read_json(file))
+    for part in ("boundary_head", "span_head"):
+        if isinstance(config.get(part), dict):
+            config[part] = numbers_in_range(file, config[part])
+        elif config.get(part) is not None:
+            raise error("O105", path=str(file), reason=f"{part} is no object")
+    return config
 
 
 def refuse_unsupported(path: Path, config: dict[str, Any]) -> None:

@@ -1,0 +1,116 @@
+"""Pipelines in other processes, which imported nothing of this package; and errors that a handler collects."""
+
+import multiprocessing
+import pickle
+import subprocess
+import sys
+
+import pytest
+import spacy
+
+from tests.support.every_model import LABELS, component, pipeline
+from tests.support.every_model import MODELS as KINDS
+
+TEXTS = ["Marie Curie won the Nobel Prize in Paris.", "", "Hi"]
+FACTORIES = {
+    "open_ner_span": ["span"],
+    "type_filter": ["types-static"],
+    "gner_generator": ["generator-t5"],
+    "lar_reassigner": ["span", "lar"],
+    "all": ["types-static", "span", "generator-t5", "lar"],
+}
+PROGRAM = """
+import pickle, sys
+nlps = pickle.load(open(sys.argv[1], "rb"))
+texts = pickle.load(open(sys.argv[2], "rb"))
+found = {}
+for name, nlp in nlps.items():
+    docs = [nlp(text) for text in texts]
+    spans = [[(s.start, s.end, s.label_) for s in doc.spans.get("openner", [])] for doc in docs]
+    found[name] = spans, [doc._.openner_labels for doc in docs]
+pickle.dump(found, open(sys.argv[3], "wb"))
+"""
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    """Make pipelines of some components, on models that are made once."""
+    paths = {kind: KINDS[kind](tmp_path_factory.mktemp(kind)) for kind in ("span", "types-static", "generator-t5")}
+
+    def make(name):
+        nlp = spacy.blank("en")
+        for kind in FACTORIES[name]:
+            factory, config = ("lar_reassigner", {}) if kind == "lar" else component(kind, paths[kind])
+            config = {**config, "labels": ["winner", "city"] if kind == "lar" else LABELS}
+            nlp.add_pipe(factory, config={**config, **({"spans_key": "generated"} if "generator" in kind else {})})
+        return nlp
+
+    return make
+
+
+def found(docs):
+    docs = list(docs)
+    spans = [[(s.start, s.end, s.label_) for s in doc.spans.get("openner", [])] for doc in docs]
+    return spans, [doc._.openner_labels for doc in docs]
+
+
+def run(nlp, texts):
+    return found(nlp(text) for text in texts)
+
+
+def test_pickles_in_a_process_that_imported_nothing(build, tmp_path):
+    pipelines = {name: build(name) for name in FACTORIES}
+    (tmp_path / "nlps").write_bytes(pickle.dumps(pipelines))
+    (tmp_path / "texts").write_bytes(pickle.dumps(TEXTS))
+    arguments = [tmp_path / each for each in ("nlps", "texts", "found")]
+    subprocess.run([sys.executable, "-W", "ignore", "-c", PROGRAM, *arguments], check=True, cwd=tmp_path, timeout=300)
+    there = pickle.loads((tmp_path / "found").read_bytes())
+    assert there == {name: run(nlp, TEXTS) for name, nlp in pipelines.items()}
+
+
+def test_a_pool_of_spawned_processes(build):
+    nlp = build("all")
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(run, (nlp, TEXTS)) == run(nlp, TEXTS)
+
+
+def test_joblib(build):
+    """Its default backend, loky, pickles by cloudpickle and starts processes of its own."""
+    joblib = pytest.importorskip("joblib")
+    nlp = build("lar_reassigner")
+    (result,) = joblib.Parallel(n_jobs=2)([joblib.delayed(run)(nlp, TEXTS)])
+    assert result == run(nlp, TEXTS)
+    joblib.externals.loky.get_reusable_executor().shutdown(wait=True)
+
+
+BAD = "Curie"
+
+
+class Refusal(Exception):
+    """Of a text that a test has a component fail at."""
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 100])
+@pytest.mark.parametrize("name", ["open_ner_span", "type_filter", "gner_generator", "lar_reassigner"])
+def test_handlers_collect_the_docs_that_fail_and_no_others(name, batch_size, build, monkeypatch):
+    nlp = build(name)
+    pipe = nlp.get_pipe(name)
+    process, failed = type(pipe)._process, []
+
+    def fails(self, docs):
+        if any(BAD in doc.text for doc in docs):
+            raise Refusal
+        process(self, docs)
+
+    monkeypatch.setattr(type(pipe), "_process", fails)
+    nlp.set_error_handler(lambda proc_name, proc, docs, problem: failed.extend((proc_name, d.text) for d in docs))
+    texts = [*TEXTS * 2, "Paris"]
+    docs = list(nlp.pipe(texts, batch_size=batch_size))
+    assert failed == [(name, TEXTS[0])] * 2
+    assert [doc.text for doc in docs] == [text for text in texts if BAD not in text]
+
+
+def test_a_pipeline_of_one_kind_is_pickled_with_its_settings(tmp_path):
+    nlp = pipeline("types-static", KINDS["types-static"](tmp_path))
+    nlp.get_pipe("type_filter").threshold = 0.125
+    assert pickle.loads(pickle.dumps(nlp)).get_pipe("type_filter").threshold == 0.125
