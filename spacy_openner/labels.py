@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import TypeAlias, TypeGuard, overload
+from typing import Any, NamedTuple, TypeAlias, TypeGuard, overload
 
 from spacy.tokens import Doc
 
@@ -10,6 +10,8 @@ from .errors import error
 
 LABELS_ATTRIBUTE = "openner_labels"
 LABEL_SCORES_ATTRIBUTE = "openner_type_scores"
+FILTERED = "openner_filtered"
+"""In `doc.user_data`: a note of each filter that has narrowed the doc's types, in order."""
 
 LabelsLike: TypeAlias = Sequence[str] | Mapping[str, str] | AbstractSet[str]
 """Names of types, or names with descriptions."""
@@ -112,6 +114,62 @@ def set_labels(doc: Doc, labels: LabelsLike | None, scores: Mapping[str, float] 
     doc._.set(LABELS_ATTRIBUTE, labels)
     if scores is not None:
         doc._.set(LABEL_SCORES_ATTRIBUTE, {**get_label_scores(doc), **scores})
+
+
+def labels_before(doc: Doc, name: str) -> LabelSet | None:
+    """Return the types that a doc has of its own, as they were before a filter.
+
+    In an earlier run over the doc, the filter itself and those behind it may have narrowed them: that is undone.
+
+    name (str): The filter.
+    RETURNS (LabelSet | None): None where the doc has none.
+    """
+    given = _given_to(doc, name)
+    return get_labels(doc) if given is None else given.before
+
+
+def narrow_labels(doc: Doc, name: str, labels: LabelSet | None, scores: Mapping[str, float]) -> None:
+    """Set the types that a filter leaves to the next components, and note that it was the filter.
+
+    labels (LabelSet | None): None to leave them as they were before the filter.
+    scores (Mapping[str, float]): See `set_labels`.
+    """
+    given = _given_to(doc, name)
+    earlier, before = ([*_notes(doc)], get_labels(doc)) if given is None else given
+    if not earlier and given is not None:
+        # All scores are of an earlier run.
+        doc._.set(LABEL_SCORES_ATTRIBUTE, None)
+    if labels is None:
+        if given is not None:
+            set_labels(doc, before)
+            doc.user_data[FILTERED] = earlier
+        return
+    set_labels(doc, labels, scores)
+    plain = None if before is None else before.plain()
+    doc.user_data[FILTERED] = [*earlier, {"name": name, "before": plain, "after": labels.plain()}]
+
+
+class _Given(NamedTuple):
+    """What a filter was given in an earlier run: the notes of those before it, and the doc's own types."""
+
+    notes: list[dict[str, Any]]
+    before: LabelSet | None
+
+
+def _notes(doc: Doc) -> list[dict[str, Any]]:
+    """Return what filters noted, if the doc's types are still what the last of them left."""
+    notes = doc.user_data.get(FILTERED) or []
+    own = get_labels(doc)
+    return notes if notes and own is not None and own == LabelSet(notes[-1]["after"]) else []
+
+
+def _given_to(doc: Doc, name: str) -> _Given | None:
+    notes = _notes(doc)
+    place = next((i for i, note in enumerate(notes) if note["name"] == name), None)
+    if place is None:
+        return None
+    before = notes[place]["before"]
+    return _Given(list(notes[:place]), None if before is None else LabelSet(before))
 
 
 def get_label_scores(doc: Doc) -> dict[str, float]:

@@ -7,8 +7,13 @@ import numpy as np
 from spacy.tokens import Doc, Span, SpanGroup
 
 from ..decoding.span_selection import flat_beside
-from ..errors import warn
+from ..errors import TextError, warn
+from ..lar.decisions import DROPPED
+from ..span_groups import spans_of
 from ..types import EXPLANATIONS, ORIGIN, SCORES, Candidate
+
+IN_ENTS = "in_ents"
+"""Attribute of a span group, in step with its spans: whether the component put them into `doc.ents`."""
 
 Entity = tuple[int, int, str]
 """Start, end (exclusive) and label, in tokens."""
@@ -24,6 +29,7 @@ def annotate(
     overwrite_ents: bool,
     attrs: Mapping[str, Any] | None = None,
     replaces: Collection[Entity] = (),
+    refines: bool = False,
 ) -> None:
     """Write what a component found.
 
@@ -37,11 +43,14 @@ def annotate(
         entity that no candidate touches stays either way.
     attrs (Mapping[str, Any] | None): What else to say in the group's attrs; values that msgpack can hold.
     replaces (Collection[Entity]): Entities of `doc.ents` that the candidates stand for: they go, and what they are
-        linked to passes to a candidate of the same place.
+        linked to passes to a candidate of the same place. So do those that an earlier run of the component wrote.
+    refines (bool): Whether the component is meant to replace the spans of one before it.
     """
-    old = doc.spans.get(spans_key)
-    if old is not None and len(old) and ORIGIN not in old.attrs:
+    old = doc.spans.get(spans_key, ())
+    is_own = is_written_by(doc, spans_key, name) or (spans_key in doc.spans and DROPPED in old.attrs)
+    if len(old) and not is_own and not refines:
         warn("W004", key=spans_key, n=len(old), name=name)
+    replaces = {*replaces, *(entities_put(doc, spans_key) if is_own else ())}
     every: dict[str, Any] = {**(attrs or {}), ORIGIN: name}
     every[SCORES] = np.array([c.score for c in candidates], dtype="float32")
     if any(c.explanation for c in candidates):
@@ -49,14 +58,36 @@ def annotate(
     spans = [Span(doc, c.start, c.end, label=c.label) for c in candidates]
     doc.spans[spans_key] = SpanGroup(doc, name=spans_key, attrs=every, spans=spans)
     if annotate_ents:
-        _annotate_ents(doc, candidates, overwrite_ents, replaces)
+        chosen = _annotate_ents(doc, candidates, overwrite_ents, replaces)
+        doc.spans[spans_key].attrs[IN_ENTS] = [c in chosen for c in candidates]
 
 
-def _annotate_ents(doc: Doc, candidates: Sequence[Candidate], overwrite: bool, replaces: Collection[Entity]) -> None:
-    going = set(replaces)
+def is_written_by(doc: Doc, key: str, name: str) -> bool:
+    """Return whether a span group is that of a component of this name."""
+    return key in doc.spans and doc.spans[key].attrs.get(ORIGIN) == name
+
+
+def entities_put(doc: Doc, key: str) -> set[Entity]:
+    """Return the spans of a group that its component put into `doc.ents`: what an earlier run found is not what the
+    user, or an earlier component, says.
+    """
+    put = doc.spans[key].attrs.get(IN_ENTS)
+    try:
+        spans = spans_of(doc, key)
+    except TextError:
+        return set()
+    if not isinstance(put, list) or len(put) != len(spans):
+        return set()
+    return {(s.start, s.end, s.label_) for s, is_in in zip(spans, put, strict=True) if is_in}
+
+
+def _annotate_ents(
+    doc: Doc, candidates: Sequence[Candidate], overwrite: bool, replaces: Collection[Entity]
+) -> set[Candidate]:
+    """Write the best flat set of candidates to `doc.ents`, and return it."""
     old, links = [], {}
     for ent in doc.ents:
-        if (ent.start, ent.end, ent.label_) in going:
+        if (ent.start, ent.end, ent.label_) in replaces:
             links[ent.start, ent.end] = {"kb_id": ent.kb_id, "span_id": ent.ent_id}
         else:
             old.append(ent)
@@ -69,3 +100,4 @@ def _annotate_ents(doc: Doc, candidates: Sequence[Candidate], overwrite: bool, r
         old = [ent for ent in old if covered.isdisjoint(range(ent.start, ent.end))]
     new = [Span(doc, c.start, c.end, label=c.label, **links.get((c.start, c.end), {})) for c in chosen]
     doc.set_ents([*old, *new], blocked=[doc[start:end] for start, end in blocked], default="outside")
+    return set(chosen)

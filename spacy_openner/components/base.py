@@ -171,11 +171,14 @@ class OpenLabelPipe(Pipe, Generic[SettingsT]):
     def _labels_per_doc(self, docs: Sequence[Doc]) -> list[LabelSet]:
         """Return the types of each doc: its own, or the component's. Warn once where nobody named any."""
         own = self._settings.labels
-        labels_per_doc = [get_labels(doc, own) for doc in docs]
+        labels_per_doc = [self._labels_of(doc) for doc in docs]
         if not self._warned and not own and any(labels is own for labels in labels_per_doc):
             self._warned = True
             warn(self.NO_LABELS_WARNING, name=self.name)
         return labels_per_doc
+
+    def _labels_of(self, doc: Doc) -> LabelSet:
+        return get_labels(doc, self._settings.labels)
 
     # Serialisation. A component with weights overrides how they are stored.
 

@@ -15,7 +15,7 @@ from ..errors import error, warn
 from ..labels import LabelsLike
 from ..lar.alignment import AlignmentStrategy, align_labels
 from ..lar.cascade import CascadeReassigner
-from ..lar.decisions import Decision, DecisionCounts, as_attrs
+from ..lar.decisions import Decision, DecisionCounts, as_attrs, read_decisions
 from ..lar.reassigner import EntityCase, LabelSpace, Reassigner, TypeChoice
 from ..lar.table import AlignmentTable
 from ..nn.packing import pack, unpack
@@ -24,7 +24,7 @@ from ..scoring.gold import GoldSurvey, explanations_of
 from ..settings import LARReassignerSettings
 from ..span_groups import scores_in_step, spans_of
 from ..types import ENTS, Candidate
-from .annotate import annotate
+from .annotate import Entity, annotate, entities_put, is_written_by
 from .base import Setting
 from .entity_pipe import SCORE_WEIGHTS, OpenNERPipe
 from .factory import connected, default_config, settings_from_config, takes_settings
@@ -192,15 +192,31 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
             overwrite_ents=self.overwrite_ents,
             attrs=as_attrs(doc, decisions),
             replaces={(*d.place, d.source) for d in decisions},
+            refines=True,
         )
 
     def _entities(self, doc: Doc) -> list[Candidate]:
         """Return the entities that come in, in text order, with scores where there are any; 1 for plain statements."""
-        spans = [*doc.ents] if self.source == ENTS else spans_of(doc, self.source)
-        scores = None if self.source == ENTS or not spans else scores_in_step(doc.spans[self.source])
-        known = [1.0] * len(spans) if scores is None else scores
-        found = [Candidate(s.start, s.end, s.label_, float(p)) for s, p in zip(spans, known, strict=True) if s.label_]
+        if self.source == ENTS:
+            found = [Candidate(*each, 1.0) for each in self._entities_before(doc) if each[2]]
+        else:
+            spans = spans_of(doc, self.source)
+            scores = (scores_in_step(doc.spans[self.source]) if spans else None) or [1.0] * len(spans)
+            found = [Candidate(s.start, s.end, s.label_, p) for s, p in zip(spans, scores, strict=True) if s.label_]
         return sorted(found, key=lambda c: (c.start, -c.end))
+
+    def _entities_before(self, doc: Doc) -> list[Entity]:
+        """Return the entities of a doc as they were before an earlier run of this component, if there was one."""
+        entities = [(ent.start, ent.end, ent.label_) for ent in doc.ents]
+        if not is_written_by(doc, self.spans_key, self.name):
+            return entities
+        written = entities_put(doc, self.spans_key)
+        decisions = read_decisions(doc, self.spans_key)
+        before = {(d.start, d.end, d.label): (*d.place, d.source) for d in decisions if d.label}
+        entities = [before.get(each, each) if each in written else each for each in entities]
+        covered = {i for start, end, _ in entities for i in range(start, end)}
+        dropped = [(d.start, d.end, d.source) for d in decisions if not d.label]
+        return entities + [each for each in dropped if covered.isdisjoint(range(*each[:2]))]
 
     def _decision(self, doc: Doc, c: Candidate, choices: Mapping[tuple, TypeChoice]) -> Decision:
         place = (c.start, c.end, c.label)

@@ -14,7 +14,7 @@ from thinc.api import Config, Model
 
 from ..decoding.type_selection import TypeSelector
 from ..descriptions import describe_types, type_text
-from ..labels import LabelSet, LabelsLike, get_labels, set_labels
+from ..labels import LabelSet, LabelsLike, get_labels, labels_before, narrow_labels
 from ..models.type_matcher.model import TypeQuery, TypeTrainingBatch, TypeTrainingText, type_model
 from ..models.words import doc_sentences
 from ..scoring.gold import judge_types
@@ -150,11 +150,14 @@ class TypeFilter(TrainableOpenPipe[TypeFilterSettings]):
     def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[TypeScores]) -> None:
         """Write the types that stay, and the scores of all."""
         for doc, prediction in zip(docs, predictions, strict=True):
-            if prediction.labels is self.settings.labels and not prediction.labels:
-                continue
-            names = prediction.labels.names
-            kept = self.choose(prediction)
-            set_labels(doc, prediction.labels.select(kept), dict(zip(names, prediction.scores.tolist(), strict=True)))
+            nothing = prediction.labels is self.settings.labels and not prediction.labels
+            kept = None if nothing else prediction.labels.select(self.choose(prediction))
+            scores = dict(zip(prediction.labels.names, prediction.scores.tolist(), strict=True))
+            narrow_labels(doc, self.name, kept, scores)
+
+    def _labels_of(self, doc: Doc) -> LabelSet:
+        own = labels_before(doc, self.name)
+        return self.settings.labels if own is None else own
 
     def _query(self, doc: Doc, labels: LabelSet) -> TypeQuery:
         texts = [type_text(*each) for each in self._described(labels).items()]

@@ -15,8 +15,8 @@ def test_many_entities_that_are_there_already():
     doc = Doc(spacy.blank("en").vocab, words=["w"] * (2 * n))
     doc.ents = [Span(doc, 2 * i, 2 * i + 1, label="old") for i in range(n)]
     candidates = [Candidate(2 * i + 1, 2 * i + 2, "new", 0.5) for i in range(n)]
-    begun = time.perf_counter()
+    begun = time.process_time()
     annotate(doc, candidates, name="x", spans_key="openner", annotate_ents=True, overwrite_ents=False)
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
     assert len(doc.ents) == 2 * n
     assert len(doc.spans["openner"]) == len(doc.spans["openner"].attrs["scores"]) == n
