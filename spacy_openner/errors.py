@@ -262,6 +262,11 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "Cannot load the encoder {name!r} that is to get a new head: {reason}. `encoder` takes a directory or hub name "
         "of a Hugging Face encoder with a fast tokenizer.",
     ),
+    "O125": (
+        CheckpointError,
+        "The adapters in {path!r} cannot be used here: {reason}. Give a directory that `save_adapters` wrote for a "
+        "model of this kind and size.",
+    ),
     # Texts
     "O201": (
         TextError,

@@ -14,6 +14,7 @@ from thinc.api import Config, Model
 
 from ..decoding.span_selection import choose, merge_adjacent
 from ..errors import error
+from ..files import replaced_directory
 from ..labels import LabelSet, LabelsLike, get_labels
 from ..models.queries import ScoredSpan, SpanQuery, TrainingBatch, TrainingText
 from ..models.span_model import span_model
@@ -160,6 +161,7 @@ class OpenNERSpan(TrainableOpenPipe[OpenNERSpanSettings], OpenNERPipe[OpenNERSpa
         labels: LabelsLike | None = None,
         encoder: str | Path | None = None,
         head: dict[str, Any] | None = None,
+        lora: dict[str, Any] | None = None,
     ) -> None:
         """Load the weights, or make new ones. Weights that are there already are left alone.
 
@@ -169,6 +171,8 @@ class OpenNERSpan(TrainableOpenPipe[OpenNERSpanSettings], OpenNERPipe[OpenNERSpa
         encoder (str | Path | None): Directory or hub name of a Hugging Face encoder that gets a new head; None to
             start from the checkpoint that the model names. For SpanMatcher only, as is `head`.
         head (dict[str, Any] | None): Settings of the new head; see `models.gliner.new_head.from_encoder`.
+        lora (dict[str, Any] | None): Train low-rank adapters, and what lies behind the encoder, instead of all weights:
+            options of `peft.LoraConfig`, such as {"r": 8}. For SpanMatcher only.
         """
         if labels is not None:
             self.labels = labels
@@ -177,6 +181,38 @@ class OpenNERSpan(TrainableOpenPipe[OpenNERSpanSettings], OpenNERPipe[OpenNERSpa
         span_model(self.model).initialize(
             self.model, lambda: [eg.predicted for eg in islice(get_examples(), 10)], encoder, head
         )
+        if lora is not None:
+            span_model(self.model).adapt(lora)
+
+    # Adapters
+
+    def save_adapters(self, path: str | Path) -> None:
+        """Write the low-rank adapters in use apart from the weights: a few MB in the format of `peft`, with the head.
+
+        path (str | Path): A directory; what is there is replaced.
+        RAISES (SettingError): When none are in use.
+        """
+        with replaced_directory(path, parents=True) as directory:
+            span_model(self.model).save_adapters(directory)
+
+    def load_adapters(self, name: str, path: str | Path) -> None:
+        """Read adapters for the weights that are loaded, and use them from now on.
+
+        name (str): What to call them in `use_adapters`.
+        path (str | Path): What `save_adapters` wrote.
+        RAISES (CheckpointError): When they are damaged, or of another model.
+        RAISES (SettingError): For a name that is taken.
+        """
+        span_model(self.model).load_adapters(name, Path(path))
+
+    def use_adapters(self, name: str | None) -> None:
+        """Predict and train with other adapters. What is saved has those in use added to its weights.
+
+        name (str | None): As given to `load_adapters`; "default" for those that were trained; None for the weights as
+            they were loaded.
+        RAISES (SettingError): For a name that is not there.
+        """
+        span_model(self.model).use_adapters(name)
 
     def _training_batches(self, texts: Sequence[TrainingText]) -> Iterator[TrainingBatch]:
         return span_model(self.model).training_batches(self.model, texts, self.batch_tokens)

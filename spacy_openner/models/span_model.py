@@ -16,6 +16,7 @@ from ..nn.shim import ModelShim
 from .queries import GoldTargets, ScoredSpan, SpanQuery, TrainingBatch, TrainingText
 from .words import WordMode
 
+WITH_ADAPTERS = "spacy-openner.SpanMatcher.v1"
 WORD_MODES: tuple[str, ...] = ("spacy", "gliner")
 
 
@@ -48,6 +49,26 @@ class SpanModel(ModelShim):
         encoder, head: The encoder that gets a new head, and the head's settings, where the architecture knows these.
         RAISES (SettingError): For settings that the architecture does not know.
         """
+
+    def adapt(self, options: Mapping[str, Any]) -> None:
+        """Train low-rank adapters instead of the encoder from now on.
+
+        options (Mapping[str, Any]): Of `peft.LoraConfig`.
+        RAISES (SettingError): Where the architecture has none.
+        """
+        raise error("O001", name="lora", value=dict(options), allowed=f"null: only {WITH_ADAPTERS} takes adapters")
+
+    def load_adapters(self, name: str, path: Path) -> None:
+        """Read adapters that `save_adapters` wrote, and use them."""
+        raise error("O001", name="name", value=name, allowed=f"nothing: only {WITH_ADAPTERS} takes adapters")
+
+    def use_adapters(self, name: str | None) -> None:
+        """Use the adapters of a name, or the weights alone."""
+        raise error("O001", name="name", value=name, allowed=f"nothing: only {WITH_ADAPTERS} takes adapters")
+
+    def save_adapters(self, path: Path) -> None:
+        """Write the adapters in use."""
+        raise error("O001", name="path", value=str(path), allowed=f"nothing: only {WITH_ADAPTERS} takes adapters")
 
     @abstractmethod
     def find(self, model: Model, queries: Sequence[SpanQuery], batch_tokens: int) -> list[list[ScoredSpan]]:

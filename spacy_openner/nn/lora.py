@@ -1,41 +1,97 @@
 """Low-rank adapters (LoRA) by `peft`: a large model learns through small matrices beside its own, which do not move.
 
-Adapters live while a model is trained; what is saved has them added to the weights they stand beside, so that a saved
-model is one like any other.
+A model that is saved has them added to the weights that they stand beside, so that it is one like any other. They can
+be kept apart, too, and several can take turns on one model.
 """
 
-from collections.abc import Mapping
-from typing import Any
+import copy
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
 
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..errors import error
 
+N = TypeVar("N", bound=nn.Module)
+
+DEFAULT = "default"
+WEIGHTS_FILE = "adapter_model.safetensors"
 _MARK = "lora_"
 _BASE = ".base_layer."
 
 
-def adapt(network: nn.Module, options: Mapping[str, Any]) -> None:
-    """Put adapters into a network; one that has some keeps these.
+def adapt(network: nn.Module, options: Mapping[str, Any], name: str = DEFAULT) -> None:
+    """Put adapters into a network; one that has some of this name keeps these.
 
     network (nn.Module): A model of `transformers`; changed in place.
     options (Mapping[str, Any]): Of `peft.LoraConfig`: "r" (the rank), "lora_alpha", "target_modules" (all linear
         layers but the output by default) and so on.
+    name (str): What the adapters are called; they are in use from now on.
     RAISES (MissingExtra): Without `peft`.
     RAISES (SettingError): For options that it refuses.
     """
-    if is_adapted(network):
+    peft = _peft()
+    if name in _configs(network):
         return
     try:
-        import peft
-    except ImportError as problem:
-        raise error("O301", what="lora", package="peft", extra="lora") from problem
-    try:
-        peft.LoraModel(network, peft.LoraConfig(**{"target_modules": "all-linear", **options}), "default")
+        config = peft.LoraConfig(**{"target_modules": "all-linear", **options})
+        _inject(network, config, name)
     except (TypeError, ValueError) as problem:
         raise error(
             "O001", name="lora", value=dict(options), allowed=f"options of peft.LoraConfig ({problem})"
         ) from problem
+    use(network, name)
+
+
+def use(network: nn.Module, name: str | None) -> None:
+    """Let the adapters of one name take part, or none.
+
+    name (str | None): As `adapt` or `load` was told; None for the weights alone.
+    """
+    for module in _layers(network):
+        module.enable_adapters(name is not None)
+        if name is not None:
+            module.set_adapter(name)
+
+
+def save(network: nn.Module, name: str, path: Path) -> None:
+    """Write adapters in the format of `peft`: `adapter_config.json` and `adapter_model.safetensors`.
+
+    path (Path): A directory that is there.
+    """
+    weights = _peft().get_peft_model_state_dict(network, adapter_name=name, save_embedding_layers=False)
+    config = copy.deepcopy(_configs(network)[name])
+    # A directory of this machine says nothing elsewhere.
+    config.base_model_name_or_path = None
+    config.inference_mode = True
+    save_file({key: value.detach().cpu().contiguous() for key, value in weights.items()}, path / WEIGHTS_FILE)
+    config.save_pretrained(path)
+
+
+def load(network: nn.Module, name: str, path: Path) -> None:
+    """Put adapters into a network that `save` or `peft` wrote. If that fails, the network is as it was.
+
+    RAISES (MissingExtra): Without `peft`.
+    RAISES (CheckpointError): When files are missing or damaged, or do not fit the network.
+    """
+    peft = _peft()
+    try:
+        weights = load_file(path / WEIGHTS_FILE)
+        _inject(network, peft.LoraConfig.from_pretrained(path), name)
+        report = peft.set_peft_model_state_dict(network, weights, adapter_name=name)
+        wrong = [*report.unexpected_keys, *(key for key in report.missing_keys if f".{name}." in key)]
+        if wrong:
+            raise ValueError(f"weights that do not fit: {', '.join(wrong[:3])}")
+    except Exception as problem:
+        _remove(network, name)
+        # PyTorch lists every tensor that does not fit.
+        reason = " ".join(f"{type(problem).__name__}: {problem}".split("\n\t")[:2])
+        raise error("O125", path=str(path), reason=reason) from problem
+    use(network, name)
 
 
 def is_adapted(network: nn.Module) -> bool:
@@ -57,3 +113,48 @@ def merged(network: nn.Module) -> dict[str, Tensor]:
                 weight = state[f"{name}.weight"]
                 state[f"{name}.weight"] = weight + module.get_delta_weight(adapter).to(weight)
     return state
+
+
+def merged_copy(network: N) -> N:
+    """Return a copy of a network with the adapters in use added to its weights; it has none itself."""
+    plain = copy.deepcopy(network)
+    for name, module in list(plain.named_modules()):
+        if hasattr(module, "get_delta_weight"):
+            if not module.disable_adapters:
+                module.merge()
+            parent, _, own = name.rpartition(".")
+            setattr(plain.get_submodule(parent), own, module.get_base_layer())
+    for module in plain.modules():
+        if hasattr(module, "peft_config"):
+            del module.peft_config
+    return plain
+
+
+def _configs(network: nn.Module) -> dict[str, Any]:
+    configs: dict[str, Any] = getattr(network, "peft_config", {})
+    return configs
+
+
+def _remove(network: nn.Module, name: str) -> None:
+    _configs(network).pop(name, None)
+    for module in _layers(network):
+        module.delete_adapter(name)
+
+
+def _layers(network: nn.Module) -> Iterator[Any]:
+    return (module for module in network.modules() if hasattr(module, "get_delta_weight"))
+
+
+def _inject(network: nn.Module, config: Any, name: str) -> None:
+    with warnings.catch_warnings():
+        # That there are others already is what is wanted.
+        warnings.filterwarnings("ignore", "Already found a `peft_config`")
+        _peft().inject_adapter_in_model(config, network, name)
+
+
+def _peft() -> ModuleType:
+    try:
+        import peft
+    except ImportError as problem:
+        raise error("O301", what="lora", package="peft", extra="lora") from problem
+    return peft

@@ -4,18 +4,19 @@ The float32 network is what is trained and saved; the runtime that predicts is d
 another backend) and made anew when the weights change.
 """
 
+import copy
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from thinc.api import Model, Optimizer
 from thinc.util import get_torch_default_device
 
 from ...errors import error
-from ...nn import hub
+from ...nn import hub, lora
 from ...nn.backbones import subword_limit
 from ...nn.dropout import set_dropout, use_fast_dropout
 from ...nn.mixed_precision import mixed_precision
@@ -26,7 +27,8 @@ from ..queries import GoldTargets
 from ..span_checkpoint import SpanCheckpoint
 from ..span_model import SpanModel
 from ..words import WordMode
-from . import onnx_encoder
+from . import adapters, onnx_encoder
+from .adapters import Adapters
 from .network import Batch, Network
 from .runtime import Backend, Runtime, build
 from .windows import WindowPlanner
@@ -69,6 +71,7 @@ class CheckpointShim(SpanModel):
 
     TRANSIENT: ClassVar[tuple[str, ...]] = ("_runtime", "_type_vectors", "_planner", "_scratch", "_onnx_files")
     _checkpoint: SpanCheckpoint | None = None
+    _adapters: Adapters | None = None
     _planner: WindowPlanner | None = None
     _scratch: tempfile.TemporaryDirectory | None = None
     _onnx_files: Path | None = None
@@ -108,10 +111,47 @@ class CheckpointShim(SpanModel):
         with self.lock:
             self._reset_runtime()
             self._planner = None
+            self._adapters = None
             use_fast_dropout(checkpoint.network)
             self._checkpoint = checkpoint
             self._model = checkpoint.network
             self._onnx_files = onnx_files if onnx_files is not None and onnx_files.is_dir() else None
+
+    @property
+    def adapters(self) -> Adapters:
+        """Low-rank adapters of the checkpoint; none at first. To be changed through the methods of this class."""
+        with self.lock:
+            if self._adapters is None:
+                self._adapters = Adapters(self.checkpoint.network)
+            return self._adapters
+
+    def adapt(self, options: Mapping[str, Any]) -> None:
+        """Train adapters instead of the encoder from now on; see `nn.lora.adapt`."""
+        self.adapters.add(lora.DEFAULT, options)
+        self._forget_derived()
+
+    def load_adapters(self, name: str, path: Path) -> None:
+        """Read adapters and use them; see `Adapters.load`."""
+        self.adapters.load(name, path)
+        self._forget_derived()
+
+    def use_adapters(self, name: str | None) -> None:
+        """Use the adapters of a name, or none; see `Adapters.use`."""
+        self.adapters.use(name)
+        self._forget_derived()
+
+    def save_adapters(self, path: Path) -> None:
+        """Write the adapters in use; see `Adapters.save`."""
+        self.adapters.save(path)
+
+    def _plain(self) -> SpanCheckpoint:
+        """Return the checkpoint with the adapters in use added to its weights."""
+        checkpoint = self.checkpoint
+        if not lora.is_adapted(checkpoint.network):
+            return checkpoint
+        plain: Any = copy.copy(checkpoint)
+        plain.network = lora.merged_copy(checkpoint.network)
+        return plain
 
     @property
     def max_width(self) -> int:
@@ -148,9 +188,10 @@ class CheckpointShim(SpanModel):
         return self._runtime
 
     def _build_runtime(self) -> Runtime:
-        checkpoint, settings = self.checkpoint, self.settings
-        checkpoint.network.eval()
-        files = self._onnx_directory() if settings.backend == "onnx" else Path()
+        settings = self.settings
+        self.checkpoint.network.eval()
+        checkpoint = self._plain()
+        files = self._onnx_directory(checkpoint.network.encoder) if settings.backend == "onnx" else Path()
         return build(checkpoint, settings.precision, settings.backend, get_torch_default_device(), files)
 
     def predict(self, inputs: WindowRequest) -> torch.Tensor:
@@ -194,7 +235,11 @@ class CheckpointShim(SpanModel):
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Apply the gradients; the runtime is stale then."""
-        self.apply_gradients(self.checkpoint.network, optimizer)
+        network = self.checkpoint.network
+        if lora.is_adapted(network):
+            self.apply_gradients(network, optimizer, adapters.learns)
+        else:
+            self.apply_gradients(network, optimizer)
         self._forget_derived()
 
     def set_dropout(self, rate: float) -> None:
@@ -210,11 +255,11 @@ class CheckpointShim(SpanModel):
         """Write the checkpoint, and the encoders that were exported from it (which `pack` leaves out: they are made
         again where they are needed)."""
         super().save(model, path)
-        onnx_encoder.copy_exported(self.checkpoint.network.encoder, self._onnx_files, path / ONNX_FOLDER)
+        onnx_encoder.copy_exported(self._plain().network.encoder, self._onnx_files, path / ONNX_FOLDER)
 
     def write(self, path: Path) -> None:
         """Write the checkpoint."""
-        self.checkpoint.save(path)
+        self._plain().save(path)
 
     def read(self, path: Path) -> None:
         """Read what `write` wrote."""
@@ -225,10 +270,10 @@ class CheckpointShim(SpanModel):
         self._reset_runtime()
         self._onnx_files = None
 
-    def _onnx_directory(self) -> Path:
+    def _onnx_directory(self, encoder: torch.nn.Module) -> Path:
         """Find the directory of the exported encoders: that beside the weights, if the wanted one is there; else one of
         our own, since the one that the weights came from may be read-only."""
-        encoder, int8 = self.checkpoint.network.encoder, self.settings.precision == "int8"
+        int8 = self.settings.precision == "int8"
         if self._onnx_files is None or not onnx_encoder.file_of(encoder, self._onnx_files, int8=int8).is_file():
             self._scratch = tempfile.TemporaryDirectory(prefix="spacy-openner-")
             self._onnx_files = Path(self._scratch.name)

@@ -1,0 +1,93 @@
+"""Low-rank adapters of a checkpoint: trained beside its encoder, kept apart from it, and exchanged at run time.
+
+What lies behind the encoder (the head, the projection, the LSTM) is small and is trained whole, so that each set of
+adapters has its own.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ...errors import error
+from ...nn import lora
+from .network import Network
+
+HEAD_FILE = "head.safetensors"
+_ENCODERS = ("encoder.", "label_encoder.", "_short.")
+
+
+def learns(name: str) -> bool:
+    """Tell whether a parameter of a network with adapters is trained."""
+    return lora.learns(name) or not name.startswith(_ENCODERS)
+
+
+class Adapters:
+    """The adapters of a network, by name, and which of them is in use.
+
+    network (Network): As it was loaded; None stands for it in `use`.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.active: str | None = None
+        self._heads: dict[str | None, dict[str, Tensor]] = {None: _head_of(network)}
+
+    @property
+    def names(self) -> list[str]:
+        """Names that `use` takes."""
+        return [name for name in self._heads if name is not None]
+
+    def add(self, name: str, options: Mapping[str, Any]) -> None:
+        """Add adapters that change nothing yet, and use them; see `nn.lora.adapt`."""
+        if name not in self._heads:
+            lora.adapt(self.network.encoder, options, name)
+            self._heads[name] = _head_of(self.network)
+        self.use(name)
+
+    def load(self, name: str, path: Path) -> None:
+        """Add adapters that `save` wrote, and use them.
+
+        RAISES (CheckpointError): When they cannot be read or are of another network.
+        """
+        if name in self._heads:
+            raise error("O001", name="name", value=name, allowed="a name that no adapters have yet")
+        try:
+            head = load_file(path / HEAD_FILE)
+        except Exception as problem:
+            raise error("O125", path=str(path), reason=f"{type(problem).__name__}: {problem}") from problem
+        own = self._heads[None]
+        if {key: value.shape for key, value in head.items()} != {key: value.shape for key, value in own.items()}:
+            raise error("O125", path=str(path), reason=f"{HEAD_FILE} has other tensors than this model's head")
+        lora.load(self.network.encoder, name, path)
+        self._heads[name] = head
+        self.use(name)
+
+    def use(self, name: str | None) -> None:
+        """Predict and train with the adapters of a name, or with the weights alone.
+
+        RAISES (SettingError): For a name that is not there.
+        """
+        if name is not None and name not in self._heads:
+            raise error("O001", name="name", value=name, allowed=", ".join(map(repr, self.names)) or "None")
+        self._heads[self.active] = _head_of(self.network)
+        lora.use(self.network.encoder, name)
+        self.network.load_state_dict(self._heads[name], strict=False)
+        self.active = name
+
+    def save(self, path: Path) -> None:
+        """Write the adapters in use, and what they have of the network, into a directory that is there.
+
+        RAISES (SettingError): When none are.
+        """
+        if self.active is None:
+            raise error("O001", name="name", value=None, allowed="adapters in use: train with `lora`, or load some")
+        lora.save(self.network.encoder, self.active, path)
+        save_file(_head_of(self.network), path / HEAD_FILE)
+
+
+def _head_of(network: Network) -> dict[str, Tensor]:
+    state = network.state_dict()
+    return {key: value.detach().clone() for key, value in state.items() if not key.startswith(_ENCODERS)}
