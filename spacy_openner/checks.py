@@ -135,6 +135,73 @@ def label_numbers(least: float, most: float = 1.0, *, optional: bool = False) ->
     return _field(check, None if optional else FrozenDict())
 
 
+def label_validators() -> Any:
+    """Declare what the spans of some types must be like; see `EntitySettings`."""
+
+    def check(name: str, value: Any) -> FrozenDict[Any]:
+        if not isinstance(value, Mapping):
+            raise error("O001", name=name, value=value, allowed="a mapping from labels to validators")
+        for label in value:
+            if not is_text(label):
+                raise error("O003", value=label)
+        for label, each in value.items():
+            problem = _validator_problem(each)
+            if problem:
+                raise error("O023", label=label, value=each, reason=problem)
+        return FrozenDict({label: FrozenDict(map(_kept, each.items())) for label, each in value.items()})
+
+    return _field(check, FrozenDict())
+
+
+VALIDATOR_KEYS = ("pattern", "mode", "exclude", "choices", "function")
+VALIDATOR_MODES = ("full", "partial")
+LONGEST_PATTERN = 10_000
+
+
+def _kept(item: tuple[str, Any]) -> tuple[str, Any]:
+    key, value = item
+    return key, tuple(value) if key == "choices" else value
+
+
+def _validator_problem(value: Any) -> str:
+    """Return what is wrong with a validator; "" for nothing."""
+    if not isinstance(value, Mapping):
+        return "it is no mapping"
+    unknown = [str(key) for key in value if key not in VALIDATOR_KEYS]
+    if unknown:
+        return f"it has unknown keys: {', '.join(unknown)}"
+    if not {"pattern", "choices", "function"}.intersection(value):
+        return "it checks nothing"
+    if "pattern" not in value and {"mode", "exclude"}.intersection(value):
+        return "`mode` and `exclude` need a `pattern`"
+    if value.get("mode", "full") not in VALIDATOR_MODES:
+        return "`mode` is neither 'full' nor 'partial'"
+    if not isinstance(value.get("exclude", False), bool):
+        return "`exclude` is neither true nor false"
+    if not is_text(value.get("function", "any")):
+        return "`function` is no name"
+    choices = value.get("choices", ["any"])
+    if not isinstance(choices, list | tuple) or not choices or not all(map(is_text, choices)):
+        return "`choices` is no list of texts"
+    return _pattern_problem(value["pattern"]) if "pattern" in value else ""
+
+
+def _pattern_problem(pattern: Any) -> str:
+    """Return what is wrong with a regular expression; "" for nothing."""
+    if not is_text(pattern):
+        return "`pattern` is no text"
+    if len(pattern) > LONGEST_PATTERN:
+        return f"`pattern` has {len(pattern)} characters (at most {LONGEST_PATTERN})"
+    # Slow to import, and needed by few.
+    import regex
+
+    try:
+        regex.compile(pattern)
+    except (regex.error, RecursionError, OverflowError) as problem:
+        return f"`pattern` is no regular expression ({problem})"
+    return ""
+
+
 def table() -> Any:
     """Declare an alignment table in its plain form, or None; `lar.alignment` checks what it says."""
 

@@ -133,6 +133,23 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "A setting that is a mapping ({value!r}) cannot be changed in place. Assign a new one: "
         "pipe.label_thresholds = {{**pipe.label_thresholds, ...}}",
     ),
+    "O023": (
+        SettingError,
+        "The validator of {label!r} is {value!r}: {reason}. Allowed: a mapping with `pattern`, a regular expression "
+        '(and `mode`, "full" or "partial"; `exclude`, true or false), with `choices`, a list of texts, or with '
+        "`function`, a name in spaCy's registry `misc`.",
+    ),
+    "O024": (
+        SettingError,
+        "The validator of {label!r} names the function {function!r}, which is not registered. Register a function that "
+        "takes a Span and returns True or False, @spacy.registry.misc({function!r}), before the pipeline is made or "
+        "loaded; for spaCy's commands, in the file that --code names.",
+    ),
+    "O025": (
+        SettingError,
+        "`span._.{attribute}` is computed by another package, and cannot be written. Copy scores to another "
+        "`attribute`, or read span._.openner_score.",
+    ),
     # Checkpoints
     "O101": (
         CheckpointError,
@@ -278,6 +295,11 @@ _MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "doc.spans[{key!r}] does not fit the doc, which has {n} tokens: some were merged or split since then. "
         "Use the component merge_openner_entities in place of merge_entities, or put it behind what merges: it moves "
         "span groups to the new tokens.",
+    ),
+    "O205": (
+        TextError,
+        "The validator {function!r} of {label!r} fails at {text!r}: {reason}. It must take a Span and return True or "
+        "False.",
     ),
     "O203": (TextError, "{what} is not UTF-8 ({reason}). Convert it."),
     # Calibration
@@ -506,6 +528,10 @@ _WARNINGS: dict[str, str] = {
     "tokens behind what reads these spans.",
     "W019": "doc.spans[{key!r}] says {names} of its spans in some docs, but not in all: that is left out of the joined "
     "doc.",
+    "W020": "The pattern of the validator of {label!r} took more than {seconds} s in one text; {n} spans that it could "
+    "not check are left out. Make it simpler: {pattern!r}",
+    "W021": "The type {label!r} was not among the pipeline's when Presidio's engine was loaded. It is {name!r} there, "
+    "which Presidio's recognizers may not know: name types before, in `labels`.",
     "W012": "{name!r} has no labels, and the doc names none: there is nothing to choose from, so the next components "
     "look for their own. Set `labels`, or doc._.openner_labels.",
     "W008": "{n} texts of {path!r} have more than {most} words (`max_words`) and are left out.",

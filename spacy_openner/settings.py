@@ -7,13 +7,25 @@ from typing import Any, NoReturn
 
 from typing_extensions import Self
 
-from .checks import Check, choice, choices, flag, integer, label_names, label_numbers, label_set, number, table, text
+from .checks import (
+    Check,
+    choice,
+    choices,
+    flag,
+    integer,
+    label_names,
+    label_numbers,
+    label_set,
+    label_validators,
+    number,
+    table,
+    text,
+)
 from .errors import OpenNERError, error
 from .labels import LabelSet
-from .types import BOUNDARIES, DEFAULT_BOUNDARIES, DEFAULT_SPANS_KEY, ENTS
+from .types import BOUNDARIES, DEFAULT_BOUNDARIES, DEFAULT_SPANS_KEY, ENTS, OVERLAPS
 
 FORMAT = "spacy-openner.settings.v1"
-OVERLAPS = ("flat", "nested", "all")
 
 
 # The components' settings
@@ -132,8 +144,12 @@ class LabelSettings(Settings):
 class EntitySettings(LabelSettings):
     """Settings of the components that find entities.
 
-    overlap (str): Which spans may stand together: "flat", those that share no token; "nested", those that contain one
-        another too; "all".
+    overlap (str): Which spans may stand together: "flat", those that share no token, the better first; "longest", the
+        same, the longer first; "nested", those that contain one another too; "all".
+    validators (Mapping[str, Mapping[str, Any]]): What spans of single types must be like. Others are left out before
+        it is settled which stand together. {"pattern": "..."}: the text matches a regular expression as a whole; with
+        "mode": "partial", in a part; with "exclude": true, not. {"choices": ["..."]}: the text is one of these, in any
+        case. {"function": "..."}: a function of the registry `misc` takes the span and returns True.
     annotate_ents (bool): Write the best flat set to `doc.ents`.
     overwrite_ents (bool): Replace entities that are touched; they are kept otherwise.
     boundaries (tuple[str, ...]): The places that no entity crosses: "paragraphs" (blank lines), "lists" (items, and
@@ -142,6 +158,7 @@ class EntitySettings(LabelSettings):
     """
 
     overlap: str = choice(OVERLAPS)
+    validators: Mapping[str, Mapping[str, Any]] = label_validators()
     annotate_ents: bool = flag(True)
     overwrite_ents: bool = flag(False)
     boundaries: tuple[str, ...] = choices(BOUNDARIES, DEFAULT_BOUNDARIES)
@@ -240,7 +257,7 @@ class LARReassignerSettings(EntitySettings):
     """
 
     threshold: float = number(0.0)
-    overlap: str = choice(("all", "flat", "nested"))
+    overlap: str = choice(("all", "flat", "nested", "longest"))
     table: Mapping[str, Any] | None = table()
     source: str = text(ENTS)
     on_none: str = choice(("drop", "keep", "never"))

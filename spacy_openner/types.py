@@ -17,6 +17,11 @@ BOUNDARIES = ("paragraphs", "lists", "cells", "lines", SENTENCES)
 rows of tables; all ends of lines; ends of sentences."""
 DEFAULT_BOUNDARIES = BOUNDARIES[:3]
 
+OVERLAPS = ("flat", "nested", "all", "longest")
+"""Which entities may stand together; see `span_selection.choose`."""
+FLAT_OVERLAPS = ("flat", "longest")
+"""Those where no two entities share a token."""
+
 Entity = tuple[int, int, str]
 """Start, end (exclusive) and type. Any unit of position will do, as long as both sides use the same."""
 

@@ -141,10 +141,27 @@ class ThresholdEvaluator:
         return _curve(np.array(first).sum(axis=0), scores, changes, self.floor)
 
     def joint_curve(self) -> Curve:
-        """Try all thresholds that are one for all types. In ranked order, a lower one only lets more pass."""
+        """Try all thresholds that are one for all types."""
+        if self.overlap == "longest":
+            return self._joint_curve_step_by_step()
+        # By score, a lower one only lets more pass.
         kept = [(cluster, c) for cluster in self.clusters for c in choose(cluster.candidates, self.overlap)]
         changes = np.array([_tally(cluster, [c], c.label) for cluster, c in kept], dtype=np.int64)
         return _curve(np.zeros(4, dtype=np.int64), [c.score for _, c in kept], changes, self.floor)
+
+    def _joint_curve_step_by_step(self) -> Curve:
+        """By length, what a lower threshold lets pass may keep out what was there before."""
+        scores, before, after = [], [], []
+        for cluster in self.clusters:
+            tally = (0, 0, 0, 0)
+            for score in sorted({c.score for c in cluster.candidates}, reverse=True):
+                kept = choose([c for c in cluster.candidates if c.score >= score], self.overlap)
+                scores.append(score)
+                before.append(tally)
+                tally = _tally(cluster, kept, "")
+                after.append(tally)
+        changes = np.array(after, dtype=np.int64) - np.array(before, dtype=np.int64)
+        return _curve(np.zeros(4, dtype=np.int64), scores, changes, self.floor)
 
     def competing_labels(self, label: str) -> set[str]:
         """Return the types whose outcome may depend on this one's threshold."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc
 
-Overlap = Enum("Overlap", {"flat": "flat", "nested": "nested", "all": "all"}, type=str)
+Overlap = Enum("Overlap", {"flat": "flat", "nested": "nested", "all": "all", "longest": "longest"}, type=str)
 Backend = Enum("Backend", {"torch": "torch", "onnx": "onnx"}, type=str)
 Precision = Enum(
     "Precision",
@@ -118,7 +118,7 @@ def make_nlp(
     labels (list[str] | dict[str, str]): Names, or a mapping to the descriptions that prompts then hold.
     lang (str): Code of the language whose tokenizer is used.
     threshold (float): The lowest score of an entity.
-    overlap (str): "flat", "nested" or "all".
+    overlap (str): "flat", "nested", "all" or "longest".
     **model (str | None): Settings of the model: name, revision, precision, backend; None for the default.
     RETURNS (Language): The pipeline; its weights are loaded with the first text.
     RAISES (OpenNERError): For a setting that is not allowed.

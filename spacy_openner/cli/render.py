@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ..types import DEFAULT_SPANS_KEY
+from ..types import DEFAULT_SPANS_KEY, FLAT_OVERLAPS
 from .tables import render_table
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ COLUMNS = ("entity", "label", "score", "characters")
 def doc_record(doc: "Doc", overlap: str = "flat") -> dict[str, Any]:
     """Turn a doc into plain data: what `--json` prints, one line a text.
 
-    overlap (str): "flat" for doc.ents; otherwise all of doc.spans, by position.
+    overlap (str): "flat" or "longest" for doc.ents; otherwise all of doc.spans, by position.
     RETURNS (dict): "text" and "ents"; `start` and `end` count tokens, `start_char` and `end_char` characters.
     """
     group = doc.spans.get(DEFAULT_SPANS_KEY, ())
@@ -28,7 +28,7 @@ def doc_record(doc: "Doc", overlap: str = "flat") -> dict[str, Any]:
         (span.start, span.end, span.label_): round(float(score), 4)
         for span, score in zip(group, group.attrs["scores"] if group else (), strict=True)
     }
-    spans = doc.ents if overlap == "flat" else sorted(group, key=lambda span: (span.start, -span.end))
+    spans = doc.ents if overlap in FLAT_OVERLAPS else sorted(group, key=lambda span: (span.start, -span.end))
     ents = [
         {"start": span.start, "end": span.end, "start_char": span.start_char, "end_char": span.end_char}
         | {"text": span.text, "label": span.label_}
@@ -64,7 +64,7 @@ def render_figure(doc: "Doc", record: dict[str, Any], overlap: str = "flat") -> 
         | {"start_token": ent["start"], "end_token": ent["end"], "label": escape(ent["label"])}
         for ent in record["ents"]
     ]
-    style, key = ("ent", "ents") if overlap == "flat" else ("span", "spans")
+    style, key = ("ent", "ents") if overlap in FLAT_OVERLAPS else ("span", "spans")
     settings = {"lang": doc.lang_, "direction": doc.vocab.writing_system.get("direction", "ltr")}
     parsed = {"text": doc.text, "tokens": [token.text for token in doc], key: ents, "settings": settings}
     options = {"colors": {ent["label"]: label_color(ent["label"]) for ent in ents}}

@@ -1,15 +1,16 @@
 """Base of all components that find entities: their settings, and how they annotate."""
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from spacy.tokens import Doc
 
-from ..decoding.span_selection import Overlap
+from ..decoding.span_selection import Overlap, choose
 from ..settings import EntitySettings
 from ..types import Candidate
 from .annotate import annotate
 from .base import OpenLabelPipe, Setting
+from .validation import SpanValidator
 
 EntitySettingsT = TypeVar("EntitySettingsT", bound=EntitySettings)
 
@@ -37,6 +38,21 @@ class OpenNERPipe(OpenLabelPipe[EntitySettingsT]):
     annotate_ents: Setting[bool] = Setting()
     overwrite_ents: Setting[bool] = Setting()
     boundaries: Setting[tuple[str, ...]] = Setting()
+    validators: Setting[Mapping[str, Mapping[str, Any]]] = Setting()
+
+    def _check_settings(self, settings: EntitySettingsT) -> None:
+        super()._check_settings(settings)
+        SpanValidator(settings.validators)
+
+    def _adopt(self, settings: EntitySettingsT, changed: Sequence[str]) -> None:
+        super()._adopt(settings, changed)
+        if "validators" in changed:
+            self._validator = SpanValidator(settings.validators)
+            self._warn_of_unknown_labels("validators", settings.validators)
+
+    def _choose(self, doc: Doc, candidates: Iterable[Candidate]) -> list[Candidate]:
+        """Keep what the validators accept, and of that what may stand together."""
+        return choose(self._validator.select(doc, candidates), self.overlap)
 
     def predict(self, docs: Sequence[Doc]) -> list[list[Candidate]]:
         """Find candidates; must not change the docs.

@@ -10,7 +10,6 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
-from ..decoding.span_selection import choose
 from ..errors import error
 from ..labels import LabelSet, LabelsLike, get_labels
 from ..models.generator.attention_supervision import supports_attention_supervision
@@ -124,6 +123,7 @@ class GNERGenerator(TrainableOpenPipe[GNERGeneratorSettings], OpenNERPipe[GNERGe
         self.stats = DecodingStats()
 
     def _check_settings(self, settings: GNERGeneratorSettings) -> None:
+        super()._check_settings(settings)
         target = self.prompt.target
         if settings.decoding == "constrained" and target != "bio":
             raise error("O014", target=target)
@@ -151,7 +151,7 @@ class GNERGenerator(TrainableOpenPipe[GNERGeneratorSettings], OpenNERPipe[GNERGe
         generator = self.model.shims[0].runtime
         prompt = self.prompt.with_defaults(generator.prompt_defaults)
         answers = tag_texts(generator, prompt, questions, settings, self.stats)
-        return [self._candidates(*each) for each in zip(questions, labels_per_doc, answers, strict=True)]
+        return [self._candidates(*each) for each in zip(docs, questions, labels_per_doc, answers, strict=True)]
 
     def _question(self, doc: Doc, labels: LabelSet) -> TaggingQuery:
         words = doc_words(doc, "spacy", self.boundaries)
@@ -171,14 +171,16 @@ class GNERGenerator(TrainableOpenPipe[GNERGeneratorSettings], OpenNERPipe[GNERGe
         """Return the finds of an earlier component; of overlapping spans the later ones win, which only costs time."""
         return doc.ents if self.draft_from == ENTS else spans_of(doc, self.draft_from or "")
 
-    def _candidates(self, question: TaggingQuery, labels: LabelSet, answers: Sequence[ScoredSpan]) -> list[Candidate]:
+    def _candidates(
+        self, doc: Doc, question: TaggingQuery, labels: LabelSet, answers: Sequence[ScoredSpan]
+    ) -> list[Candidate]:
         """Go from words to tokens; keep what passes its threshold, and of overlapping spans the better ones."""
         words, candidates = question.words, []
         for first, last, label, score, why in answers:
             name = labels.names[label]
             if score > self._threshold_of(name):
                 candidates.append(Candidate(int(words.starts[first]), int(words.ends[last - 1]), name, score, why))
-        return choose(candidates, self.overlap)
+        return self._choose(doc, candidates)
 
     def initialize(
         self,

@@ -31,6 +31,7 @@ from .factory import connected, default_config, settings_from_config, takes_sett
 
 BY_TABLE, BY_SOURCE = "table", "source"
 UNMAPPED, BELOW, OVERLAPS_BETTER = "unmapped", "below the threshold", "overlaps a better one"
+INVALID = "rejected by the validator"
 
 
 @Language.factory(
@@ -100,6 +101,7 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
     # Settings
 
     def _check_settings(self, settings: LARReassignerSettings) -> None:
+        super()._check_settings(settings)
         _table_of(settings)
         if settings.gate is not None and not isinstance(self.reassigner, CascadeReassigner):
             raise error("O506", name=self.name)
@@ -159,9 +161,24 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
         cases = {case[:4]: case for doc in docs for case in self.cases(doc)}
         chosen = self.reassigner(list(cases.values()), self.types) if cases else []
         choices = dict(zip(cases, chosen, strict=True))
-        return [
-            self._beside_one_another([self._decision(doc, c, choices) for c in self._entities(doc)]) for doc in docs
-        ]
+        return [self._settle(doc, choices) for doc in docs]
+
+    def _settle(self, doc: Doc, choices: Mapping[tuple, TypeChoice]) -> list[Decision]:
+        entities = self._entities(doc)
+        decisions = [self._decision(doc, c, choices) for c in entities]
+        found = [Candidate(d.start, d.end, d.label, d.score) for d in decisions]
+        valid = {c[:3] for c in self._validator.select(doc, (c for c in found if c.label))}
+        return self._beside_one_another(
+            [
+                d if not d.label or (d.start, d.end, d.label) in valid else self._rejected(c, d)
+                for c, d in zip(entities, decisions, strict=True)
+            ]
+        )
+
+    def _rejected(self, c: Candidate, decision: Decision) -> Decision:
+        if decision.label == c.label:
+            return decision._replace(label="", reason=INVALID)
+        return self._as_none(c, decision.by, INVALID)
 
     def cases(self, doc: Doc) -> list[EntityCase]:
         """The entities that the reassigner has to choose for: those of several options, "none" included."""

@@ -12,7 +12,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
-from ..decoding.span_selection import choose, merge_adjacent
+from ..decoding.span_selection import merge_adjacent
 from ..errors import error
 from ..files import replaced_directory
 from ..labels import LabelSet, LabelsLike, get_labels
@@ -117,7 +117,7 @@ class OpenNERSpan(TrainableOpenPipe[OpenNERSpanSettings], OpenNERPipe[OpenNERSpa
         if not any(len(query.words) and query.types for query in queries):
             return [[] for _ in docs]
         results = span_model(self.model).find(self.model, queries, self.batch_tokens)
-        return [self._candidates(*each) for each in zip(queries, labels_per_doc, results, strict=True)]
+        return [self._candidates(*each) for each in zip(docs, queries, labels_per_doc, results, strict=True)]
 
     def span_scores(self, doc: Doc, spans: Sequence[Span], labels: LabelsLike | None = None) -> np.ndarray:
         """Probabilities of given spans for given types, whatever the thresholds and however wide the spans.
@@ -140,7 +140,7 @@ class OpenNERSpan(TrainableOpenPipe[OpenNERSpanSettings], OpenNERPipe[OpenNERSpa
         words = doc_words(doc, self._word_mode(), self.boundaries)
         return SpanQuery(words, texts, np.array(thresholds, dtype=np.float32), doc, labels.names)
 
-    def _candidates(self, query: SpanQuery, labels: LabelSet, results: list[ScoredSpan]) -> list[Candidate]:
+    def _candidates(self, doc: Doc, query: SpanQuery, labels: LabelSet, results: list[ScoredSpan]) -> list[Candidate]:
         """Go from words to tokens. Two spans of words may become one of tokens: it has the better score."""
         best: dict[tuple[int, int, str], float] = {}
         for first, last, label, score, _ in results:
@@ -149,7 +149,7 @@ class OpenNERSpan(TrainableOpenPipe[OpenNERSpanSettings], OpenNERPipe[OpenNERSpa
         candidates = [Candidate(*key, score) for key, score in best.items()]
         if span_model(self.model).max_width == 1:
             candidates = merge_adjacent(candidates, query.words.barriers)
-        return choose(candidates, self.overlap)
+        return self._choose(doc, candidates)
 
     # Training
 

@@ -3,18 +3,18 @@
 from collections.abc import Collection, Iterable
 from typing import Literal
 
-from ..types import Candidate
+from ..types import FLAT_OVERLAPS, Candidate
 
-Overlap = Literal["flat", "nested", "all"]
-OVERLAPS: tuple[str, ...] = ("flat", "nested", "all")
+Overlap = Literal["flat", "nested", "all", "longest"]
 
 
 def choose(candidates: Iterable[Candidate], overlap: Overlap) -> list[Candidate]:
-    """Keep the best candidates that may stand together, greedily by score.
+    """Keep the best candidates that may stand together, greedily by score, or by length first.
 
     candidates (Iterable[Candidate]): At most one for each span and label.
-    overlap (str): "flat" for spans that share no token; "nested" for spans that may contain one another but
-        never cross, with one label each; "all" for every candidate, several labels on one span included.
+    overlap (str): "flat" for spans that share no token; "longest" for the same where length in tokens decides first
+        and scores among equals; "nested" for spans that may contain one another but never cross, with one label each;
+        "all" for every candidate, several labels on one span included.
     RETURNS (list[Candidate]): In text order; of equal starts the longer first, of equal spans the better.
 
     With three candidates that overlap, "University of Oslo" (0.9), "Oslo" (0.8) and "of Oslo today" (0.7):
@@ -24,7 +24,9 @@ def choose(candidates: Iterable[Candidate], overlap: Overlap) -> list[Candidate]
         (['org'], ['org', 'city'])
     """
     ranked = sorted(candidates, key=lambda c: -c.score)
-    if overlap == "flat":
+    if overlap == "longest":
+        ranked.sort(key=lambda c: c.start - c.end)
+    if overlap in FLAT_OVERLAPS:
         ranked = _flat(ranked)
     elif overlap == "nested":
         ranked = _nested(ranked)

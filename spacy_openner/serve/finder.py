@@ -11,6 +11,7 @@ from ..components.entity_pipe import OpenNERPipe
 from ..components.reading import read_entities
 from ..errors import error
 from ..labels import LabelSet, set_labels
+from ..types import FLAT_OVERLAPS
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class RequestSettings:
     labels: Types; None for the pipeline's own.
     threshold: See `OpenNERPipe`, as the next ones; None for the pipeline's own.
     label_thresholds: Pairs of a type and its threshold.
-    overlap: "flat", "nested" or "all".
+    overlap: See `EntitySettings`.
     """
 
     labels: LabelSet | None = None
@@ -57,7 +58,7 @@ class EntityFinder:
                 if settings.labels is not None:
                     set_labels(doc, settings.labels)
                 docs.append(doc)
-            all_spans = self.component.overlap != "flat"
+            all_spans = self.component.overlap not in FLAT_OVERLAPS
             key = self.component.spans_key
             return [read_entities(doc, key, all_spans=all_spans) for doc in self.nlp.pipe(docs)]
 

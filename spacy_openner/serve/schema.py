@@ -18,7 +18,9 @@ class EntitiesRequest(BaseModel):
     )
     threshold: Score | None = Field(None, description="A score must be greater.")
     label_thresholds: dict[str, Score] | None = Field(None, description="Thresholds of single types.")
-    overlap: Literal["flat", "nested", "all"] | None = Field(None, description="Which entities may share words.")
+    overlap: Literal["flat", "nested", "all", "longest"] | None = Field(
+        None, description="Which entities may share words."
+    )
 
 
 class Entity(BaseModel):

@@ -207,7 +207,7 @@ TEXTS = st.lists(
     max_size=4,
 )
 THRESHOLDS = st.fixed_dictionaries(dict.fromkeys("abc", st.integers(1, 16).map(lambda n: n / 16)))
-OVERLAPS = st.sampled_from(["flat", "nested", "all"])
+OVERLAPS = st.sampled_from(["flat", "nested", "all", "longest"])
 
 
 @given(TEXTS, OVERLAPS, THRESHOLDS)

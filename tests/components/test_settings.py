@@ -42,6 +42,7 @@ VALUES = {
     "label_thresholds": {"amount (US$)": 0.1, "person": 1 / 3},
     "spans_key": "other$key",
     "overlap": "nested",
+    "validators": {"person": {"pattern": "[A-Z].+\\$", "exclude": True, "choices": ["$", "b"]}},
     "annotate_ents": False,
     "overwrite_ents": True,
     "boundaries": ["lines", "sentences"],
@@ -74,7 +75,8 @@ OTHERS = {
     "threshold": 0.7,
     "label_thresholds": {"person": 0.9},
     "spans_key": "third",
-    "overlap": "flat",
+    "overlap": "longest",
+    "validators": {},
     "annotate_ents": True,
     "overwrite_ents": False,
     "boundaries": [],
@@ -92,7 +94,7 @@ OTHERS = {
     "on_none": "never",
     "on_unmapped": "keep",
 }
-MERGED = ("label_thresholds", "gate")
+MERGED = ("label_thresholds", "validators", "gate")
 
 
 @pytest.fixture(autouse=True)
@@ -142,7 +144,7 @@ def all_at_once(factory, values, path):
 
 def by_config_at_load(factory, values, path):
     """spaCy puts no mapping where the saved config has none: those are there before, with other values."""
-    before = {"table": {"person": "?"}, "gate": {"person": 0.0}}
+    before = {"table": {"person": "?"}, "gate": {"person": 0.0}, "validators": {"person": {"pattern": "b"}}}
     build(factory, **{name: before[name] for name in values if name in before}).to_disk(path / "before")
     return spacy.load(path / "before", config={"components": {"x": values}})
 
@@ -320,6 +322,7 @@ def test_any_string_lives_in_the_components_own_file(tmp_path):
     pipe.settings = pipe.settings.replace(
         labels={name: f"about {name}" for name in NAMES},
         label_thresholds=dict.fromkeys(NAMES, 0.25),
+        validators={name: {"pattern": r"\$*", "choices": NAMES} for name in NAMES},
         spans_key="${x.y} $",
     )
     assert by_disk_three_times(nlp, tmp_path).get_pipe("x").settings == pipe.settings
@@ -381,6 +384,16 @@ BAD = {
     ],
     "spans_key": [3, None, "", " ", [], True],
     "overlap": ["some", None, True, [], ["flat"]],
+    "validators": [
+        None,
+        [],
+        "a",
+        {"a": "b"},
+        {"a": {}},
+        {"": {"pattern": "a"}},
+        {"a": {"pattern": "("}},
+        {1: {"pattern": "a"}},
+    ],
     "annotate_ents": ["no", None, 0, 1, [], NAN],
     "overwrite_ents": ["yes", None, 1],
     "use_descriptions": ["yes", None, 1],

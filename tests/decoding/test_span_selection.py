@@ -23,9 +23,9 @@ def crosses(a, b):
     return overlap(a, b) and (not inside or (a.start, a.end) == (b.start, b.end))
 
 
-def greedy(candidates, clash):
+def greedy(candidates, clash, key=lambda c: -c.score):
     kept = []
-    for candidate in sorted(candidates, key=lambda c: -c.score):
+    for candidate in sorted(candidates, key=key):
         if not any(clash(candidate, other) for other in kept):
             kept.append(candidate)
     return sorted(kept, key=lambda c: (c.start, -c.end, -c.score))
@@ -36,6 +36,12 @@ def test_choices_equal_the_quadratic_ones(candidates):
     assert choose(candidates, "flat") == greedy(candidates, overlap)
     assert choose(candidates, "nested") == greedy(candidates, crosses)
     assert sorted(choose(candidates, "all")) == sorted(candidates)
+    assert choose(candidates, "longest") == greedy(candidates, overlap, key=lambda c: (c.start - c.end, -c.score))
+
+
+def test_the_longest_first():
+    spans = [Candidate(0, 1, "city", 0.9), Candidate(0, 3, "org", 0.6), Candidate(2, 5, "org", 0.7)]
+    assert [c[:2] for c in choose(spans, "longest")] == [(2, 5), (0, 1)][::-1]
 
 
 @given(CANDIDATES, st.sets(st.integers(0, 16)))

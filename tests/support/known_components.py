@@ -7,7 +7,6 @@ from spacy.tokens import Doc, Span
 
 from spacy_openner.calibration.predictions import changed
 from spacy_openner.components.entity_pipe import OpenNERPipe
-from spacy_openner.decoding.span_selection import choose
 from spacy_openner.settings import EntitySettings
 from spacy_openner.types import Candidate
 from tests.support import tiny_models as tiny
@@ -29,7 +28,7 @@ class Table(OpenNERPipe):
             rows = [(token.i, *row) for token in doc for row in self.table.get(token.text, ())]
             candidates = [Candidate(i, i + 1, label, score) for i, label, score in rows if label in labels]
             passed = [c for c in candidates if c.score > self.label_thresholds.get(c.label, self.threshold)]
-            found.append(choose(passed, self.overlap))
+            found.append(self._choose(doc, passed))
         return found
 
 
