@@ -530,7 +530,7 @@ _WARNINGS: dict[str, str] = {
     "doc.",
     "W020": "The pattern of the validator of {label!r} took more than {seconds} s in one text; {n} spans that it could "
     "not check are left out. Make it simpler: {pattern!r}",
-    "W021": "The type {label!r} was not among the pipeline's when Presidio's engine was loaded. It is {name!r} there, "
+    "W022": "The type {label!r} was not among the pipeline's when Presidio's engine was loaded. It is {name!r} there, "
     "which Presidio's recognizers may not know: name types before, in `labels`.",
     "W012": "{name!r} has no labels, and the doc names none: there is nothing to choose from, so the next components "
     "look for their own. Set `labels`, or doc._.openner_labels.",

@@ -13,8 +13,8 @@ from ..errors import error, warn
 from ..types import Candidate
 
 PATTERN_SECONDS = 1.0
-"""Processor time for each type's pattern in one text. Most take microseconds for a span; a few take years for spans that
-were made for it."""
+"""Processor time for each type's pattern in one text. Most patterns take microseconds for a span; a few take years for
+spans that were made for them."""
 
 
 class SpanValidator:
