@@ -56,7 +56,7 @@ def install(python: Path, requirements: list[str], cwd: Path) -> subprocess.Comp
     """Install requirements in turn, and let pip look for conflicts at the end; stop at the first failure."""
     result = None
     for requirement in requirements:
-        result = run(python, "-m", "pip", "install", "--quiet", requirement, cwd=cwd)
+        result = run(python, "-m", "pip", "install", "--quiet", "--no-compile", requirement, cwd=cwd)
         if result.returncode:
             return result
     return run(python, "-m", "pip", "check", cwd=cwd)
