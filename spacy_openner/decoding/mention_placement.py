@@ -20,7 +20,7 @@ class SpellingIndex:
     """
 
     def __init__(self, text: str, starts: Sequence[int], ends: Sequence[int]) -> None:
-        self.letters, at = _letters(text)
+        self.letters, at = spelled_letters(text)
         # Positions among the letters at which words start and end.
         self.word_starts, self.word_ends = {}, {}
         position = [0] * (len(text) + 1)
@@ -35,7 +35,7 @@ class SpellingIndex:
 
     def find(self, mention: str) -> list[tuple[int, int]]:
         """Return all places of a mention: its first and last word, exclusive."""
-        letters, _ = _letters(mention)
+        letters, _ = spelled_letters(mention)
         places, at = [], self.letters.find(letters) if letters else -1
         while at >= 0:
             first, last = self.word_starts.get(at), self.word_ends.get(at + len(letters))
@@ -87,8 +87,8 @@ def _fits(run: tuple[int, int], covered: set[int], alone: bool) -> bool:
     return not any(words) if alone else all(words) or not any(words)
 
 
-def _letters(text: str) -> tuple[str, list[int]]:
-    """Return the letters of a text that count, and the character that each comes from."""
+def spelled_letters(text: str) -> tuple[str, list[int]]:
+    """Return the letters of a text that count (see `SpellingIndex`), and the character that each comes from."""
     letters: list[str] = []
     origins: list[int] = []
     for i, char in enumerate(text):

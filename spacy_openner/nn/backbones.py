@@ -63,7 +63,7 @@ def build_encoder(
     try:
         check_network(lambda: from_config(backbone), shapes_of(weights))
         encoder = from_config(backbone)
-        _try(encoder)
+        try_encoder(encoder)
     # Values that do not go together fail in as many ways as there are architectures.
     except Exception as problem:
         raise error("O105", path=str(path), reason=f"its {key}: {_said(problem)}") from problem
@@ -142,7 +142,7 @@ def from_config(config: Any) -> nn.Module:
     return AutoModel.from_config(config, trust_remote_code=False)
 
 
-def _try(encoder: nn.Module) -> None:
+def try_encoder(encoder: nn.Module) -> None:
     """Encode two subwords: some values of a config are only looked at then."""
     ids = torch.zeros(1, 2, dtype=torch.long)
     with torch.inference_mode():

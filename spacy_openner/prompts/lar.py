@@ -2,6 +2,7 @@
 (LAR, section 3.2; FORMATS, section 4)."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -51,6 +52,14 @@ class LocatedLine(NamedTuple):
     end: int
 
 
+class _LineEnd(NamedTuple):
+    """Where the span of a line ends, and the line; its target type as written, "" without one."""
+
+    start: int
+    end: int
+    target: str
+
+
 class LARPrompt(NamedTuple):
     """LAR's lines; see `LARPrompt_v1`."""
 
@@ -94,18 +103,37 @@ class LARPrompt(NamedTuple):
         return [found.line for found in self.find(text, sources, targets)]
 
     def find(self, text: str, sources: Sequence[str], targets: Sequence[str] = ()) -> Iterator[LocatedLine]:
-        """Parse an answer as `parse` does, with the characters of each line."""
+        """Parse an answer as `parse` does, with the characters of each line. It takes time by the length alone."""
+        start = rf"(?:^|(?<=\s))(?P<source>{names_pattern(sources)})\s*:\s+(?=\S)"
+        starts = list(re.finditer(start, text, re.IGNORECASE))
+        ends = self._ends(text, starts, sources, targets)
+        done = 0
+        for match in starts:
+            # What stands before a line is part of it, so that two lines have a blank between them.
+            begin, span_start = max(0, match.start() - 1), match.end()
+            place = bisect_right(ends, span_start, key=lambda each: each.start)
+            if (match.start() and begin < done) or place == len(ends):
+                continue
+            end = ends[place]
+            source, target = find_name(match["source"], sources), find_name(end.target, targets)
+            is_one_line = text.find("\n", span_start, end.start) < 0
+            if is_one_line and source is not None and (target is not None or not targets):
+                yield LocatedLine(Line(source, text[span_start : end.start].strip(), target), begin, end.end)
+                done = end.end
+
+    @staticmethod
+    def _ends(
+        text: str, starts: Sequence[re.Match[str]], sources: Sequence[str], targets: Sequence[str]
+    ) -> list[_LineEnd]:
+        """Find where lines may end, in order: at a target type, or without these before a line break or start."""
+        if not targets:
+            places = {match.start() for match in starts} | {match.start() for match in re.finditer("\n", text)}
+            return [_LineEnd(place, _end_before(text, place), "") for place in sorted(places | {len(text)})]
         # Tokenizers move spaces: BERT's writes "- >".
-        colon, arrow = r"\s*:\s", r"\s-\s?>\s*"
-        start = rf"(?:{names_pattern(sources)}){colon}"
-        end = rf"{arrow}(?P<target>{names_pattern(targets)})" if targets else "(?P<target>)"
-        # Without an arrow to end it, a span ends with its line.
-        span = r"\S.*?" if targets else r"\S[^\n]*?"
-        pattern = rf"(?:^|\s)(?P<source>{names_pattern(sources)}){colon}(?P<span>{span}){end}(?=\s*$|\s*\n|\s+{start})"
-        for match in re.finditer(pattern, text, re.IGNORECASE):
-            source, target = find_name(match["source"], sources), find_name(match["target"], targets)
-            if source is not None and (target is not None or not targets):
-                yield LocatedLine(Line(source, match["span"].strip(), target), *match.span())
+        following = rf"\s*$|\s*\n|\s+(?:{names_pattern(sources)})\s*:\s"
+        pattern = rf"\s-\s?>\s*(?P<target>{names_pattern(targets)})(?={following})"
+        found = re.finditer(pattern, text, re.IGNORECASE)
+        return [_LineEnd(match.start(), match.end(), match["target"]) for match in found]
 
 
 @dataclass(frozen=True)
@@ -147,6 +175,13 @@ class LARAnswerPrompt(EntityListPrompt):
 def one_line(text: str) -> str:
     """Return a text with blanks for its line breaks."""
     return " ".join(text.splitlines())
+
+
+def _end_before(text: str, end: int) -> int:
+    """Return where a text ends that is followed by nothing but white space up to a character."""
+    while end and text[end - 1].isspace():
+        end -= 1
+    return end
 
 
 def _line(label: str, span: str) -> Line:

@@ -20,6 +20,17 @@ from spacy_openner.decoding.word_matching import WordErrors
         ("in New York today", ["NewYork"], [(1, 3)], 0),
         ("a co-op here", ["co - op"], [(1, 2)], 0),
         ("Ann met Bo", ["Cy Dee"], [], 2),
+        # Longer ones choose first where the order does not fit; where it does, it counts.
+        ("Paris Hilton was in Paris . Paris is big", ["Paris", "Paris", "Paris Hilton"], [(0, 2), (4, 5), (6, 7)], 0),
+        ("Ann Lee met Ann", ["Ann", "Ann Lee"], [(0, 2), (3, 4)], 0),
+        ("Bo met Ann and Bo", ["Ann", "Bo"], [(2, 3), (4, 5)], 0),
+        ("Bo met Ann and Bo", ["Ann", "Bo", "Cy"], [(2, 3), (4, 5)], 1),
+        # Other spellings: quotes, dashes, invisible and composed characters, compatibility forms.
+        ("saw O\u2019Connor", ["O'Connor"], [(1, 2)], 0),
+        ("saw Cafe\u0301 today", ["Caf\u00e9"], [(1, 2)], 0),
+        ("a co\u2010op here", ["co-op"], [(1, 2)], 0),
+        ("in New\u200b York", ["New York"], [(1, 3)], 0),
+        ("the \ufb01rm", ["firm"], [(1, 2)], 0),
         ("", ["Ann"], [], 1),
         ("Ann", [], [], 0),
     ],

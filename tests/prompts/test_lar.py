@@ -1,5 +1,7 @@
 """LAR's lines, rendered and parsed."""
 
+import time
+
 import pytest
 
 from spacy_openner.errors import SettingError
@@ -57,3 +59,22 @@ def test_what_fits_no_line_is_left_out(answer, expected):
 def test_missing_placeholders(settings):
     with pytest.raises(SettingError, match="O001"):
         LARPrompt_v1(**settings)
+
+
+@pytest.mark.parametrize("targets", [["politician"], []], ids=["targets", "none"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "person : Ada " * 20_000,
+        "person : " * 30_000,
+        "person : Ada" + " " * 200_000 + "x",
+        "person : Ada -> " * 20_000,
+        "person : Ada -> politician x " * 10_000,
+        "person : Ada\n" * 20_000,
+    ],
+    ids=["no arrow", "no span", "blanks", "no target", "more behind it", "lines"],
+)
+def test_reading_takes_time_by_length_alone(answer, targets):
+    begun = time.process_time()
+    LARPrompt_v1().parse(answer, ["person", "place"], targets)
+    assert time.process_time() - begun < 5

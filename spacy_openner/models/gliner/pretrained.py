@@ -12,6 +12,7 @@ from ...nn.backbones import (
     from_config,
     in_float32,
     quiet_transformers,
+    try_encoder,
 )
 from ...nn.sizes import check_directory, check_numbers
 from ...nn.weights import OPTIONAL_PARTS, not_finite
@@ -67,4 +68,5 @@ def _from_pretrained(name: str | Path, revision: str | None) -> tuple[Any, Any, 
     # What a missing pooler makes it say is untrue here: no score depends on it.
     with quiet_transformers():
         network, info = loader.from_pretrained(name, **in_float32(), output_loading_info=True, **options)
+    try_encoder(network)
     return tokenizer, network, info

@@ -267,7 +267,11 @@ def _head_of_size(path: Path, config: dict[str, Any], width: int, weights: Mappi
     try:
         check_numbers(head_settings(config), "head")
         check_network(lambda: build_head(config, width), shapes_of(weights))
-        return build_head(config, width)
+        head = build_head(config, width).eval()
+        with torch.inference_mode():
+            # Some values are only looked at then.
+            head(torch.zeros(1, 2, width), torch.zeros(1, 2, width), torch.tensor([2]))
+        return head
     # Values that do not go together fail in as many ways as there are layers.
     except Exception as problem:
         reason = (str(problem).splitlines() or [type(problem).__name__])[0]
