@@ -139,7 +139,8 @@ def from_config(config: Any) -> nn.Module:
 
     if config.model_type in T5_FAMILY:
         return T5EncoderModel(config)
-    return AutoModel.from_config(config, trust_remote_code=False)
+    # Else the config would say, and it may say half precision.
+    return AutoModel.from_config(config, **in_float32(), trust_remote_code=False)
 
 
 def try_encoder(encoder: nn.Module) -> None:

@@ -155,6 +155,35 @@ def test_deep_and_doubtful_json(kind, copy):
             found(kind, path)
 
 
+DTYPES = {
+    "span": ("gliner_config.json", ("encoder_config",)),
+    "bi": ("gliner_config.json", ("labels_encoder_config",)),
+    "gliner2-span": ("encoder_config/config.json", ()),
+    "type-cache": ("type_cache.json", ("encoder",)),
+    "types-transformer": ("config.json", ()),
+    "generator-t5": ("config.json", ()),
+    "generator-llama": ("config.json", ()),
+}
+
+
+@pytest.mark.parametrize("kind", DTYPES)
+def test_a_configs_type_of_numbers_does_not_win(kind, copy, saved):
+    """What `precision` says holds; these pipelines say float32."""
+    path, (name, place) = copy(kind), DTYPES[kind]
+
+    def say_half(values):
+        for key in ("torch_dtype", "dtype"):
+            put(values, (*place, key), "float16")
+
+    edit(path / name, say_half)
+    nlp = pipeline(kind, path)
+    assert found(kind, path) == found(kind, saved(kind))
+    ((_, pipe),) = nlp.components
+    nlp(TEXT)
+    network = pipe.model.shims[0]._model
+    assert {value.dtype for value in network.parameters()} == {torch.float32}
+
+
 class Marker:
     """A pickle that would make a file, if it were read as one."""
 

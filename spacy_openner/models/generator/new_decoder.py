@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import error
+from ...nn.backbones import in_float32
 from ..gliner.pretrained import pretrained
 from .checkpoint import share_embeddings
 from .model import Generator, make_generator
@@ -71,7 +72,7 @@ def from_config(config: dict[str, Any], tokenizer: str | Path) -> Generator:
     except ValueError as problem:
         raise error("O001", name="model_type", value=config.get("model_type"), allowed=str(problem)) from problem
     kind = AutoModelForSeq2SeqLM if built.is_encoder_decoder else AutoModelForCausalLM
-    return make_generator(kind.from_config(built, trust_remote_code=False), made)
+    return make_generator(kind.from_config(built, **in_float32(), trust_remote_code=False), made)
 
 
 def _add_tags(tokenizer: Any, backbone: Any) -> None:
