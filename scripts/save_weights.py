@@ -1,4 +1,4 @@
-"""Write the weights of a trained pipeline as the package ships them: a matcher in float16, others in int8 rows.
+"""Write the weights of a trained pipeline as the package ships them: `SpanMatcher` in float16, others in int8 rows.
 
     python scripts/save_weights.py training/model-last assets/default
     python scripts/save_weights.py training/model-last assets/generator --component gner_generator
@@ -21,6 +21,7 @@ from spacy_openner.models.type_cache import checkpoint as type_cache_checkpoint
 from spacy_openner.models.type_cache.interface import TypeCacheSpanModel
 from spacy_openner.models.type_matcher.shim import TypeMatcherShim
 from spacy_openner.models.type_matcher.text_encoders import StaticEncoder
+from spacy_openner.nn.permissions import as_new_files
 
 # What the encoder was called on the machine that trained it says nothing elsewhere.
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
@@ -42,10 +43,11 @@ def main(
             raise typer.BadParameter("only a type matcher of static vectors is small enough to ship")
         vectors.save_int8(target)
     elif isinstance(shim, TypeCacheSpanModel):
-        type_cache_checkpoint.save(shim.checkpoint, target, dtype=torch.float16)
+        type_cache_checkpoint.save_int8(shim.checkpoint, target)
     else:
         shim.checkpoint.config["model_name"] = encoder
         gliner_checkpoint.save(shim.checkpoint, target, dtype=torch.float16)
+    as_new_files(target)
     size = sum(file.stat().st_size for file in target.iterdir())
     typer.echo(f"{target}: {size / 1e6:.1f} MB")
 

@@ -57,7 +57,7 @@ TYPE_MATCHER = Kind(
 TYPE_CACHE = Kind(
     "type_cache_default",
     "type_cache.json",
-    (*TEXTS, "model.safetensors"),
+    (*TEXTS, "model*.safetensors"),
     ("pytorch_model*.bin",),
     "O131",
     "O132",

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
-from ...errors import error
+from ...errors import OpenNERError, error
 from ...files import load_json
+from ...nn import int8
 from ...nn.backbones import build_encoder, embedding_rows, load_tokenizer
 from ...nn.sizes import check_network, shapes_of
-from ...nn.weights import load_strictly, part_of, read_weights, write_weights
+from ...nn.weights import WEIGHTS_FILE, load_strictly, part_of, read_weights, write_weights
 from ..gliner.config import NUMBERS
 from ..gliner.span_head import MarkerV0Head
 from .layouts import LAYOUTS
@@ -100,7 +102,7 @@ def load(path: Path) -> TypeCacheCheckpoint:
     RAISES (CheckpointError): When files are missing, damaged, or do not fit together.
     """
     config = read_config(path)
-    weights = read_weights(path)
+    weights = _read_weights(path)
     of_encoder = part_of(weights, "encoder.")
     rows = embedding_rows(of_encoder)
     encoder = build_encoder(path, {"encoder": config.encoder}, "encoder", "", of_encoder)
@@ -124,6 +126,16 @@ def _head_of_size(path: Path, config: TypeCacheConfig, weights: Mapping[str, tor
     return build()
 
 
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return int8.load(path) if int8.is_chosen(path) else read_weights(path)
+    # Damaged files fail in as many ways as safetensors knows.
+    except (ValueError, SafetensorError) as problem:
+        if isinstance(problem, OpenNERError):
+            raise
+        raise error("O131", path=str(path), reason=str(problem)) from problem
+
+
 def save(checkpoint: TypeCacheCheckpoint, path: Path, *, dtype: torch.dtype | None = None) -> None:
     """Write a checkpoint.
 
@@ -132,5 +144,19 @@ def save(checkpoint: TypeCacheCheckpoint, path: Path, *, dtype: torch.dtype | No
     """
     path.mkdir(parents=True, exist_ok=True)
     write_weights(path, checkpoint.network.state_dict(), dtype)
+    # Rounded weights of an earlier save would be as good as these.
+    (path / int8.FILE).unlink(missing_ok=True)
+    _save_rest(checkpoint, path)
+
+
+def save_int8(checkpoint: TypeCacheCheckpoint, path: Path) -> None:
+    """Write what `load` reads in a quarter of the size, rounded; see `nn.int8`."""
+    path.mkdir(parents=True, exist_ok=True)
+    int8.save(checkpoint.network.state_dict(), path)
+    (path / WEIGHTS_FILE).unlink(missing_ok=True)
+    _save_rest(checkpoint, path)
+
+
+def _save_rest(checkpoint: TypeCacheCheckpoint, path: Path) -> None:
     (path / CONFIG_FILE).write_text(json.dumps(asdict(checkpoint.config), indent=2) + "\n", encoding="utf8")
     checkpoint.tokenizer.save_pretrained(path)

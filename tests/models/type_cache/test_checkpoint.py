@@ -41,6 +41,27 @@ def test_float16_on_disk_is_float32_in_memory(path, tmp_path):
         assert torch.equal(second[name], value.half().float() if value.is_floating_point() else value)
 
 
+def test_rounded_weights_are_a_quarter_of_the_size(path, tmp_path):
+    first = checkpoints.load(path)
+    checkpoints.save_int8(first, tmp_path)
+    assert [file.name for file in tmp_path.glob("*.safetensors")] == ["model.int8.safetensors"]
+    second = checkpoints.load(tmp_path).network.state_dict()
+    for name, value in first.network.state_dict().items():
+        if value.ndim == 2:
+            assert (second[name] - value).abs().max() <= value.abs().max() / 250
+        else:
+            assert torch.equal(second[name], value)
+    checkpoints.save(first, tmp_path)
+    assert [file.name for file in tmp_path.glob("*.safetensors")] == ["model.safetensors"]
+
+
+def test_two_kinds_of_weights_in_one_directory_are_refused(path, tmp_path):
+    checkpoints.save_int8(checkpoints.load(path), tmp_path)
+    shutil.copy(path / "model.safetensors", tmp_path)
+    with pytest.raises(CheckpointError, match=r"O131.*model\.int8\.safetensors and model\.safetensors"):
+        checkpoints.load(tmp_path)
+
+
 def test_no_directory_of_it(tmp_path):
     with pytest.raises(CheckpointError, match=r"O131.*type_cache\.json"):
         checkpoints.load(tmp_path)
