@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from .texts import AnnotatedText, Tally
 from .uima import optional_module
 
 TITLE_OR_ABSTRACT = re.compile(r"([^|\t]+)\|([ta])\|(.*)")
+# Bytes, unpacked: a collection is read as a whole.
+LARGEST = 1 << 29
 PUBTATOR = '"1|t|TITLE", "1|a|ABSTRACT", and mentions: "1", start, end, text, type and identifier, with tabs between'
 
 
@@ -50,7 +53,9 @@ def _collection(file: Path) -> Any:
     is_json = ".json" in file.suffixes
     reader = optional_module("bioc.biocjson" if is_json else "bioc.biocxml", "bioc")
     with opened(file) as stream:
-        data = stream.read()
+        data = stream.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise error("O403", path=str(file), reason=f"it has more than {LARGEST >> 20} MB; split it")
     try:
         return reader.loads(data.decode())
     except Exception as problem:
@@ -91,7 +96,7 @@ def read_pubtator(path: str | Path, *, lang: str = "en", tally: Tally | None = N
     aligner, path = OffsetAligner(lang, tally), Path(path)
     texts, marks, first = dict[str, str](), list[Mark](), ""
     with opened(path) as stream:
-        for number, line in enumerate([*read_lines(stream), ""], 1):
+        for number, line in enumerate(chain(read_lines(stream), [""]), 1):
             where = f"{path}, line {number}"
             head = TITLE_OR_ABSTRACT.fullmatch(line)
             if texts and (not line.strip() or (head and head[2] in texts)):

@@ -1,5 +1,6 @@
 """Formats of annotation tools and corpora: what is annotated is read, and the rest is counted by reason."""
 
+import gzip
 import json
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import spacy
 from spacy.tokens import DocBin
 from spacy.training import Corpus
 
+from spacy_openner.data import biomedical
 from spacy_openner.data.convert import convert
 from spacy_openner.data.formats import READERS, detect_format, read
 from spacy_openner.data.texts import Tally
@@ -407,6 +409,15 @@ def test_bioc(suffix, tmp_path):
     assert list(read(path, "bioc", discontinuous="join"))[1].spans == ((0, 1, "Person"), (4, 6, "Pain"), (2, 6, "Pain"))
     with pytest.raises(DataError, match=r"O403.*no BioC collection"):
         list(read(write(path, text=path.read_text()[:80]), "bioc"))
+
+
+def test_collections_that_are_too_large_are_refused(tmp_path, monkeypatch):
+    pytest.importorskip("bioc")
+    monkeypatch.setattr(biomedical, "LARGEST", 1 << 20)
+    path = tmp_path / "a.xml.gz"
+    path.write_bytes(gzip.compress(b"<collection>" + b" " * (3 << 20)))
+    with pytest.raises(DataError, match=r"O403.*a.xml.gz.*more than 1 MB"):
+        list(read(path, "bioc"))
 
 
 def test_pubtator(tmp_path):
