@@ -18,6 +18,12 @@ pytest.importorskip("ray.data", reason="ray[data] is not installed")
 pytestmark = pytest.mark.filterwarnings("default")
 
 
+@pytest.fixture(autouse=True)
+def patient_ray(monkeypatch):
+    """Let a busy machine take its time to start a node."""
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")
+
+
 @pytest.fixture
 def small_units(monkeypatch):
     monkeypatch.setattr("spacy_openner.bulk.plan.UNIT_BYTES", 3000)
@@ -59,7 +65,7 @@ def test_a_failure_of_all_ends_the_run(tmp_path, small_units):
 
 
 def wait_for_parts(dest, n):
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 500
     while len(list(dest.glob("part-*"))) < n:
         assert time.monotonic() < deadline
         time.sleep(0.01)
