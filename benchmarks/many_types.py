@@ -86,7 +86,7 @@ class Task:
     def __init__(self, args: argparse.Namespace) -> None:
         self.nlp: Language = spacy.blank("en")
         self.nlp.add_pipe("type_filter", config={"model": {"name": args.filter}, "threshold": -1.0})
-        model = {"name": args.model, "max_types": args.max_types}
+        model = {"@architectures": args.architecture, "name": args.model, "max_types": args.max_types}
         config = {"model": model, "threshold": args.threshold, "overlap": "all"}
         self.nlp.add_pipe("open_ner_span", config=config)
         self.sets: Sets = {name: read_set(name, "dev", args.data)[: args.limit or None] for name in args.sets}
@@ -145,6 +145,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--filter", default="", help="a type matcher; the default one of the package")
     parser.add_argument("--model", default="", help="a span matcher; the default weights")
+    parser.add_argument("--architecture", default="spacy-openner.SpanMatcher.v1", help="of that span matcher")
     parser.add_argument("--max-types", type=int, help="in one prompt; as many as fit if not given")
     parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--limit", type=int, default=0, help="texts of a set; 0 for all")
