@@ -90,7 +90,8 @@ def TypeCacheSpanMatcher_v1(
     Types see themselves alone, texts see types and themselves: what a text costs hardly depends on the number of types,
     and the order of types, or a type that is named twice, changes nothing.
 
-    name (str): Directory or hub name of a type-cache model; "" where `[initialize]` makes a new one of an encoder.
+    name (str): Directory or hub name of a type-cache model; "" for the weights in the package, unless `[initialize]`
+        makes a new one of an encoder.
     revision (str | None): Commit or tag of a hub name.
     words (str): "spacy" for the doc's tokens, "gliner" for the splitter that GLiNER's checkpoints know.
     precision (str): "auto", "float32", "bfloat16" or "float16" (GPU).

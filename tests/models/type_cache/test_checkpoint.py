@@ -102,7 +102,7 @@ def test_weights_of_another_size(path, tmp_path):
         checkpoints.load(copy)
 
 
-def test_there_are_no_default_weights(monkeypatch, tmp_path):
+def test_weights_that_an_installation_lacks_are_missed(monkeypatch, tmp_path):
     monkeypatch.setattr("spacy_openner.nn.hub.PACKAGE", tmp_path / "package")
     with pytest.raises(SettingError, match="O132"):
         pipeline("", ["person"])("A text.")
