@@ -191,12 +191,12 @@ def errors_page() -> str:
     for title, about, prefix in EXPLAINED:
         rows = [
             (f'<a id="{name}"></a>`{name}`', f"`{kind.__name__}`", _escape(message))
-            for name, (kind, message) in sorted(_messages().items())
+            for name, (kind, message) in sorted(errors.MESSAGES.items())
             if name.startswith(prefix)
         ]
         if rows:
             sections += [f"## {title}", about, table(("code", "class", "message"), rows)]
-    rows = [(f'<a id="{name}"></a>`{name}`', _escape(message)) for name, message in sorted(_warnings().items())]
+    rows = [(f'<a id="{name}"></a>`{name}`', _escape(message)) for name, message in sorted(errors.WARNINGS.items())]
     sections += [
         "## Warnings",
         "Warnings are `OpenNERWarning`s; `warnings.filterwarnings` turns them off or into errors.".replace(
@@ -205,16 +205,6 @@ def errors_page() -> str:
         table(("code", "message"), rows),
     ]
     return "\n\n".join(sections) + "\n"
-
-
-def _messages() -> Mapping[str, tuple[type[Exception], str]]:
-    table_of_errors: Mapping[str, tuple[type[Exception], str]] = getattr(errors, "MESSAGES", None) or errors._MESSAGES
-    return table_of_errors
-
-
-def _warnings() -> Mapping[str, str]:
-    table_of_warnings: Mapping[str, str] = getattr(errors, "WARNINGS", None) or errors._WARNINGS
-    return table_of_warnings
 
 
 def _warning_class() -> str:

@@ -1,0 +1,67 @@
+"""Every error and warning of the package: a code, the value that was wrong, and what to do.
+
+Exception tree::
+
+    OpenNERError(ValueError)
+    ├── SettingError      a setting or an argument has a value that is not allowed
+    ├── CheckpointError   a checkpoint cannot be found, read, or is of an unsupported kind
+    ├── TextError         a text cannot be processed as asked
+    ├── DataError         a data file cannot be read or written as asked
+    ├── MissingExtra      an optional dependency is not installed
+    └── InstallationError packages are installed that do not work together
+"""
+
+import warnings
+from typing import Any
+
+from .exceptions import (
+    CheckpointError,
+    DataError,
+    InstallationError,
+    MissingExtra,
+    OpenNERError,
+    OpenNERWarning,
+    SettingError,
+    TextError,
+)
+from .model_messages import MODEL_MESSAGES
+from .setting_messages import SETTING_MESSAGES
+from .task_messages import TASK_MESSAGES
+from .warning_messages import WARNINGS
+
+__all__ = [
+    "MESSAGES",
+    "WARNINGS",
+    "CheckpointError",
+    "DataError",
+    "InstallationError",
+    "MissingExtra",
+    "OpenNERError",
+    "OpenNERWarning",
+    "SettingError",
+    "TextError",
+    "error",
+    "warn",
+]
+
+MESSAGES: dict[str, tuple[type[Exception], str]] = {**SETTING_MESSAGES, **MODEL_MESSAGES, **TASK_MESSAGES}
+
+
+def error(code: str, **values: Any) -> Exception:
+    """Build the error of a code.
+
+    code (str): A key of the error table, such as "O001".
+    **values (Any): What the message's fields stand for.
+    RETURNS (Exception): To be raised by the caller.
+    """
+    kind, message = MESSAGES[code]
+    return kind(f"[{code}] {message.format(**values)}")
+
+
+def warn(code: str, **values: Any) -> None:
+    """Issue the warning of a code.
+
+    code (str): A key of the warning table, such as "W001".
+    **values (Any): What the message's fields stand for.
+    """
+    warnings.warn(f"[{code}] {WARNINGS[code].format(**values)}", OpenNERWarning, stacklevel=3)
