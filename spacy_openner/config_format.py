@@ -72,7 +72,9 @@ def check_config_value(name: str, value: Any) -> None:
 def _survives(mapping: Mapping[str, Any]) -> bool:
     try:
         text = Config({"section": {"mapping": mapping}}).to_str()
-        return bool(Config().from_str(text.replace("$$", "$"), interpolate=False)["section"]["mapping"] == mapping)
+        # Files are read with every line end as "\n".
+        text = text.replace("$$", "$").replace("\r\n", "\n").replace("\r", "\n")
+        return bool(Config().from_str(text, interpolate=False)["section"]["mapping"] == mapping)
     except Exception:
         # Whatever the format cannot read back, in whichever way it says so.
         return False

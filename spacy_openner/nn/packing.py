@@ -57,6 +57,8 @@ def _checked(data: bytes) -> dict[str, bytes]:
     for name, content in contents.items():
         if not (isinstance(name, str) and _FILE.fullmatch(name) and Path(name).suffix in _KINDS):
             raise error("O117", reason=f"they name a file {name!r}")
+        if any(parent.as_posix() in contents for parent in Path(name).parents):
+            raise error("O117", reason=f"they name a file {name!r} inside of another")
         if not isinstance(content, bytes):
             raise error("O117", reason=f"the content of {name!r} is a {type(content).__name__}")
     return contents

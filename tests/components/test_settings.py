@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 import spacy
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from spacy.language import Language
@@ -355,6 +355,7 @@ names = st.text(min_size=1, max_size=12).filter(
 
 
 @hypothesis_settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@example(labels={"first\rsecond": "x"}, thresholds=0.0)
 @given(labels=st.dictionaries(names, names, min_size=1, max_size=4), thresholds=st.floats(0, 1))
 def test_any_labels_survive(labels, thresholds, tmp_path_factory):
     nlp = build("open_ner_span", labels=["x"])
@@ -384,6 +385,7 @@ BAD = {
     ],
     "spans_key": [3, None, "", " ", [], True],
     "overlap": ["some", None, True, [], ["flat"]],
+    "boundaries": [["words"], None, True, "lines", [3], {"lines": True}],
     "validators": [
         None,
         [],

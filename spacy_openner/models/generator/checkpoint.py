@@ -95,6 +95,10 @@ def _load_network(directory: Path) -> Any:
     # Numbers come first: some make loading a config endless.
     check_numbers(load_json(directory / CONFIG_FILE))
     config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
+    for name in ("num_hidden_layers", "num_layers", "num_decoder_layers"):
+        # transformers builds a network without layers, and passes over the weights of those that the files hold.
+        if isinstance(layers := getattr(config, name, None), int) and layers < 1:
+            raise ValueError(f"{name} is {layers}, not a number from 1")
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     check_directory(directory, lambda: kind.from_config(config, trust_remote_code=False))
     if int8.is_chosen(directory):

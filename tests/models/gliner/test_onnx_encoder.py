@@ -80,6 +80,7 @@ def test_exports_of_other_weights_are_not_used(make_nlp, tmp_path, precision):
     second = changed(make_nlp(overlap="all", threshold=0.0))
     second.to_disk(tmp_path)
     assert not [file for file in stale if file.exists()]
+    (tmp_path / "open_ner_span/model/onnx").mkdir(exist_ok=True)
     for name, content in kept.items():
         (tmp_path / "open_ner_span/model/onnx" / name).write_bytes(content)
     loaded = spacy.load(
