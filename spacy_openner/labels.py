@@ -150,7 +150,7 @@ def narrow_labels(doc: Doc, name: str, labels: LabelSet | None, scores: Mapping[
 
 
 class _Given(NamedTuple):
-    """What a filter was given in an earlier run: the notes of those before it, and the doc's own types."""
+    """The input of a filter in an earlier run: the notes of the filters before it, and the doc's own types."""
 
     notes: list[dict[str, Any]]
     before: LabelSet | None

@@ -1,4 +1,4 @@
-"""What the span groups of a doc say of its entities, and `Span._.openner_score`, which reads it."""
+"""Scores of entities in the span groups of a doc, and `Span._.openner_score`, which reads them."""
 
 from bisect import bisect_left
 from collections.abc import Iterator

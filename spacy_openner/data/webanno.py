@@ -42,7 +42,7 @@ class Layer(NamedTuple):
 
 @dataclass
 class _Document:
-    """What was read of a file."""
+    """Tokens, sentences and spans read so far from a file."""
 
     tokens: list[str] = field(default_factory=list)
     edges: list[tuple[int, int]] = field(default_factory=list)

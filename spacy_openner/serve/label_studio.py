@@ -30,7 +30,7 @@ MODEL_VERSION = f"spacy-openner {__version__}"
 
 
 class LabelConfig(NamedTuple):
-    """What a labeling interface asks for.
+    """The types that a labeling interface asks for, and the names of its tags.
 
     from_name, to_name: Names of the tags that hold the types and the text.
     field: Where tasks have the text.

@@ -1,4 +1,4 @@
-"""What happens when disks are full, files damaged and processes killed: a clear message, and a run that can go on."""
+"""Full disks, damaged files and killed processes: a clear message, and a run that can go on."""
 
 import gzip
 import json

@@ -143,7 +143,7 @@ def spans_of(nlp, text):
 
 
 def test_open_ner_span(make_nlp):
-    """What is rejected does not keep others out."""
+    """A rejected span does not keep others out."""
     nlp = make_nlp(overlap="all")
     pipe = nlp.get_pipe("open_ner_span")
     text = "Marie Curie lived in Paris ."

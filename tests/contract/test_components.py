@@ -91,7 +91,7 @@ def _no_warnings():
 
 
 def said(doc):
-    """What a component wrote to a doc, scores rounded; what must hold of it is checked."""
+    """Return all that a component wrote to a doc, scores rounded, after checks of all that must hold of it."""
     for span in doc.ents:
         assert 0 <= span.start < span.end <= len(doc)
         assert span.label_
@@ -229,7 +229,7 @@ def test_settings(factory, config, make):
     factory=st.sampled_from([*FACTORIES]),
 )
 def test_any_text_and_any_label(texts, labels, factory, make):
-    """What the tables above do not think of."""
+    """Texts and labels that the tables above do not think of."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         texts = [text.encode("utf8", "ignore").decode() for text in texts]

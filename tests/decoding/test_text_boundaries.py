@@ -9,7 +9,7 @@ from spacy_openner.types import BOUNDARIES, DEFAULT_BOUNDARIES
 
 
 def stretches(text, kinds=DEFAULT_BOUNDARIES):
-    """What stands between boundaries."""
+    """Return the texts between boundaries."""
     start, parts = 0, []
     for boundary in text_boundaries(text, kinds):
         parts.append(text[start : boundary.start])

@@ -168,7 +168,7 @@ DTYPES = {
 
 @pytest.mark.parametrize("kind", DTYPES)
 def test_a_configs_type_of_numbers_does_not_win(kind, copy, saved):
-    """What `precision` says holds; these pipelines say float32."""
+    """The setting `precision` holds; these pipelines say float32."""
     path, (name, place) = copy(kind), DTYPES[kind]
 
     def say_half(values):
