@@ -1,7 +1,7 @@
 """Latency, throughput, start and memory of the service, against the loopback interface.
 
     pip install -e '.[serve]'
-    python -m benchmarks.serve_load --requests 400 --clients 1 8 64
+    python -m benchmarks.serve_load --requests 400 --clients 1 8 64 --workers 2
     python -m benchmarks.serve_load --requests 0 --imports
 
 Each request has one text; the clients are threads of this process, so they take a share of the same processors.
@@ -27,20 +27,20 @@ from benchmarks.common import machine, report, run_benchmark
 from tests.support.annotated_sets import sentences
 
 LABELS = "person,organization,location,date"
-COMMAND = [sys.executable, "-m", "spacy_openner", "serve", "--labels", LABELS, "--threads", "1"]
+COMMAND = [sys.executable, "-m", "spacy_openner", "serve", "--labels", LABELS, "--threads", "1", "--workers"]
 
 
 class Service:
     """A service as a process of its own."""
 
-    def __init__(self, pipeline: str | None) -> None:
+    def __init__(self, pipeline: str | None, workers: int) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         more = [] if pipeline is None else ["--pipeline", pipeline]
         self.begun = time.perf_counter()
         self.process = subprocess.Popen(
-            [*COMMAND, "--port", str(self.port), *more],
+            [*COMMAND, str(workers), "--port", str(self.port), *more],
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stderr=subprocess.DEVNULL,
         )
@@ -128,6 +128,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=400, help="of each number of clients; 0 for none")
     parser.add_argument("--clients", nargs="*", type=int, default=[1, 8, 64])
     parser.add_argument("--pipeline", help="a saved pipeline; else the default weights")
+    parser.add_argument("--workers", type=int, default=1, help="copies of the pipeline in the service")
     parser.add_argument("--imports", action="store_true", help="say what imports take")
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
@@ -139,7 +140,7 @@ def main() -> None:
     rows, kind = sentences(args.requests)
     texts = [" ".join(row["tokens"]) for row in rows]
     texts = (texts * (-(-args.requests // len(texts))))[: args.requests]
-    service = Service(args.pipeline)
+    service = Service(args.pipeline, args.workers)
     try:
         start = {"first answer s": service.first_answer(texts[0]), "CPU s": service.processor_seconds()}
         loads = [measure_load(service, texts, clients) for clients in args.clients]

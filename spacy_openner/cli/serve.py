@@ -1,11 +1,15 @@
 """The command `serve`, which answers over HTTP."""
 
 import logging
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from .. import environment
 from ..errors import error
+from ..labels import LabelsLike
 from .options import Label, Labels, LabelsFile, Opt, given_labels
+
+if TYPE_CHECKING:
+    from spacy.language import Language
 
 # Seconds in which requests that were accepted are answered after the signal to stop.
 GRACE = 30
@@ -18,7 +22,8 @@ def serve(
     labels_file: LabelsFile = None,
     host: Annotated[str, Opt(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, Opt(min=0, max=65535, help="0 for any free one.")] = 8000,
-    threads: Annotated[int | None, Opt(min=1, help="For the arithmetic; by default PyTorch's own choice.")] = None,
+    workers: Annotated[int, Opt(min=1, help="Copies of the pipeline that work at once, each in a thread.")] = 1,
+    threads: Annotated[int | None, Opt(min=1, help="Of each for arithmetic; by default PyTorch's own choice.")] = None,
     max_texts: Annotated[int, Opt(min=1, help="Of a request.")] = 256,
     max_text_chars: Annotated[int, Opt(min=1, help="Of a text.")] = 100_000,
     max_waiting_texts: Annotated[int, Opt(min=1, help="When more texts wait, requests get the status 429.")] = 2048,
@@ -49,22 +54,12 @@ def serve(
     if threads is not None:
         torch.set_num_threads(threads)
     asked = given_labels(labels, label, labels_file) if labels or label or labels_file else None
-    if pipeline is None:
-        nlp = environment.blank_pipeline("en")
-        nlp.add_pipe("open_ner_span", config={"labels": asked or ["person", "organization", "location"]})
-    else:
-        try:
-            nlp = environment.load_pipeline(pipeline)
-        except OSError as problem:
-            raise error("O609", pipeline=pipeline) from problem
+    nlps = [_load(pipeline, asked) for _ in range(workers)]
     # One line of JSON a request, on standard error, beside what the server itself has to say.
     logging.basicConfig(format="%(message)s")
     logging.getLogger("spacy_openner.serve").setLevel(logging.INFO)
-    app = create_app(nlp, limits, key)
-    if pipeline is not None and asked is not None:
-        app.state.service.finder.component.labels = asked
     uvicorn.run(
-        app,
+        create_app(nlps, limits, key),
         host=host,
         port=port,
         log_level="info",
@@ -72,3 +67,20 @@ def serve(
         timeout_graceful_shutdown=GRACE,
         timeout_keep_alive=10,
     )
+
+
+def _load(pipeline: str | None, labels: LabelsLike | None) -> "Language":
+    """Load a pipeline, or make the default one."""
+    if pipeline is None:
+        nlp = environment.blank_pipeline("en")
+        nlp.add_pipe("open_ner_span", config={"labels": labels or ["person", "organization", "location"]})
+        return nlp
+    try:
+        nlp = environment.load_pipeline(pipeline)
+    except OSError as problem:
+        raise error("O609", pipeline=pipeline) from problem
+    if labels is not None:
+        from ..serve.finder import EntityFinder
+
+        EntityFinder(nlp).component.labels = labels
+    return nlp

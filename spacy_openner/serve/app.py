@@ -1,5 +1,6 @@
 """The HTTP service: its routes and its page."""
 
+from collections.abc import Sequence
 from importlib.resources import files
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
@@ -23,17 +24,19 @@ BODY_TIMEOUT = 20.0
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
 
 
-def create_app(nlp: Language, settings: ServeSettings | None = None, key: str | None = None) -> FastAPI:
+def create_app(
+    nlp: Language | Sequence[Language], settings: ServeSettings | None = None, key: str | None = None
+) -> FastAPI:
     """Build the service.
 
-    nlp (Language): The pipeline.
+    nlp (Language | Sequence[Language]): The pipeline; copies of it work at once, a thread each.
     settings (ServeSettings | None): Limits; the default ones if None.
     key (str | None): What clients must send as `Authorization: Bearer KEY`; None to ask for nothing.
     RETURNS (FastAPI): An application for any ASGI server.
     RAISES (SettingError): For a pipeline that finds no entities of named types.
     """
     limits = settings or ServeSettings()
-    service = Service(nlp, limits, key)
+    service = Service([nlp] if isinstance(nlp, Language) else nlp, limits, key)
     app = FastAPI(title="spacy-openner", version=__version__, lifespan=service.lifespan, docs_url=None, redoc_url=None)
     app.state.service = service
     app.include_router(_entity_routes(service))
@@ -59,7 +62,7 @@ def _entity_routes(service: Service) -> APIRouter:
     @router.get("/pipeline")
     async def pipeline() -> PipelineSettings:
         """Tell the pipeline's own settings, which hold where a request says nothing."""
-        component = service.finder.component
+        component = service.component
         return PipelineSettings(
             labels=list(component.labels),
             threshold=component.threshold,

@@ -1,10 +1,11 @@
 """Put texts of many requests into one batch, within a bound on latency and on what waits.
 
-One thread runs the pipeline. While it works, texts gather; what has gathered is its next batch. Only when it is idle
-does a text wait, for `batch_wait` seconds, for others to join it.
+Each pipeline runs in a thread of its own. While all of them work, texts gather; what has gathered is shared out among
+those that are done. Only when a pipeline is idle does a text wait, for `batch_wait` seconds, for others to join it.
 """
 
 import asyncio
+import math
 import threading
 import time
 from collections import deque
@@ -54,30 +55,35 @@ class BatchStats(NamedTuple):
 
 
 class Batcher(Generic[T]):
-    """Runs a function on texts of many requests at once.
+    """Runs functions on texts of many requests at once.
 
-    run (Callable): Takes texts, and the key that all of them have; returns an answer for each.
+    runs (Sequence[Callable]): Alike, each for a thread of its own. They take texts, and the key that all of them have,
+        and return an answer for each.
     batch_texts, batch_wait, max_waiting_texts: See `ServeSettings`.
     on_batch (Callable[[BatchStats], None]): Is told of each batch.
     """
 
     def __init__(
         self,
-        run: Callable[[Sequence[str], Any], list[T]],
+        runs: Sequence[Callable[[Sequence[str], Any], list[T]]],
         batch_texts: int,
         batch_wait: float,
         max_waiting_texts: int,
         on_batch: Callable[[BatchStats], None] = lambda stats: None,
     ) -> None:
-        self._run = run
         self._batch_texts, self._batch_wait, self._max_waiting = batch_texts, batch_wait, max_waiting_texts
         self._on_batch = on_batch
         self._queue: deque[_Waiting[T]] = deque()
         self._changed = threading.Condition()
         self._waiting_texts = 0
+        self._idle = len(runs)
         self._stopping = False
-        self._thread = threading.Thread(target=self._work, name="pipeline", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._work, args=[run], name=f"pipeline-{i}", daemon=True)
+            for i, run in enumerate(runs)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def waiting_texts(self) -> int:
@@ -107,23 +113,26 @@ class Batcher(Generic[T]):
         """Take nothing more, answer all that waits, and return when that is done."""
         with self._changed:
             self._stopping = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
-    def _work(self) -> None:
+    def _work(self, run: Callable[[Sequence[str], Any], list[T]]) -> None:
         while (batch := self._next_batch()) is not None:
             if not batch:
                 continue
             texts = [text for waiting in batch for text in waiting.texts]
             start = time.perf_counter()
             try:
-                answers = self._run(texts, batch[0].key)
+                answers = run(texts, batch[0].key)
             # Whatever the pipeline says goes to those who asked; the thread must live on for the others.
             except Exception as problem:
-                self._fail(batch, problem)
+                self._fail(run, batch, problem)
             else:
                 self._on_batch(BatchStats(len(texts), time.perf_counter() - start))
                 self._answer(batch, answers)
+            with self._changed:
+                self._idle += 1
 
     def _next_batch(self) -> list[_Waiting[T]] | None:
         """Wait for requests that can share a batch; None when the service is stopped and nothing waits."""
@@ -131,7 +140,7 @@ class Batcher(Generic[T]):
             if not self._queue:
                 self._changed.wait_for(lambda: self._queue or self._stopping)
                 end = time.monotonic() + self._batch_wait
-                while self._waiting_texts < self._batch_texts and not self._stopping:
+                while self._queued_texts() < self._batch_texts and not self._stopping:
                     if not self._changed.wait(end - time.monotonic()):
                         break
             self._drop_expired()
@@ -141,14 +150,22 @@ class Batcher(Generic[T]):
 
     def _take(self) -> list[_Waiting[T]]:
         """Take the requests that share the first one's key, in order, up to the size of a batch."""
+        # Shared out among the idle, so that none waits for the others' batch.
+        most = min(self._batch_texts, math.ceil(self._queued_texts() / self._idle))
         batch = [self._queue.popleft()]
         n = len(batch[0].texts)
         for waiting in list(self._queue):
-            if waiting.key == batch[0].key and n + len(waiting.texts) <= self._batch_texts:
+            if waiting.key == batch[0].key and n + len(waiting.texts) <= most:
                 batch.append(waiting)
                 self._queue.remove(waiting)
                 n += len(waiting.texts)
+        self._idle -= 1
+        if self._queue:
+            self._changed.notify()
         return batch
+
+    def _queued_texts(self) -> int:
+        return sum(len(waiting.texts) for waiting in self._queue)
 
     def _drop_expired(self) -> None:
         now = time.monotonic()
@@ -158,14 +175,16 @@ class Batcher(Generic[T]):
             if waiting.answer.set_running_or_notify_cancel():
                 waiting.answer.set_exception(Expired())
 
-    def _fail(self, batch: Sequence[_Waiting[T]], problem: Exception) -> None:
+    def _fail(
+        self, run: Callable[[Sequence[str], Any], list[T]], batch: Sequence[_Waiting[T]], problem: Exception
+    ) -> None:
         """Where several requests fail together, ask each by itself: only the one at fault is told of it."""
         if len(batch) > 1:
             for waiting in batch:
                 try:
-                    self._answer([waiting], self._run(waiting.texts, waiting.key))
+                    self._answer([waiting], run(waiting.texts, waiting.key))
                 except Exception as own:
-                    self._fail([waiting], own)
+                    self._fail(run, [waiting], own)
             return
         self._settle(batch[0], problem)
 

@@ -50,7 +50,7 @@ def label_studio_routes(service: Service) -> APIRouter:
     @router.get("/health")
     async def health() -> BackendHealth:
         """Tell that the backend is there."""
-        return BackendHealth(status="UP", model_class=type(service.finder.component).__name__)
+        return BackendHealth(status="UP", model_class=type(service.component).__name__)
 
     @router.post("/setup")
     async def setup(request: SetupRequest) -> ModelVersion:

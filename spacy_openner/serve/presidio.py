@@ -25,7 +25,7 @@ def presidio_routes(service: Service) -> APIRouter:
     @router.get("/supportedentities")
     async def supported_entities(language: str = "en") -> list[str]:
         """Return the pipeline's own types. Requests can name any others."""
-        return list(service.finder.component.labels)
+        return list(service.component.labels)
 
     return router
 

@@ -1,4 +1,4 @@
-"""A pipeline with its limits, its queue and its counters. The model runs in `batching`'s thread."""
+"""Pipelines with their limits, their queue and their counters. The model runs in `batching`'s threads."""
 
 import asyncio
 import base64
@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import chain
 from typing import Annotated, Any
@@ -16,6 +16,7 @@ from fastapi import FastAPI, Header, HTTPException, Request, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from spacy.language import Language
 
+from ..components.entity_pipe import OpenNERPipe
 from ..errors import OpenNERError
 from ..labels import LabelSet, LabelsLike
 from .batching import Batcher, BatchStats, Expired, QueueFull, Stopping
@@ -47,21 +48,21 @@ class _Metrics:
 
 
 class Service:
-    """A pipeline with its limits, its queue and its counters.
+    """Pipelines with their limits, their queue and their counters.
 
-    nlp (Language): The pipeline.
+    nlps (Sequence[Language]): A pipeline, and copies of it for threads of their own: spaCy's vocabulary is for one.
     limits (ServeSettings): See there.
     key (str | None): What clients must send as `Authorization: Bearer KEY`; None to ask for nothing.
     RAISES (SettingError): For a pipeline that finds no entities of named types.
     """
 
-    def __init__(self, nlp: Language, limits: ServeSettings, key: str | None) -> None:
-        self.finder = EntityFinder(nlp)
+    def __init__(self, nlps: Sequence[Language], limits: ServeSettings, key: str | None) -> None:
+        self.finders = [EntityFinder(nlp) for nlp in nlps]
         self.limits, self.key = limits, key
         self.metrics = _Metrics()
         self.is_ready = False
         self.batcher = Batcher(
-            self.finder,
+            self.finders,
             limits.batch_texts,
             limits.batch_wait,
             limits.max_waiting_texts,
@@ -69,12 +70,18 @@ class Service:
         )
         self.metrics.waiting.set_function(lambda: self.batcher.waiting_texts)
 
+    @property
+    def component(self) -> OpenNERPipe[Any]:
+        """The component that finds the entities, of the first pipeline."""
+        return self.finders[0].component
+
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         """Load weights and make a first pass before a client waits for it; at the end, answer all that waits."""
-        await asyncio.to_thread(
-            self.finder, ["Marie Curie lived in Paris."], RequestSettings(labels=LabelSet(["person"]))
-        )
+        for finder in self.finders:
+            await asyncio.to_thread(
+                finder, ["Marie Curie lived in Paris."], RequestSettings(labels=LabelSet(["person"]))
+            )
         self.is_ready = True
         yield
         self.is_ready = False

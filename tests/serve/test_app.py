@@ -4,6 +4,8 @@ import asyncio
 import base64
 import json
 import logging
+import threading
+import time
 
 import httpx
 import pytest
@@ -12,6 +14,7 @@ from spacy.language import Language
 
 from spacy_openner.errors import SettingError
 from spacy_openner.serve.app import create_app
+from spacy_openner.serve.batching import Batcher
 from spacy_openner.serve.settings import ServeSettings, api_key
 from tests.support.http_calls import TEXT, get, post, run
 
@@ -197,6 +200,57 @@ def test_requests_share_batches(nlp):
     assert float(lines["openner_batch_texts_count"]) <= 3
     assert float(lines['openner_requests_total{path="/entities",status="200"}']) == 10
     assert float(lines["openner_waiting_texts"]) == 0
+
+
+@Language.component("both_at_once")
+def both_at_once(doc):
+    """Wait until another thread is here, too."""
+    both.wait(timeout=60)
+    return doc
+
+
+both = threading.Barrier(2)
+
+
+def test_copies_of_a_pipeline_work_at_once(nlp):
+    copies = []
+    for _ in range(2):
+        copy = spacy.blank("en")
+        copy.add_pipe("open_ner_span", source=nlp)
+        copies.append(copy)
+    app = create_app(copies, ServeSettings(batch_texts=1, batch_wait=0.001))
+
+    async def call(client):
+        # What makes the service ready is one after the other.
+        for copy in copies:
+            copy.add_pipe("both_at_once", last=True)
+        return await asyncio.gather(*(post({"texts": [TEXT]})(client) for _ in range(6)))
+
+    (answers,) = run(app, call)
+    assert [each.status_code for each in answers] == [200] * 6
+    assert len({each.text for each in answers}) == 1
+
+
+def test_what_has_gathered_is_shared_out_among_idle_pipelines():
+    begun, sizes = threading.Event(), []
+
+    def work(texts, key):
+        begun.wait(60)
+        sizes.append(len(texts))
+        time.sleep(0.05)
+        return texts
+
+    batcher = Batcher([work, work], batch_texts=64, batch_wait=0.2, max_waiting_texts=100)
+
+    async def submit():
+        waiting = [asyncio.create_task(batcher.submit([str(i)], None, 60)) for i in range(10)]
+        await asyncio.sleep(0)
+        begun.set()
+        return await asyncio.gather(*waiting)
+
+    assert asyncio.run(submit()) == [[str(i)] for i in range(10)]
+    batcher.stop()
+    assert sorted(sizes) == [5, 5]
 
 
 def test_what_was_accepted_is_answered_before_the_stop(slow):
