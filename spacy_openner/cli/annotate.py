@@ -9,6 +9,7 @@ import typer
 from ..data.files import read_lines
 from ..errors import error
 from ..files import NotJSON, parse_json, refuse_overwriting
+from ..types import DEFAULT_BOUNDARIES
 from .options import (
     Arg,
     AsJson,
@@ -18,6 +19,7 @@ from .options import (
     Lang,
     Opt,
     blank_pipeline,
+    collect_labels,
     given_labels,
     put,
     put_json,
@@ -59,6 +61,9 @@ def annotate(
     all_mentions: Annotated[
         bool, Opt("--all-mentions", help="Annotate every place of a name, not only as many as the model lists.")
     ] = False,
+    boundaries: Annotated[
+        str, Opt(metavar="A,B", help='No entity crosses them: some of paragraphs, lists, cells, lines; "" for none.')
+    ] = ",".join(DEFAULT_BOUNDARIES),
     lang: Lang = "en",
     base_url: BaseUrl = None,
     max_requests: MaxRequests = None,
@@ -80,7 +85,9 @@ def annotate(
     nlp, report = blank_pipeline(lang), AnnotationReport()
     docs = sample(read_docs(nlp, source), share, seed)
     docs_in = with_progress(docs)
-    annotated = list(annotate_docs(nlp, docs_in, names, asking, all_mentions=all_mentions, report=report))
+    kinds = collect_labels([boundaries])
+    options = {"all_mentions": all_mentions, "boundaries": list(kinds), "report": report}
+    annotated = list(annotate_docs(nlp, docs_in, names, asking, **options))
     if annotated:
         write_annotated(annotated, target, names)
     deliver(report, asking, "annotated", as_json)

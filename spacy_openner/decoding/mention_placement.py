@@ -17,9 +17,14 @@ class SpellingIndex:
 
     text (str): The text.
     starts, ends (Sequence[int]): The first character of each word, and the one behind its last.
+    stretches (Sequence[int] | None): The number of the stretch of text that each word lies in, where no mention may lie
+        in several.
     """
 
-    def __init__(self, text: str, starts: Sequence[int], ends: Sequence[int]) -> None:
+    def __init__(
+        self, text: str, starts: Sequence[int], ends: Sequence[int], stretches: Sequence[int] | None = None
+    ) -> None:
+        self.stretches = stretches
         self.letters, at = spelled_letters(text)
         # Positions among the letters at which words start and end.
         self.word_starts, self.word_ends = {}, {}
@@ -34,7 +39,14 @@ class SpellingIndex:
                 self.word_ends[position[end]] = word + 1
 
     def find(self, mention: str) -> list[tuple[int, int]]:
-        """Return all places of a mention: its first and last word, exclusive."""
+        """Return all places of a mention within a stretch: its first and last word, exclusive."""
+        places = self.find_across(mention)
+        if self.stretches is None:
+            return places
+        return [(first, last) for first, last in places if self.stretches[first] == self.stretches[last - 1]]
+
+    def find_across(self, mention: str) -> list[tuple[int, int]]:
+        """Return all places of a mention, whatever stretches they lie in."""
         letters, _ = spelled_letters(mention)
         places, at = [], self.letters.find(letters) if letters else -1
         while at >= 0:

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from spacy.language import Language
-from spacy.tokens import Doc, Span
+from spacy.tokens import Doc, Span, Token
 from spacy.util import filter_spans, minibatch
 
 from ..decoding.mention_placement import SpellingIndex, place_mentions
 from ..labels import LabelSet, LabelsLike, set_labels
+from ..models.words import doc_words
 from ..prompts.base import normalize_name
 from ..prompts.context import surrounding_text
 from ..prompts.llm_annotation import (
@@ -26,7 +27,8 @@ from ..prompts.llm_annotation import (
     render_explanation,
 )
 from ..scoring.gold import explanations_of, gold_spans
-from ..types import DEFAULT_SPANS_KEY, EXPLANATIONS
+from ..settings import EntitySettings
+from ..types import DEFAULT_BOUNDARIES, DEFAULT_SPANS_KEY, EXPLANATIONS
 from .client import LLMClient
 from .responses import STOPPING
 from .types import Failure, LLMRequest, LLMResponse
@@ -77,13 +79,14 @@ def annotate_docs(
     *,
     spans_key: str = DEFAULT_SPANS_KEY,
     all_mentions: bool = False,
+    boundaries: Sequence[str] = DEFAULT_BOUNDARIES,
     report: AnnotationReport | None = None,
 ) -> Iterator[Doc]:
     """Let a language model find the entities of docs.
 
     Its entities are found in the text by their letters: case, spaces, quotes, dashes and invisible characters do not
-    matter, longer ones come first, and they may nest. Where the text has one of them not, all words that are in no
-    other entity are annotated as unknown, which training does not take for "no entity".
+    matter, longer ones come first, and they may nest. Where the text has one of them not, or only across a boundary,
+    all words that are in no other entity are annotated as unknown, which training does not take for "no entity".
 
     nlp (Language): The pipeline of the docs; it is not run.
     docs (Iterable[Doc]): Tokenised. Their entities and span group are replaced.
@@ -91,14 +94,17 @@ def annotate_docs(
     client (LLMClient): Asks the model; its cache lets an interrupted run go on.
     spans_key (str): The span group to write; it is left out where words are unknown.
     all_mentions (bool): Annotate every place of a name that is listed with one type only, and not only as many.
+    boundaries (Sequence[str]): The places that no entity crosses: some of `types.BOUNDARIES`, as in the components.
     report (AnnotationReport | None): Is counted up.
     YIELDS (Doc): Each doc that was answered for; what is not known of the others is not taken for "no entities".
+    RAISES (SettingError): For boundaries of another name.
     """
     report, types = report or AnnotationReport(), LabelSet(labels)
+    kinds: tuple[str, ...] = EntitySettings.check("boundaries", boundaries)
 
     def request(doc: Doc) -> LLMRequest:
         n_words = sum(not token.is_space for token in doc)
-        schema = annotation_schema(types.names, max(1, n_words))
+        schema = annotation_schema(types.names, max(1, n_words), len(doc.text))
         return LLMRequest(render_annotation(doc.text, dict(types)), schema, TOKENS + TOKENS_PER_WORD * n_words)
 
     for doc, response in _responses(client, docs, request):
@@ -111,7 +117,7 @@ def annotate_docs(
         if n_odd and not listed:
             report.failures["malformed"] += 1
             continue
-        spans, all_placed = _placed(doc, listed, types, all_mentions, report)
+        spans, all_placed = _placed(doc, listed, types, kinds, all_mentions, report)
         is_complete = all_placed and not n_odd
         set_labels(doc, None)
         if is_complete:
@@ -125,26 +131,43 @@ def annotate_docs(
 
 
 def _placed(
-    doc: Doc, listed: list[ListedEntity], types: LabelSet, all_mentions: bool, report: AnnotationReport
+    doc: Doc,
+    listed: list[ListedEntity],
+    types: LabelSet,
+    boundaries: Sequence[str],
+    all_mentions: bool,
+    report: AnnotationReport,
 ) -> tuple[list[Span], bool]:
     """Place the entities of an answer in the text, and count those that have no place.
 
     RETURNS (tuple): The spans in order, and whether all entities of the types have a place.
     """
-    words = [token for token in doc if not token.is_space]
+    words, index = _index(doc, boundaries)
     report.dropped["too many"] += max(0, len(listed) - MOST_PER_WORD * len(words))
     listed = listed[: MOST_PER_WORD * len(words)]
     names = {normalize_name(name): name for name in types}
     mentions = [(each.text, names[name]) for each in listed if (name := normalize_name(each.label)) in names]
     report.dropped["of another type"] += len(listed) - len(mentions)
-    index = SpellingIndex(doc.text, [token.idx for token in words], [token.idx + len(token) for token in words])
     places = place_mentions(index, mentions)
-    report.dropped["not in the text"] += places.count(None)
+    for place, (text, _) in zip(places, mentions, strict=True):
+        if place is None:
+            is_across = len(index.find_across(text)) > len(index.find(text))
+            report.dropped["across a boundary" if is_across else "not in the text"] += 1
     entities = {(*place, label) for place, (_, label) in zip(places, mentions, strict=True) if place is not None}
     if all_mentions:
         entities |= _elsewhere(index, mentions, entities)
     spans = [Span(doc, words[a].i, words[b - 1].i + 1, label=label) for a, b, label in sorted(entities)]
     return spans, None not in places
+
+
+def _index(doc: Doc, boundaries: Sequence[str]) -> tuple[list[Token], SpellingIndex]:
+    """Return the words of a doc that are in no boundary, and an index of them."""
+    words = doc_words(doc, "spacy", boundaries)
+    shown = range(len(words)) if words.stretches is None else [i for i, n in enumerate(words.stretches) if n >= 0]
+    tokens = [doc[int(words.starts[i])] for i in shown]
+    stretches = None if words.stretches is None else [int(words.stretches[i]) for i in shown]
+    starts, ends = [token.idx for token in tokens], [token.idx + len(token) for token in tokens]
+    return tokens, SpellingIndex(doc.text, starts, ends, stretches)
 
 
 def _elsewhere(
@@ -226,8 +249,9 @@ def _unexplained(doc: Doc, spans_key: str) -> Iterator[tuple[Doc, list[Span]]]:
 
 def _explanation_request(part: tuple[Doc, Sequence[Span]]) -> LLMRequest:
     doc, spans = part
-    messages = render_explanation(doc.text, _in_context(doc, spans))
-    return LLMRequest(messages, explanation_schema(len(spans)), TOKENS + TOKENS_PER_EXPLANATION * len(spans))
+    entities = _in_context(doc, spans)
+    n_tokens = TOKENS + TOKENS_PER_EXPLANATION * len(spans)
+    return LLMRequest(render_explanation(doc.text, entities), explanation_schema(entities), n_tokens)
 
 
 def _in_context(doc: Doc, spans: Sequence[Span]) -> list[EntityContext]:

@@ -1,12 +1,18 @@
 """The forms in which servers are asked to keep to a schema: the strictest that a server takes is found by trying."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from .types import LLMRequest
 
-FORMS = ("schema", "schema without bounds", "JSON object", "words")
-"""From the strictest on. Some servers know no `maxItems`; llama-cpp-python's schema stands in a "json_object"."""
+BOUNDS: dict[str, tuple[str, ...]] = {
+    "schema": (),
+    "schema without lengths of texts": ("maxLength",),
+    "schema without bounds": ("maxLength", "maxItems"),
+}
+"""What of a schema is left out; OpenAI knows no `maxLength`, and some servers no `maxItems`."""
+FORMS = (*BOUNDS, "JSON object", "words")
+"""From the strictest on. llama-cpp-python's schema stands in a "json_object"."""
 
 
 def request_body(
@@ -33,21 +39,42 @@ def request_body(
     if limit_name is not None and request.max_tokens is not None and not has_limit:
         body[limit_name] = request.max_tokens
     if form == "JSON object":
-        body["response_format"] = {"type": "json_object", "schema": without_bounds(request.schema)}
+        body["response_format"] = {"type": "json_object", "schema": schema_in(form, request.schema)}
     elif form != "words":
-        schema = dict(request.schema) if form == "schema" else without_bounds(request.schema)
-        layout = {"name": "answer", "schema": schema, "strict": True}
+        layout = {"name": "answer", "schema": schema_in(form, request.schema), "strict": True}
         body["response_format"] = {"type": "json_schema", "json_schema": layout}
     return body
 
 
-def without_bounds(schema: Any) -> Any:
-    """Return a schema without the lengths of its lists."""
-    if isinstance(schema, Mapping):
-        return {key: without_bounds(value) for key, value in schema.items() if key != "maxItems"}
-    return [without_bounds(value) for value in schema] if isinstance(schema, list) else schema
+def schema_in(form: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema as it is sent in a form: without the bounds that it leaves out.
+
+    form (str): One of `FORMS`.
+    """
+    stated: dict[str, Any] = _without(schema, BOUNDS.get(form, BOUNDS["schema without bounds"]))
+    return stated
 
 
-def has_bounds(schema: Any) -> bool:
-    """Tell whether a schema has lengths of lists."""
-    return without_bounds(schema) != schema
+def strictest(form: int, schema: Mapping[str, Any]) -> int:
+    """Return the last of the forms that say the same of a schema as one of them does.
+
+    form (int): Its number in `FORMS`.
+    """
+    while FORMS[form] in BOUNDS and FORMS[form + 1] in BOUNDS:
+        if schema_in(FORMS[form], schema) != schema_in(FORMS[form + 1], schema):
+            break
+        form += 1
+    return form
+
+
+def _without(schema: Any, keywords: Collection[str]) -> Any:
+    """Leave keywords out of a schema. The keys of "properties" are names, and what is in lists may be data."""
+    if not isinstance(schema, Mapping):
+        return schema
+    return {
+        key: {name: _without(part, keywords) for name, part in value.items()}
+        if key == "properties"
+        else _without(value, keywords)
+        for key, value in schema.items()
+        if key not in keywords
+    }

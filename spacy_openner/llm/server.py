@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .forms import FORMS, has_bounds, request_body
+from .forms import FORMS, request_body, strictest
 from .keys import Redactor
 from .responses import Fault, Reply, fault_of, parse, read
 from .session import Session
@@ -69,9 +69,9 @@ class Server:
     ) -> None:
         self.settings, self.report = settings, report
         self.redact, self.warn_once = redact, warn_once
-        # The number of the strictest of `FORMS` that it may take, and whether it has taken that.
+        # Numbers of `FORMS`: the strictest that it may take; the strictest that it has taken, or else the last one.
         self.form = len(FORMS) - 1 if settings.structured == "plain" else 0
-        self.is_sure = False
+        self.taken = len(FORMS) - (2 if settings.structured == "schema" else 1)
         self.folds_system = False
         self.limits_tokens = True
         # Requests that failed since one was answered, the text being no reason.
@@ -121,7 +121,7 @@ class Server:
                     content = await self._request_in_known_form(session, request)
         except Fault as fault:
             # Some servers fail, rather than refuse, where they are asked for a schema.
-            if self.is_sure or fault.status not in (404, 500, 501):
+            if fault.status not in (404, 500, 501) or not self._may_loosen(self.form, request):
                 raise
             content = await self._request_in_known_form(session, request, fault)
         return content
@@ -139,11 +139,10 @@ class Server:
         failed (Fault | None): Why that form was given up already.
         """
         form, reason = self.form, failed
-        if FORMS[form] == "schema" and not has_bounds(request.schema):
-            form += 1
-        if failed is not None and not self._may_loosen(form):
-            raise failed
-        form += failed is not None
+        if failed is not None:
+            if not self._may_loosen(form, request):
+                raise failed
+            form = strictest(form, request.schema) + 1
         while True:
             try:
                 content = await self._request(session, request, form)
@@ -152,12 +151,12 @@ class Server:
                     self.folds_system = True
                 elif form < self.form:
                     form = self.form
-                elif not self.is_sure and fault.refuses_form(failed is not None) and self._may_loosen(form):
-                    form, reason = form + 1, fault
+                elif fault.refuses_form(failed is not None) and self._may_loosen(form, request):
+                    form, reason = strictest(form, request.schema) + 1, fault
                 else:
                     raise
             else:
-                self.is_sure = True
+                self.taken = min(self.taken, strictest(form, request.schema))
                 if reason is not None and form > self.form:
                     self.warn_once(
                         "W521", model=self.settings.model, form=FORMS[form], reason=self.redact(reason.message)
@@ -165,8 +164,9 @@ class Server:
                     self.form = form
                 return content
 
-    def _may_loosen(self, form: int) -> bool:
-        return form < len(FORMS) - (2 if self.settings.structured == "schema" else 1)
+    def _may_loosen(self, form: int, request: LLMRequest) -> bool:
+        """Tell whether there is a looser form than one, and none as strict was taken before."""
+        return strictest(form, request.schema) < self.taken
 
     async def _request(self, session: Session, request: LLMRequest, form: int) -> str:
         """Send one request.

@@ -76,6 +76,16 @@ class Words:
         stretch = self.stretches[first]
         return bool(stretch >= 0 and stretch == self.stretches[last - 1])
 
+    def last_start(self, first: int, last: int) -> int | None:
+        """Return where a window of some words is best cut: the last start of a sentence or line in their second half.
+
+        first, last (int): The most words that the window can show, `last` exclusive.
+        RETURNS (int | None): The word that the next window begins with; None where there is no such start.
+        """
+        middle = first + (last - first) // 2 + 1
+        starts = np.flatnonzero(self.sentence_starts[middle : last + 1])
+        return middle + int(starts[-1]) if len(starts) else None
+
     @property
     def barriers(self) -> frozenset[int]:
         """The tokens that another stretch than that of the word before begins with."""

@@ -6,6 +6,11 @@ from typing import Any
 STRING: dict[str, Any] = {"type": "string"}
 
 
+def text_of(max_chars: int) -> dict[str, Any]:
+    """Return the schema of a string of so many characters at most."""
+    return {**STRING, "maxLength": max_chars}
+
+
 def closed_object(properties: Mapping[str, Any]) -> dict[str, Any]:
     """Return the schema of an object with exactly these keys."""
     return {

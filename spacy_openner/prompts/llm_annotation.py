@@ -8,9 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .base import normalize_name
-from .json_schema import STRING, closed_object, one_of
+from .json_schema import closed_object, one_of, text_of
 
 Messages = tuple[tuple[str, str], ...]
+
+# Characters. Longer names are none, and some servers build a rule for each character.
+LONGEST_NAME = 1000
+# More than 30 words take, the entity's own aside.
+LONGEST_EXPLANATION = 300
 
 ANNOTATE_RULES = """\
 You find named entities. The message is a JSON object: "text" is a text, "types" are the types to look for and what \
@@ -56,12 +61,16 @@ def render_annotation(text: str, types: Mapping[str, str]) -> Messages:
     return (("system", ANNOTATE_RULES), ("user", json.dumps(payload, ensure_ascii=False)))
 
 
-def annotation_schema(types: Sequence[str], max_items: int) -> dict[str, Any]:
+def annotation_schema(types: Sequence[str], max_items: int, max_chars: int) -> dict[str, Any]:
     """Return the JSON schema of the answer to `render_annotation`.
 
-    max_items (int): The most entities; without a limit, small models write endless lists.
+    Without limits, small models write endless lists and names.
+
+    max_items (int): The most entities.
+    max_chars (int): The most characters of one.
     """
-    entity = closed_object({"entity": STRING, "type": one_of(types)})
+    name = text_of(max(1, min(max_chars, LONGEST_NAME)))
+    entity = closed_object({"entity": name, "type": one_of(types)})
     return closed_object({"entities": {"type": "array", "items": entity, "maxItems": max_items}})
 
 
@@ -84,9 +93,10 @@ def render_explanation(text: str, entities: Sequence[EntityContext]) -> Messages
     return (("system", EXPLAIN_RULES), ("user", json.dumps(payload, ensure_ascii=False)))
 
 
-def explanation_schema(n: int) -> dict[str, Any]:
-    """Return the JSON schema of the answer to `render_explanation` about `n` entities."""
-    return closed_object({"explanations": closed_object({str(i): STRING for i in range(1, n + 1)})})
+def explanation_schema(entities: Sequence[EntityContext]) -> dict[str, Any]:
+    """Return the JSON schema of the answer to `render_explanation`: a sentence for each entity, which may name it."""
+    lengths = (LONGEST_EXPLANATION + min(len(each.text), LONGEST_NAME) for each in entities)
+    return closed_object({"explanations": closed_object({str(i): text_of(n) for i, n in enumerate(lengths, 1)})})
 
 
 def parse_explanations(value: Mapping[str, Any], entities: Sequence[EntityContext]) -> list[str]:

@@ -27,7 +27,7 @@ from tests.support.reassignment_case import llm
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
-SAMPLE = Path(__file__).resolve().parents[2] / "assets" / "sample" / "science" / "dev.jsonl"
+SAMPLE = Path(__file__).resolve().parents[2] / "assets" / "sample" / "science"
 SENTENCES = 20
 LABELS = ["person", "place", "organisation"]
 
@@ -62,8 +62,10 @@ def url(weights):
 @pytest.fixture(scope="module")
 def docs():
     nlp = spacy.blank("en")
-    rows = [json.loads(line) for line in SAMPLE.read_text(encoding="utf8").splitlines()]
-    texts = [" ".join(row["tokens"]) for row in rows if 5 <= len(row["tokens"]) <= 40]
+    lines = [line for name in ("dev", "train") for line in (SAMPLE / f"{name}.jsonl").read_text("utf8").splitlines()]
+    tokens = [json.loads(line)["tokens"] for line in lines]
+    texts = [" ".join(each) for each in tokens if 5 <= len(each) <= 40]
+    assert len(texts) >= SENTENCES
     return nlp, [nlp(text) for text in texts[:SENTENCES]]
 
 
@@ -91,7 +93,10 @@ def test_explain(url, docs):
     explained = list(explain_docs(annotated, asked))
     asked.close()
     assert asked.report.answered == len(texts), asked.report
-    assert sum(any(doc.spans["openner"].attrs["explanations"]) for doc in explained) > len(texts) // 2
+    assert not asked.report.failures
+    said = [doc.spans["openner"].attrs["explanations"] for doc in explained]
+    assert sum(map(any, said)) > len(texts) // 2
+    assert all(len(text) <= 300 + 2 * len(doc.text) for doc, each in zip(explained, said, strict=True) for text in each)
 
 
 def test_reassign(url, docs):

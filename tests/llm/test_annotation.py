@@ -12,7 +12,8 @@ from spacy.training import Example
 from typer.testing import CliRunner
 
 from spacy_openner.cli.app import app
-from spacy_openner.llm.annotation import AnnotationReport, annotate_docs
+from spacy_openner.errors import SettingError
+from spacy_openner.llm.annotation import AnnotationReport, annotate_docs, explain_docs
 from spacy_openner.llm.factory import LLMClient_v1
 from spacy_openner.prompts.toner import ToNERPrompt_v1
 from spacy_openner.training.corpus import OpenNERCorpus_v1
@@ -157,6 +158,18 @@ def test_explanations_are_written_beside_the_spans(gold, tmp_path):
     assert json.loads((tmp_path / "explained.labels.json").read_text()) == ["politician", "musician", "city"]
 
 
+def test_explanations_are_bounded_by_a_sentence():
+    nlp = spacy.blank("en")
+    doc = nlp("Ada met Lee in Oslo")
+    doc.spans["openner"] = [Span(doc, 0, 1, label="person"), Span(doc, 2, 5, label="person")]
+    with serve(answer=says_why) as server:
+        list(explain_docs([doc], LLMClient_v1("tiny", base_url=server.url)))
+        (body,) = server.requests
+    parts = body["response_format"]["json_schema"]["schema"]["properties"]["explanations"]["properties"]
+    assert [parts[n]["maxLength"] for n in "12"] == [300 + len("Ada"), 300 + len("Lee in Oslo")]
+    assert body["max_tokens"] == 256 + 2 * 100
+
+
 def test_what_is_explained_can_be_learnt(gold, tmp_path, t5):
     """A generator is shown the explanations in its targets."""
     with serve(answer=says_why) as server:
@@ -269,6 +282,40 @@ def test_longer_and_nested_mentions_find_their_places():
     assert [(s.text, s.label_) for s in doc.ents] == [("Paris Hilton", "person")]
 
 
+def test_no_entity_crosses_a_boundary():
+    """What a model names across one is not annotated, and its words are not known to be no entity."""
+    text = "- Ada Lee\n- Bob Ray\n\nOslo"
+    said = [("Ada Lee", "person"), ("Ray Oslo", "person"), ("Oslo", "city"), ("Bob", "person")]
+    (doc,), report, _ = annotate(text, said)
+    assert [ent.text for ent in doc.ents] == ["Ada Lee", "Bob", "Oslo"]
+    assert report.as_dict()["dropped"] == {"across a boundary": 1}
+    assert "openner" not in doc.spans
+    assert next(token for token in doc if token.text == "Ray").ent_iob_ == ""
+    said = [("Ray Oslo", "person"), ("Lee", "person"), ("Lee\n- Bob", "person")]
+    (doc,), report, _ = annotate(text, said)
+    assert [ent.text for ent in doc.ents] == ["Lee"]
+    (doc,), report, _ = annotate(text, said, ("boundaries", []))
+    assert sorted(ent.text for ent in doc.spans["openner"]) == ["Lee", "Lee\n- Bob", "Ray\n\nOslo"]
+    assert report.as_dict()["dropped"] == {}
+    with pytest.raises(SettingError, match=r"O001.*boundaries"):
+        annotate(text, said, ("boundaries", ["line"]))
+
+
+def test_the_command_takes_boundaries(tmp_path):
+    source = tmp_path / "in.txt"
+    source.write_text("Ada\tLee\n")
+    said = json.dumps({"entities": [{"entity": "Ada Lee", "type": "person"}]})
+    found = {}
+    with serve(answer=lambda _: said) as server:
+        common = ["--labels", "person", "--model", "tiny", "--base-url", server.url]
+        for boundaries in ("paragraphs, cells", ""):
+            target = tmp_path / f"{len(boundaries)}.spacy"
+            run("annotate", source, target, *common, "--boundaries", boundaries)
+            found[boundaries] = [ent.text for doc in docs_of(target) for ent in doc.ents]
+        assert found == {"paragraphs, cells": [], "": ["Ada\tLee"]}
+        assert "O001" in run("annotate", source, tmp_path / "o.spacy", *common, "--boundaries", "line").output
+
+
 def test_all_mentions_of_a_name_where_that_is_asked_for():
     text, said = "Ada met Bob. Ada left. Bob met Ada.", [("Ada", "person"), ("Bob", "person"), ("Bob", "city")]
     (doc,), *_ = annotate(text, said)
@@ -291,6 +338,7 @@ def test_answers_are_bounded_by_the_text():
     _, _, (body,) = annotate("Ada met Lee in Oslo", [])
     schema = body["response_format"]["json_schema"]["schema"]
     assert schema["properties"]["entities"]["maxItems"] == 5
+    assert schema["properties"]["entities"]["items"]["properties"]["entity"]["maxLength"] == len("Ada met Lee in Oslo")
     assert body["max_tokens"] == 256 + 5 * 20
     _, report, _ = annotate("Ada met Lee", [("Ada", "person")] * 1000)
     assert report.dropped["too many"] == 988

@@ -704,6 +704,32 @@ def test_bounds_of_lists_and_of_tokens(client):
         assert "maxItems" not in json.dumps(server.requests[-1])
 
 
+def bounded(*, text=False, items=False):
+    """A schema of a list of texts."""
+    said = {"type": "array", "items": {"type": "string", **({"maxLength": 9} if text else {})}}
+    said |= {"maxItems": 3} if items else {}
+    return {"type": "object", "properties": {"said": said, "maxLength": {"enum": ["maxItems"]}}, "required": ["said"]}
+
+
+@pytest.mark.parametrize("structured", ["auto", "schema"])
+def test_only_the_bounds_that_a_server_refuses_are_left_out(structured, client):
+    """Names and values are no keywords, and a schema without bounds says nothing of those that has them."""
+    plain, short = bounded(), bounded(text=True)
+    both = bounded(text=True, items=True)
+    with serve(answer=lambda _: '{"said": []}', refuse_word='"maxLength": 9') as server:
+        asked = client(server.url, structured=structured)
+        asked.ask([LLMRequest((("user", "a"),), plain)])
+        assert len(server.requests) == 1
+        with pytest.warns(OpenNERWarning, match=r"W521.*without lengths of texts"):
+            responses = [
+                *asked.ask([LLMRequest((("user", "b"),), short)]),
+                *asked.ask([LLMRequest((("user", "c"),), both)]),
+            ]
+        assert all(isinstance(each, LLMResponse) for each in responses)
+        sent = [body["response_format"]["json_schema"]["schema"] for body in server.requests]
+    assert sent == [plain, short, plain, bounded(items=True)]
+
+
 def test_timeouts_are_not_repeated_at_temperature_0_and_are_paid_for(client):
     request = ask("a")._replace(max_tokens=50)
     with serve(answer=echo, script=["timeout"]) as server:

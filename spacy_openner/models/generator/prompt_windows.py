@@ -116,7 +116,7 @@ def plan_windows(
     sizes = _prompt_sizes(generator, prompt, query)
     most = min((n for n in (settings.max_types, prompt.max_types) if n is not None), default=None)
     for types in split_types(sizes.labels, generator.limit - sizes.frame, query.types, most):
-        for first, last, own in _word_windows(sizes, types, generator, settings.overlap):
+        for first, last, own in _word_windows(query.words, sizes, types, generator, settings.overlap):
             n_subwords = sizes.of_prompt(types) + int(sizes.words[first:last].sum())
             yield PromptWindow(index, first, last, own, types, n_subwords)
 
@@ -178,14 +178,14 @@ def _sizes(generator: Generator, texts: Sequence[str]) -> np.ndarray:
 
 
 def _word_windows(
-    sizes: PromptSizes, types: range, generator: Generator, overlap: int
+    words: Words, sizes: PromptSizes, types: range, generator: Generator, overlap: int
 ) -> Iterator[tuple[int, int, range]]:
     """Lay windows over words: first, last, and the words whose entities are the window's own.
 
-    A window ends where prompt or answer would pass the limit; neighbours share words, and each decides about the nearer
-    half of them.
+    A window ends where prompt or answer would pass the limit: at the last start of a sentence or line in the second
+    half of what fits, if there is one. Otherwise neighbours share words, and each decides about the nearer half.
     """
-    limit, n = generator.limit, len(sizes.words)
+    limit, n = generator.limit, len(words)
     prompt, tag = sizes.of_prompt(types), sizes.longest_tag(types)
     first, own_from = 0, 0
     while True:
@@ -197,6 +197,11 @@ def _word_windows(
         if last >= n:
             yield first, n, range(own_from, n)
             return
+        cut = words.last_start(first, last)
+        if cut is not None and cut > own_from:
+            yield first, cut, range(own_from, cut)
+            first = own_from = cut
+            continue
         shared = min(overlap, (last - first) // 2)
         middle = last - shared // 2
         yield first, last, range(own_from, middle)

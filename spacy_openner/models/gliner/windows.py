@@ -118,11 +118,9 @@ class WindowPlanner:
             if last == len(words):
                 yield first, last
                 return
-            middle = first + (last - first) // 2 + 1
-            sentences = np.flatnonzero(words.sentence_starts[middle : last + 1])
-            cut = middle + int(sentences[-1]) if len(sentences) else last
-            yield first, cut
-            first = cut if len(sentences) else max(first + 1, cut - self.overlap)
+            cut = words.last_start(first, last)
+            yield first, last if cut is None else cut
+            first = max(first + 1, last - self.overlap) if cut is None else cut
 
     def budget(self, prompt: Prompt) -> int:
         """Count the subwords that a prompt leaves for words."""

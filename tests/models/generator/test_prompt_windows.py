@@ -38,20 +38,24 @@ class LetterGenerator:
         return lambda texts, **options: {"input_ids": [[ord(c) for c in text] for text in texts]}
 
 
-def query_of(words, types, hints=None):
+def query_of(words, types, hints=None, starts=()):
     n = len(words)
-    return TaggingQuery(Words(words, np.arange(n), np.arange(1, n + 1), np.zeros(n, dtype=bool)), types, hints=hints)
+    opening = np.isin(np.arange(n), list(starts))
+    return TaggingQuery(Words(words, np.arange(n), np.arange(1, n + 1), opening), types, hints=hints)
 
 
 WORDS = st.lists(st.text("ab(", min_size=1, max_size=12), max_size=120)
 TYPES = st.lists(st.text("xyz ", min_size=1, max_size=15), min_size=1, max_size=12, unique=True)
 
 
-@given(WORDS, TYPES, st.sampled_from(PROMPTS), st.booleans(), st.integers(0, 20), st.none() | st.integers(1, 5))
-def test_windows_partition_the_text_and_the_types(words, types, prompt, causal, overlap, max_types):
+STARTS = st.sets(st.integers(0, 119))
+
+
+@given(WORDS, TYPES, st.sampled_from(PROMPTS), st.booleans(), st.integers(0, 20), st.none() | st.integers(1, 5), STARTS)
+def test_windows_partition_the_text_and_the_types(words, types, prompt, causal, overlap, max_types, starts):
     generator = LetterGenerator(300, causal)
     settings = DecodingSettings(overlap=overlap, max_types=max_types)
-    windows = list(plan_windows(generator, prompt, query_of(words, types), 7, settings))
+    windows = list(plan_windows(generator, prompt, query_of(words, types, starts=starts), 7, settings))
     if not words:
         assert windows == []
         return
@@ -68,6 +72,15 @@ def test_windows_partition_the_text_and_the_types(words, types, prompt, causal, 
         for before, after in zip(own, own[1:], strict=False):
             assert before.first < after.first <= before.last < after.last
             assert before.last - after.first <= overlap
+
+
+def test_windows_begin_at_starts_of_sentences_and_lines():
+    words, starts = ["ab"] * 100, range(0, 100, 7)
+    query = query_of(words, ["x"], starts=starts)
+    windows = list(plan_windows(LetterGenerator(300, False), PROMPTS[0], query, 0, DecodingSettings()))
+    assert len(windows) > 2
+    assert {window.first for window in windows} < set(starts)
+    assert all(window.own == range(window.first, window.last) for window in windows)
 
 
 @given(WORDS.filter(bool), TYPES, st.sampled_from(PROMPTS), st.booleans())
