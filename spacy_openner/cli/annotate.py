@@ -85,9 +85,9 @@ def annotate(
     nlp, report = blank_pipeline(lang), AnnotationReport()
     docs = sample(read_docs(nlp, source), share, seed)
     docs_in = with_progress(docs)
-    kinds = collect_labels([boundaries])
-    options = {"all_mentions": all_mentions, "boundaries": list(kinds), "report": report}
-    annotated = list(annotate_docs(nlp, docs_in, names, asking, **options))
+    kinds = list(collect_labels([boundaries]))
+    answered = annotate_docs(nlp, docs_in, names, asking, all_mentions=all_mentions, boundaries=kinds, report=report)
+    annotated = list(answered)
     if annotated:
         write_annotated(annotated, target, names)
     deliver(report, asking, "annotated", as_json)
