@@ -16,6 +16,8 @@ PASSING = ("timeout", "connection", "rate_limit", "server", "malformed")
 OF_THE_TEXT = ("too_long", "filtered", "truncated")
 """Kinds of failure that a text leads to each time."""
 
+# What a stream of events ends with.
+STREAM_END = "[DONE]"
 SHOWN = 300
 # Longer answers are read if they are JSON, and not repaired otherwise.
 LONGEST_REPAIR = 100_000
@@ -180,6 +182,8 @@ def read(reply: Any) -> Reply:
             finish = "refusal" if message.get("refusal") else choice.get("finish_reason") or finish
     if not has_choice:
         raise Fault("malformed", "a reply without an answer")
+    if isinstance(reply, str) and finish is None and STREAM_END not in reply:
+        raise Fault("malformed", "a stream of events that breaks off")
     content = "".join(parts) if has_content else None
     thinks = thinks or (content is not None and "<think>" in content)
     return Reply(content, finish if isinstance(finish, str) else None, tokens, thinks)
@@ -196,7 +200,7 @@ def _text(content: Any) -> str | None:
 def _events(stream: str) -> list[Any]:
     """Return the objects of a stream of server-sent events."""
     lines = [line.removeprefix("data:").strip() for line in stream.splitlines() if line.startswith("data:")]
-    return [json.loads(line) for line in lines if line != "[DONE]"]
+    return [json.loads(line) for line in lines if line != STREAM_END]
 
 
 def _tokens(usage: Any) -> tuple[int, int] | None:

@@ -121,7 +121,8 @@ class Server:
                     content = await self._request_in_known_form(session, request)
         except Fault as fault:
             # Some servers fail, rather than refuse, where they are asked for a schema.
-            if fault.status not in (404, 500, 501) or not self._may_loosen(self.form, request):
+            fails = fault.status in (404, 500, 501) and not fault.by_text
+            if not fails or not self._may_loosen(self.form, request):
                 raise
             content = await self._request_in_known_form(session, request, fault)
         return content
