@@ -6,7 +6,8 @@ from typing import Any, Literal, cast
 import torch
 from torch import nn
 
-from ...nn.last_layer import ShortLastLayer, TextEncoder, at, supports
+from ...nn import disentangled, last_layer
+from ...nn.last_layer import TextEncoder, at
 from .span_head import MarkerHead, MarkerV0Head
 from .token_head import TokenHead
 
@@ -71,7 +72,8 @@ class Network(nn.Module):
         width = head.width
         # Any: what Hugging Face adds to a module (config, embeddings) has no static type.
         self.encoder: Any = encoder
-        self._short = ShortLastLayer(encoder) if supports(encoder) else None
+        self._short = last_layer.ShortLastLayer(encoder) if last_layer.supports(encoder) else None
+        self._quick = disentangled.DisentangledEncoder(encoder) if disentangled.supports(encoder) else None
         self.head = head
         self.projection = nn.Linear(encoder_width, width) if encoder_width != width else None
         self.lstm = _lstm(width, lstm_layers) if lstm_layers else None
@@ -116,6 +118,8 @@ class Network(nn.Module):
         """Run the network's own text encoder (see `TextEncoder`)."""
         if self._short is not None:
             return self._short(input_ids, attention_mask, positions)
+        if self._quick is not None and not self.training:
+            return self._quick(input_ids, attention_mask, positions)
         return at(self.encoder(input_ids=input_ids, attention_mask=attention_mask)[0], positions)
 
     def encode_types(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
