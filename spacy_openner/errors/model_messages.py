@@ -132,6 +132,11 @@ MODEL_MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "Cannot load the encoder {name!r} that is to get a new head: {reason}. `encoder` takes a directory or hub name "
         "of a Hugging Face encoder with a fast tokenizer.",
     ),
+    "O126": (
+        SettingError,
+        "The checkpoint {path!r} has vectors of a fixed set of types (precomputed_prompts), and {unknown} are not "
+        "among them. Its types: {known}. Use these names, or a checkpoint that reads types in prompts.",
+    ),
     "O125": (
         CheckpointError,
         "The adapters in {path!r} cannot be used here: {reason}. Give a directory that `save_adapters` wrote for a "

@@ -29,6 +29,11 @@ class SpanCheckpoint(Protocol):
         ...
 
     @property
+    def fixed_types(self) -> tuple[str, ...]:
+        """The types that it knows vectors of; empty where it reads any."""
+        ...
+
+    @property
     def word_mode(self) -> WordMode:
         """The words that it is trained with; see `words.doc_words`."""
         ...

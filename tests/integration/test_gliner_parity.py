@@ -213,3 +213,50 @@ def test_models_that_the_reference_made(variant, tmp_path):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
         spread.append(np.ptp(theirs))
     assert max(spread) > 0.01
+
+
+FIXED = ["person", "award", "city"]
+
+
+@pytest.fixture(params=["markerV0", "token_level"])
+def fixed_types(request, tmp_path):
+    """A model of `gliner` with vectors of three types instead of prompts, and its directory."""
+    backbone = tiny.backbone("bert", tmp_path / "backbone")
+    config = gliner.GLiNERConfig(model_name=str(backbone), hidden_size=24, max_width=6, span_mode=request.param)
+    made = gliner.GLiNER.from_config(config).eval()
+    tiny.spread(made.model, 12.0)
+    with torch.no_grad():
+        for name, value in made.model.named_parameters():
+            if value.dim() == 2 and not name.startswith("token_rep_layer"):
+                value.mul_(2.0)
+    made.compress_prompt_embeddings(tiny.SENTENCES[:4], FIXED)
+    made.save_pretrained(str(tmp_path / "fixed"), safe_serialization=True)
+    return made, tmp_path / "fixed"
+
+
+def test_types_with_vectors_of_their_own_equal_the_reference(fixed_types):
+    made, path = fixed_types
+    spread = []
+    for text in tiny.SENTENCES[:4]:
+        ours, theirs = own_scores(path, text, FIXED), reference_scores(made, text, FIXED)
+        if ours.shape[-1] == len(FIXED) and made.config.span_mode == "markerV0":
+            inside = np.add.outer(np.arange(ours.shape[0]), np.arange(ours.shape[1])) < ours.shape[0]
+            ours, theirs = ours[inside], theirs[inside]
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+        spread.append(np.ptp(theirs))
+        # Types are chosen among the fixed ones, in any order.
+        some = own_scores(path, text, [FIXED[2], FIXED[0]])
+        chosen = some[:, :, ::-1] if made.config.span_mode == "markerV0" else some[:, ::-1]
+        whole = own_scores(path, text, FIXED)
+        expected = whole[..., [0, 2]] if made.config.span_mode == "markerV0" else whole[:, [0, 2]]
+        np.testing.assert_allclose(chosen, expected, atol=1e-6)
+    assert max(spread) > 0.01
+
+
+def test_types_with_vectors_of_their_own_are_saved(fixed_types, tmp_path):
+    _, path = fixed_types
+    first = load_file(path / "model.safetensors")
+    gliner_checkpoint.save(gliner_checkpoint.load(path), tmp_path / "again")
+    second = load_file(tmp_path / "again/model.safetensors")
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert gliner_checkpoint.load(tmp_path / "again").fixed_types == tuple(FIXED)

@@ -18,6 +18,7 @@ from ...nn.backbones import build_encoder, check_ids, hidden_size, load_tokenize
 from ...nn.weights import KeyTable, load_strictly, part_of, read_weights, rename, write_weights
 from ..words import WordMode
 from .config import CONFIG_FILE, MAX_TYPES, read_config
+from .fixed_types import check_fixed_types, fixed_types
 from .network import POOLINGS, Head, Network
 from .span_head import MarkerHead, MarkerV0Head, MarkerV1Head
 from .token_head import TokenHead
@@ -46,6 +47,7 @@ SHARED_KEYS = (
     ("token_rep_layer.labels_encoder.model.", "label_encoder."),
     ("token_rep_layer.labels_projection.", "label_projection."),
     ("rnn.lstm.", "lstm."),
+    ("precomputed_prompts", "fixed_types"),
 )
 UNSUPPORTED_KEYS = (
     ("cross_fuser.", "it fuses texts and labels by cross attention (post_fusion_schema)"),
@@ -110,6 +112,11 @@ class Checkpoint:
         return self.network.label_encoder is not None
 
     @property
+    def fixed_types(self) -> tuple[str, ...]:
+        """The types that it knows vectors of, instead of reading them in prompts; empty where it reads them."""
+        return fixed_types(self.config)
+
+    @property
     def word_mode(self) -> WordMode:
         """The words that it is trained with."""
         return "gliner"
@@ -127,7 +134,8 @@ class Checkpoint:
             separator_id=self.separator_id,
             embed_marker=self.embed_marker,
             max_types=max_types or self.max_types,
-            separators=2 if finds_relations(self.config) else 1,
+            separators=2 if finds_relations(self.config) and not self.fixed_types else 1,
+            asks_types=not self.fixed_types,
         )
         return WindowPlanner(tokenizer, self.max_words, overlap, self.network.pooling)
 
@@ -148,6 +156,7 @@ def load(path: Path) -> Checkpoint:
     weights = read_weights(path)
     refuse_unsupported(path, config, weights)
     other_tasks = split_other_tasks(path, config, weights)
+    known = check_fixed_types(path, config, weights)
     weights = rename(weights, key_table(weights), to_network=True)
     encoder = build_encoder(path, config, "encoder_config", "model_name", part_of(weights, "encoder."))
     label_encoder = None
@@ -161,6 +170,7 @@ def load(path: Path) -> Checkpoint:
         label_encoder=label_encoder,
         label_width=hidden_size(label_encoder) if label_encoder is not None else 0,
         pooling=config.get("subtoken_pooling") or "first",
+        fixed_types=known,
     )
     load_strictly(path, network, weights)
     splitter = config.get("words_splitter_type") or "whitespace"
@@ -259,6 +269,9 @@ def split_other_tasks(path: Path, config: dict[str, Any], weights: dict[str, tor
     """
     found = {task for prefix, task in OTHER_TASKS if any(key.startswith(prefix) for key in weights)}
     prefixes = [prefix for prefix, _ in OTHER_TASKS]
+    if not config.get("precomputed_prompts_mode"):
+        # Prompts are read then, and the vectors wait for the mode to be turned on again.
+        prefixes.append("precomputed_prompts")
     if finds_relations(config):
         found.add("relations")
         # A token-level head scores entities; the vectors of spans are for relations alone.

@@ -54,6 +54,7 @@ class Network(nn.Module):
     label_encoder (nn.Module | None): The second encoder of a bi-encoder.
     label_width (int): Width of the second encoder's output.
     pooling (Pooling): How the vectors of a word's subwords become one, where batches have `owners`.
+    fixed_types (int): Types whose vectors are weights of their own; 0 where prompts, or texts of types, make them.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Network(nn.Module):
         label_encoder: nn.Module | None = None,
         label_width: int = 0,
         pooling: Pooling = "first",
+        fixed_types: int = 0,
     ) -> None:
         super().__init__()
         self.pooling = pooling
@@ -81,6 +83,9 @@ class Network(nn.Module):
         self.label_projection = None
         if label_encoder is not None and label_width != width:
             self.label_projection = nn.Linear(label_width, width)
+        self.fixed_types = None
+        if fixed_types:
+            self.fixed_types = nn.Parameter(torch.zeros(fixed_types, width), requires_grad=False)
 
     def forward(
         self, batch: Batch, types: torch.Tensor | None = None, encode: TextEncoder | None = None
@@ -88,7 +93,7 @@ class Network(nn.Module):
         """Score a batch.
 
         batch (Batch): The padded input.
-        types (torch.Tensor | None): Type vectors of a bi-encoder. *Shape:* (batch, types, width).
+        types (torch.Tensor | None): Type vectors that no prompt makes. *Shape:* (batch, types, width).
         encode (TextEncoder | None): Stands in for the network's own encoder (ONNX Runtime, say).
         RETURNS (torch.Tensor): The head's logits.
         """

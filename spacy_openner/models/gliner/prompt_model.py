@@ -70,9 +70,14 @@ class PromptSpanModel(CheckpointShim):
         """
         checkpoint = self.checkpoint
         batch = pad(windows, checkpoint.tokenizer.pad_token_id or 0)
-        if not checkpoint.is_bi_encoder:
+        if checkpoint.fixed_types:
+            # Vectors have names of types alone, whatever describes them.
+            names = [text.names or text.types for text in texts]
+        elif checkpoint.is_bi_encoder:
+            names = [text.types for text in texts]
+        else:
             return WindowRequest(batch)
-        return WindowRequest(batch, [[texts[w.text].types[i] for i in w.types] for w in windows])
+        return WindowRequest(batch, [[names[w.text][i] for i in w.types] for w in windows])
 
     def _prompt_types(self, texts: Sequence[SpanQuery] | Sequence[TrainingText]) -> list[Sequence[Any]]:
         """Return each text's types as its checkpoint's prompts take them."""

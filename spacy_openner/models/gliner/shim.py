@@ -54,7 +54,7 @@ class WindowRequest:
     """Windows for the model to score.
 
     batch: Padded windows.
-    type_texts: The types of each row, for a bi-encoder; empty where the prompt holds them.
+    type_texts: The types of each row, for a bi-encoder and for fixed types; empty where the prompt holds them.
     """
 
     batch: Batch
@@ -287,7 +287,9 @@ class CheckpointShim(SpanModel):
         return self._type_vectors(unique, lambda texts: self._encode_types(network, texts))[rows]
 
     def _encode_types(self, network: Network, texts: Sequence[str]) -> torch.Tensor:
-        """Encode types with the second encoder. *Shape:* (texts, width)."""
+        """Encode types with the second encoder, or look them up where they are fixed. *Shape:* (texts, width)."""
+        if network.fixed_types is not None:
+            return network.fixed_types[self._rows_of(texts)]
         tokenizer = self.checkpoint.labels_tokenizer
         device = next(network.parameters()).device
         encoded = tokenizer(list(texts), return_tensors="pt", padding=True).to(device)
@@ -296,3 +298,13 @@ class CheckpointShim(SpanModel):
             if length > limit:
                 raise error("O006", label=text, size=length, budget=limit)
         return network.encode_types(encoded["input_ids"], encoded["attention_mask"])
+
+    def _rows_of(self, types: Sequence[str]) -> list[int]:
+        """Find the rows of types among the fixed ones.
+
+        RAISES (SettingError): For a type that is not among them.
+        """
+        known = self.checkpoint.fixed_types
+        if unknown := [label for label in types if label not in known]:
+            raise error("O126", path=self.name, unknown=unknown, known=", ".join(known))
+        return [known.index(label) for label in types]

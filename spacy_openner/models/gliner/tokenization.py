@@ -1,7 +1,7 @@
 """Words and types to subwords: the subwords of each word, and prompts that ask for types."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -46,6 +46,7 @@ class PromptTokenizer:
     embed_marker (bool): Whether a type's vector stands at its marker (or else at the subword after it).
     max_types (int | None): The most types in one prompt; as many as fit if None.
     separators (int): How many end a prompt.
+    asks_types (bool): Whether prompts hold the types; else the model knows vectors of them, and prompts are empty.
     """
 
     def __init__(
@@ -58,10 +59,12 @@ class PromptTokenizer:
         embed_marker: bool = True,
         max_types: int | None = None,
         separators: int = 1,
+        asks_types: bool = True,
     ) -> None:
         self.tokenizer, self.limit = tokenizer, limit
         self.entity_id, self.separator_id = entity_id, separator_id
         self.embed_marker, self.max_types, self.separators = embed_marker, max_types, separators
+        self.asks_types = asks_types
         self._type_ids = BoundedCache[str, np.ndarray]()
         self._prompts = BoundedCache[tuple[Any, ...], list[Prompt]](KNOWN_PROMPTS)
         backend = tokenizer.backend_tokenizer
@@ -106,11 +109,14 @@ class PromptTokenizer:
         """Split types over prompts of about equal size.
 
         types (Sequence[Any]): At least one; see `prompt_types`.
-        RETURNS (list[Prompt]): A bi-encoder needs one, empty but for the prefix.
+        RETURNS (list[Prompt]): A bi-encoder needs one, empty but for the prefix; a model that knows its types, one that
+            holds separators alone.
         RAISES (SettingError): When one type alone does not fit.
         """
         if self.entity_id < 0:
             return [Prompt(self.prefix, range(len(types)), np.zeros(0, dtype=np.int64))]
+        if not self.asks_types:
+            return [replace(self._prompt([], range(0)), types=range(len(types)))]
         return self._prompts.look_up([tuple(types)], lambda missing: [self.split_types(each) for each in missing])[0]
 
     def split_types(self, types: Sequence[Any]) -> list[Prompt]:

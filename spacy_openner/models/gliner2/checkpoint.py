@@ -123,6 +123,11 @@ class SchemaCheckpoint:
         return False
 
     @property
+    def fixed_types(self) -> tuple[str, ...]:
+        """None: any types are read."""
+        return ()
+
+    @property
     def word_mode(self) -> WordMode:
         """The words that it is trained with."""
         return "gliner2"
