@@ -43,8 +43,10 @@ WARNINGS: dict[str, str] = {
     "W011": "{n} words take more than {budget} subwords, an eighth of what the model reads at once. It is shown their "
     "beginnings only; what it says of them counts for the whole words.",
     "W122": "The checkpoint {path!r} was trained with words of the splitter {splitter!r}. It sees the doc's tokens "
-    "here (words = 'spacy'), or the words of the plain splitter (words = 'gliner'): take a language of spaCy's whose "
-    "tokenizer splits alike, such as spacy.blank('ja'), and leave words = 'spacy'.",
+    "here (words = 'spacy'), or the words of the plain splitter (words = 'gliner'): {install}take a language of "
+    "spaCy's whose tokenizer splits alike, such as spacy.blank('ja'), and leave words = 'spacy'.",
+    "W123": "The checkpoint {path!r} was trained with words of the splitter {splitter!r}, and words = 'spacy' shows it "
+    "the doc's tokens. Set words = 'gliner', which takes that splitter, unless the tokens are alike.",
     "W121": "The checkpoint {path!r} has {tasks} beside entities. Entities are read here; {tasks} are left out.",
     "W120": "The checkpoint {path!r} asks for an adaptive threshold, which adds spans below the threshold until there "
     "are as many as it expects. That is left out here: lower `threshold` if spans are missing.",

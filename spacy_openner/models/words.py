@@ -4,7 +4,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
@@ -14,8 +14,9 @@ from spacy.tokens import Doc, Span
 
 from ..decoding.text_boundaries import Boundary, text_boundaries
 from ..types import SENTENCES
+from . import splitters
 
-WordMode = Literal["spacy", "gliner", "gliner2"]
+WordMode = Literal["spacy", "gliner", "gliner2", "english", "jieba", "janome", "mecab", "camel", "hindi"]
 
 # The splitter that published checkpoints were trained with: a run of letters, digits and underscores, joined
 # by hyphens; or any other single character.
@@ -101,7 +102,8 @@ def doc_words(doc: Doc, mode: WordMode, boundaries: Collection[str] = ()) -> Wor
     doc (Doc): Any doc.
     mode (str): "spacy" for the doc's own tokens without white space; "gliner" or "gliner2" for the splitter of
         published checkpoints on the raw text, each word standing for all tokens that it touches, so that nothing
-        found in it is lost however the two tokenisations disagree.
+        found in it is lost however the two tokenisations disagree. Others are `splitters.SPLITTERS`, whose words may
+        be white space; no entity begins or ends with that.
     boundaries (Collection[str]): The places that no entity crosses: some of `types.BOUNDARIES`.
     RETURNS (Words): The words in order. Marks of items are left out, and white space that is a boundary is a
         `SEPARATOR`, unless the word before it separates by itself.
@@ -113,15 +115,32 @@ def doc_words(doc: Doc, mode: WordMode, boundaries: Collection[str] = ()) -> Wor
             return words
         offsets = doc.to_array(IDX).astype(np.int64)[starts]
         return _within(doc, words, offsets, offsets + [len(text) for text in words.texts], boundaries)
-    pattern = gliner2_word() if mode == "gliner2" else GLINER_WORD
-    matches = list(pattern.finditer(doc.text))
+    found = _split(doc.text, mode)
     offsets = doc.to_array(IDX).astype(np.int64)
-    first = np.array([match.start() for match in matches], dtype=np.int64)
-    last = np.array([match.end() - 1 for match in matches], dtype=np.int64)
+    first = np.array([start for start, _ in found], dtype=np.int64)
+    last = np.array([end - 1 for _, end in found], dtype=np.int64)
     starts = np.searchsorted(offsets, first, side="right") - 1
     ends = np.searchsorted(offsets, last, side="right")
-    words = Words([match.group() for match in matches], starts, ends, _sentence_starts(doc, starts))
-    return _within(doc, words, first, last + 1, boundaries) if boundaries and matches else words
+    words = Words([doc.text[a:b] for a, b in found], starts, ends, _sentence_starts(doc, starts))
+    words = _within(doc, words, first, last + 1, boundaries) if boundaries and found else words
+    return _without_blank_ends(words) if mode in splitters.SPLITTERS else words
+
+
+def _split(text: str, mode: WordMode) -> list[tuple[int, int]]:
+    """Split a text into words. *Shape:* (words, 2): characters, end exclusive."""
+    if mode in splitters.SPLITTERS:
+        return splitters.splitter(mode)(text)
+    pattern = gliner2_word() if mode == "gliner2" else GLINER_WORD
+    return [match.span() for match in pattern.finditer(text)]
+
+
+def _without_blank_ends(words: Words) -> Words:
+    """Let no entity begin or end with white space, which a model may see as a word."""
+    blank = np.array([not text.strip() for text in words.texts], dtype=bool)
+    if not blank.any():
+        return words
+    stretches = np.zeros(len(words), dtype=np.int64) if words.stretches is None else words.stretches
+    return replace(words, stretches=np.where(blank, -1, stretches))
 
 
 def _within(doc: Doc, words: Words, first: np.ndarray, last: np.ndarray, kinds: Collection[str]) -> Words:

@@ -9,13 +9,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from ...errors import error, warn
 from ...nn.backbones import build_encoder, check_ids, hidden_size, load_tokenizer
 from ...nn.weights import KeyTable, load_strictly, part_of, read_weights, rename, write_weights
+from .. import splitters
 from ..words import WordMode
 from .config import CONFIG_FILE, MAX_TYPES, read_config
 from .fixed_types import check_fixed_types, fixed_types
@@ -26,6 +27,7 @@ from .tokenization import PromptTokenizer
 from .windows import WindowPlanner
 
 LABELS_TOKENIZER = "labels_tokenizer"
+PLAIN_SPLITTER = "whitespace"
 
 # Published name <-> name in `Network`, by prefix; read in either direction.
 SPAN_KEYS = (
@@ -118,8 +120,14 @@ class Checkpoint:
 
     @property
     def word_mode(self) -> WordMode:
-        """The words that it is trained with."""
-        return "gliner"
+        """The words that it is trained with, or those of the plain splitter where that of its own is not there."""
+        name = splitters.named(self.splitter)
+        return cast(WordMode, name) if name is not None and splitters.is_available(name) else "gliner"
+
+    @property
+    def splitter(self) -> str:
+        """The published name of the splitter that it is trained with."""
+        return str(self.config.get("words_splitter_type") or PLAIN_SPLITTER)
 
     def planner(self, limit: int, overlap: int, max_types: int | None) -> WindowPlanner:
         """Make what lays windows over texts; see `WindowPlanner`.
@@ -173,11 +181,12 @@ def load(path: Path) -> Checkpoint:
         fixed_types=known,
     )
     load_strictly(path, network, weights)
-    splitter = config.get("words_splitter_type") or "whitespace"
-    if splitter != "whitespace":
-        warn("W122", path=str(path), splitter=splitter)
     tokenizer = load_tokenizer(path, path, config.get("model_name"))
     checkpoint = Checkpoint(config, network.eval(), tokenizer, other_tasks=other_tasks)
+    if checkpoint.splitter != PLAIN_SPLITTER and checkpoint.word_mode == "gliner":
+        name = splitters.named(checkpoint.splitter)
+        install = "" if name is None else f"install {splitters.package_of(name)} and set words = 'gliner', or "
+        warn("W122", path=str(path), splitter=checkpoint.splitter, install=install)
     if label_encoder is not None:
         checkpoint.labels_tokenizer = load_tokenizer(path, path / LABELS_TOKENIZER, config.get("labels_encoder"))
         check_ids(path / LABELS_TOKENIZER, checkpoint.labels_tokenizer, label_encoder)

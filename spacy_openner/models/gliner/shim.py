@@ -15,7 +15,7 @@ import torch
 from thinc.api import Model, Optimizer
 from thinc.util import get_torch_default_device
 
-from ...errors import error
+from ...errors import error, warn
 from ...nn import hub, lora
 from ...nn.backbones import subword_limit
 from ...nn.dropout import set_dropout, use_fast_dropout
@@ -26,6 +26,7 @@ from .. import span_checkpoint
 from ..queries import GoldTargets
 from ..span_checkpoint import SpanCheckpoint
 from ..span_model import SpanModel
+from ..splitters import SPLITTERS
 from ..words import WordMode
 from . import adapters, onnx_encoder
 from .adapters import Adapters
@@ -115,6 +116,8 @@ class CheckpointShim(SpanModel):
             use_fast_dropout(checkpoint.network)
             self._checkpoint = checkpoint
             self._model = checkpoint.network
+            if self.settings.words == "spacy" and checkpoint.word_mode in SPLITTERS:
+                warn("W123", path=self.name, splitter=checkpoint.word_mode)
             self._onnx_files = onnx_files if onnx_files is not None and onnx_files.is_dir() else None
 
     @property

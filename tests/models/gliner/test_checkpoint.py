@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from spacy_openner.errors import CheckpointError, OpenNERWarning
+from spacy_openner.models import splitters
 from spacy_openner.models.gliner import checkpoint as gliner_checkpoint
 from spacy_openner.models.gliner.checkpoint import SHARED_KEYS, SPAN_KEYS, TOKEN_KEYS, key_table
 from spacy_openner.nn import hub as sources
@@ -212,10 +213,32 @@ def test_pooled_words_are_the_same_in_any_batch(pooling, window, copy):
         tiny.same(tiny.found(doc), tiny.found(nlp(text)))
 
 
-def test_other_word_splitters_are_named(copy):
-    edit(copy, words_splitter_type="jieba")
-    with pytest.warns(OpenNERWarning, match="W122.*'jieba'"):
-        gliner_checkpoint.load(copy)
+@pytest.mark.parametrize(("name", "advice"), [("stanza", ": take a language"), ("jieba", ": install jieba3 and set")])
+def test_other_word_splitters_are_named(name, advice, copy, monkeypatch):
+    monkeypatch.setattr(splitters, "is_available", lambda name: False)
+    edit(copy, words_splitter_type=name)
+    with pytest.warns(OpenNERWarning, match=f"W122.*{name!r}.*{advice}"):
+        assert gliner_checkpoint.load(copy).word_mode == "gliner"
+
+
+def test_a_word_splitter_that_is_there_is_used(copy):
+    edit(copy, words_splitter_type="spacy")
+    nlp = spacy.blank("xx")
+    config = {"labels": ["person"], "threshold": 0.0, "overlap": "all"}
+    nlp.add_pipe("open_ner_span", config={**config, "model": {"name": str(copy), "words": "gliner"}})
+    doc = nlp("Kim  can't\nleave.")
+    spans = {span.text for span in doc.spans["openner"]}
+    assert {"Kim", "can't", "Kim  can't", "Kim  can't\nleave."} <= spans
+    assert not any(text != text.strip() for text in spans)
+    assert nlp.get_pipe("open_ner_span").model.shims[0].word_mode == "english"
+
+
+def test_tokens_in_place_of_a_word_splitter_are_warned_of(copy):
+    edit(copy, words_splitter_type="spacy")
+    nlp = spacy.blank("xx")
+    nlp.add_pipe("open_ner_span", config={"labels": ["person"], "model": {"name": str(copy)}})
+    with pytest.warns(OpenNERWarning, match="W123.*'english'"):
+        nlp("Kim left.")
 
 
 def test_v0_pickles_are_refused(tmp_path):
