@@ -12,6 +12,7 @@ from torch import nn
 from ..errors import error
 from ..files import NotJSON, load_json
 from .sizes import MOST_LAYERS, check_network, check_numbers, shapes_of
+from .trust import check_trust
 
 # Backbones that number positions from the padding index on, so that two rows of their table are never used.
 OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "longformer", "mpnet", "xlm-roberta-xl"}
@@ -19,6 +20,7 @@ OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "longformer", "mpnet"
 RELATIVE_LIMIT = 1024
 T5_FAMILY = ("t5", "mt5", "umt5")
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+CONFIG_FILE = "config.json"
 TOKENIZER_FILES = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 # Numbers of layers in the name of a weight.
 _LAYER = re.compile(r"(?<![^.])(\d+)(?=\.)")
@@ -78,11 +80,13 @@ def _encoder_config(path: Path, values: Any, name: str | None, key: str) -> Any:
     try:
         if values:
             check_numbers(values)
+            check_trust(values)
             values = with_rope_of_release_4({**values})
             return AutoConfig.for_model(values.pop("model_type", None) or "deberta-v2", **values)
     except Exception as problem:
         raise error("O105", path=str(path), reason=f"its {key}: {_said(problem)}") from problem
     try:
+        check_trust(_json_of(name, CONFIG_FILE))
         return AutoConfig.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError) as problem:
         raise error("O118", path=str(path), what=key, name=name, reason=_said(problem)) from problem
@@ -163,7 +167,8 @@ def load_tokenizer(path: Path, directory: Path, name: str | None) -> Any:
         raise error("O120", path=str(path), source=str(directory), reason="no tokenizer there")
     try:
         check_json(directory, TOKENIZER_FILES)
-        settings = _tokenizer_settings(source)
+        settings = _json_of(source, "tokenizer_config.json")
+        check_trust(settings)
         if _is_of_release_5(settings):
             tokenizer = _from_tokenizer_file(source, settings)
         else:
@@ -198,18 +203,18 @@ def check_json(directory: Path, names: Iterable[str]) -> None:
     for name in names:
         try:
             if (directory / name).is_file():
-                load_json(directory / name)
-        except NotJSON as problem:
+                check_trust(load_json(directory / name))
+        except (NotJSON, ValueError) as problem:
             raise ValueError(f"{name}: {problem}") from problem
 
 
-def _tokenizer_settings(source: str) -> dict[str, Any]:
-    """Read `tokenizer_config.json` of a directory or hub name."""
+def _json_of(source: str | None, name: str) -> dict[str, Any]:
+    """Read a JSON object of a directory or hub name; empty where there is none."""
     from transformers.utils import cached_file
 
-    file = cached_file(source, "tokenizer_config.json", _raise_exceptions_for_missing_entries=False)
-    settings = load_json(file) if file else {}
-    return settings if isinstance(settings, dict) else {}
+    file = cached_file(source, name, _raise_exceptions_for_missing_entries=False)
+    content = load_json(file) if file else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _is_of_release_5(settings: dict[str, Any]) -> bool:

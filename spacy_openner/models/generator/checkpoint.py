@@ -11,6 +11,7 @@ from ...files import load_json
 from ...nn import int8, lora
 from ...nn.backbones import check_json, in_float32, load_tokenizer
 from ...nn.sizes import check_directory, check_numbers
+from ...nn.trust import check_trust
 from ...nn.weights import not_finite
 from .model import Generator, make_generator
 
@@ -93,7 +94,9 @@ def _load_network(directory: Path) -> Any:
 
     check_json(directory, [GENERATION_FILE])
     # Numbers come first: some make loading a config endless.
-    check_numbers(load_json(directory / CONFIG_FILE))
+    values = load_json(directory / CONFIG_FILE)
+    check_numbers(values)
+    check_trust(values)
     config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
     for name in ("num_hidden_layers", "num_layers", "num_decoder_layers"):
         # transformers builds a network without layers, and passes over the weights of those that the files hold.

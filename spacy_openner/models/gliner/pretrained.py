@@ -15,6 +15,7 @@ from ...nn.backbones import (
     try_encoder,
 )
 from ...nn.sizes import check_directory, check_numbers
+from ...nn.trust import check_trust
 from ...nn.weights import OPTIONAL_PARTS, not_finite
 from .checkpoint import load
 from .config import CONFIG_FILE
@@ -58,12 +59,18 @@ def _from_pretrained(name: str | Path, revision: str | None) -> tuple[Any, Any, 
     options = {"revision": revision or "main", "trust_remote_code": False}
     file = cached_file(name, CONFIG_NAME, revision=options["revision"])
     # Numbers come first: some make loading a config endless.
-    check_numbers(load_json(file))
+    values = load_json(file)
+    check_numbers(values)
+    check_trust(values)
     config = AutoConfig.from_pretrained(name, **options)
     loader = T5EncoderModel if config.model_type in T5_FAMILY else AutoModel
     if Path(name).is_dir():
         check_directory(Path(name), lambda: from_config(config))
     check_json(Path(name), TOKENIZER_FILES)
+    settings = cached_file(
+        name, TOKENIZER_FILES[0], revision=options["revision"], _raise_exceptions_for_missing_entries=False
+    )
+    check_trust(load_json(settings) if settings else {})
     tokenizer = AutoTokenizer.from_pretrained(name, **options)
     # What a missing pooler makes it say is untrue here: no score depends on it.
     with quiet_transformers():
