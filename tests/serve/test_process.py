@@ -13,10 +13,10 @@ from tests.support.http_calls import TEXT
 
 
 def ask(url):
-    """Ask, and return the status; None where the connection was refused."""
+    """Ask, and return the status; None where the connection was refused, or never taken from the system's queue."""
     try:
-        return httpx.post(f"{url}/entities", json={"texts": [TEXT] * 4}, timeout=60).status_code
-    except httpx.ConnectError:
+        return httpx.post(f"{url}/entities", json={"texts": [TEXT] * 4}, timeout=300).status_code
+    except (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError):
         return None
 
 
@@ -31,13 +31,13 @@ def test_a_stop_under_load_loses_nothing_that_was_accepted(service, clients):
             time.sleep(0.001)
         process.send_signal(signal.SIGTERM)
         late = [pool.submit(ask, url) for _ in range(clients)]
-        # A connection is refused, or its request is answered: nothing is cut off.
-        assert {future.result() for future in under_way} <= {200, 503, None}
+        statuses = [future.result() for future in [*first, *under_way, *late]]
+        assert set(statuses) <= {200, 503, None}
         assert 200 in {future.result() for future in under_way}
-        assert {future.result() for future in late} <= {200, 503, None}
     assert process.wait(60) in (0, -signal.SIGTERM)
     log = process.stderr.read()
-    assert '"status": 200' in log
+    # Each answer that the service has given has arrived: nothing is cut off.
+    assert log.count('"path": "/entities", "status": 200') == statuses.count(200)
     assert "Curie" not in log
 
 
