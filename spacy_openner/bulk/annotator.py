@@ -20,7 +20,9 @@ from ..files import replaced_file, write_text
 from ..labels import set_labels
 from ..types import DEFAULT_SPANS_KEY
 from .journal import Counts, Journal
-from .records import BadRecord, Record, RecordFields, Unit, read_records, write_records
+from .reading import read_records
+from .records import BadRecord, Record, RecordFields, Unit
+from .writing import write_records
 
 DEAD_LETTERS = "dead_letters"
 # Of a unit that has no result.

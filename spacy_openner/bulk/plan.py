@@ -1,6 +1,6 @@
 """Cut a corpus into units that can be annotated by themselves, without reading it.
 
-Line files are cut by bytes: a unit has the lines that begin within its bytes (`records`). Compressed files, tables in
+Line files are cut by bytes: a unit has the lines that begin within its bytes (`reading`). Compressed files, tables in
 CSV and spaCy's own files cannot be entered in the middle and are one unit each; Parquet is cut by row groups.
 """
 
@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import fsspec
 
 from ..errors import error
-from .records import SUFFIXES, Unit, file_format, import_parquet
+from .arrow import import_parquet
+from .records import SUFFIXES, Unit, file_format
 
 # A unit of a small corpus; of a large one it grows, so that the plan stays small enough to hold and to list.
 UNIT_BYTES = 2**20

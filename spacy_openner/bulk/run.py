@@ -22,7 +22,8 @@ from .journal import Counts, Journal
 from .local_engine import run_locally
 from .plan import find_sources, plan_units
 from .ray_engine import run_on_ray
-from .records import WRITABLE, RecordFields, Unit, read_records
+from .reading import read_records
+from .records import WRITABLE, RecordFields, Unit
 from .sources import settle_sources
 
 ENGINES = ("local", "ray")

@@ -16,6 +16,7 @@ from .gliner.bi_encoder_model import BiEncoderSpanModel
 from .gliner.prompt_model import PromptSpanModel
 from .gliner.runtime import Backend, check
 from .gliner.shim import PromptSettings, WindowRequest
+from .span_checkpoints import load_span_checkpoint
 from .span_model import WORD_MODES
 from .type_cache.interface import TypeCacheSettings, TypeCacheSpanModel
 from .type_cache.requests import TypeCacheRequest
@@ -70,7 +71,7 @@ def SpanMatcher_v1(
         max_types=max_types,
         mixed_precision=mixed_precision,
     )
-    return _model("span_matcher", PromptSpanModel(name, revision, settings))
+    return _model("span_matcher", PromptSpanModel(name, revision, settings, load_span_checkpoint))
 
 
 def TypeCacheSpanMatcher_v1(

@@ -15,7 +15,8 @@ from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
 from spacy_openner.bulk.plan import choose_unit_bytes, find_sources, plan_units
-from spacy_openner.bulk.records import Record, RecordFields, read_records
+from spacy_openner.bulk.reading import read_records
+from spacy_openner.bulk.records import Record, RecordFields
 from spacy_openner.bulk.run import run_corpus
 from spacy_openner.errors import DataError, SettingError
 from tests.support.corpora import NAMES, all_bytes, make_records, read_output, write_jsonl

@@ -10,9 +10,9 @@ from ...errors import error
 from ...nn import optional
 from ...nn.last_layer import TextEncoder
 from ...nn.precision import PRECISIONS, Precision, prepared, resolve
-from ..span_checkpoint import SpanCheckpoint
 from .network import Network
 from .onnx_encoder import OnnxEncoder
+from .span_checkpoint import SpanCheckpoint
 
 Backend = Literal["torch", "onnx"]
 # PyTorch's own dynamic int8 is not offered: it cost the default weights 3.4 points of F1, ONNX Runtime's none.

@@ -22,9 +22,7 @@ from ...nn.dropout import set_dropout, use_fast_dropout
 from ...nn.mixed_precision import mixed_precision
 from ...nn.precision import Precision
 from ...nn.vector_cache import VectorCache, index_texts
-from .. import span_checkpoint
 from ..queries import GoldTargets
-from ..span_checkpoint import SpanCheckpoint
 from ..span_model import SpanModel
 from ..splitters import SPLITTERS
 from ..words import WordMode
@@ -32,6 +30,7 @@ from . import adapters, onnx_encoder
 from .adapters import Adapters
 from .network import Batch, Network
 from .runtime import Backend, Runtime, build
+from .span_checkpoint import CheckpointLoader, SpanCheckpoint
 from .windows import WindowPlanner
 
 ONNX_FOLDER = "onnx"
@@ -68,6 +67,7 @@ class CheckpointShim(SpanModel):
     name (str): Directory or hub name; "" for the default weights of the package.
     revision (str | None): Commit or tag of a hub name.
     settings (PromptSettings): How it reads texts, and how it is run.
+    load_checkpoint (CheckpointLoader): Loads checkpoints, of all families.
     """
 
     TRANSIENT: ClassVar[tuple[str, ...]] = ("_runtime", "_type_vectors", "_planner", "_scratch", "_onnx_files")
@@ -77,9 +77,12 @@ class CheckpointShim(SpanModel):
     _scratch: tempfile.TemporaryDirectory | None = None
     _onnx_files: Path | None = None
 
-    def __init__(self, name: str, revision: str | None, settings: PromptSettings) -> None:
+    def __init__(
+        self, name: str, revision: str | None, settings: PromptSettings, load_checkpoint: CheckpointLoader
+    ) -> None:
         super().__init__(name, revision, settings.mixed_precision)
         self.settings = settings
+        self.load_checkpoint = load_checkpoint
 
     def _renew(self) -> None:
         super()._renew()
@@ -100,7 +103,7 @@ class CheckpointShim(SpanModel):
         with self.lock:
             if self._checkpoint is None:
                 directory = hub.find(self.name, self.revision)
-                self.use(span_checkpoint.load(directory), directory / ONNX_FOLDER)
+                self.use(self.load_checkpoint(directory), directory / ONNX_FOLDER)
             assert self._checkpoint is not None
             return self._checkpoint
 
@@ -266,7 +269,7 @@ class CheckpointShim(SpanModel):
 
     def read(self, path: Path) -> None:
         """Read what `write` wrote."""
-        self.use(span_checkpoint.load(path), path / ONNX_FOLDER)
+        self.use(self.load_checkpoint(path), path / ONNX_FOLDER)
 
     def _forget_derived(self) -> None:
         """Forget all that was derived from weights that change now."""

@@ -1,14 +1,12 @@
-"""Checkpoints of span matchers, whichever family they are of."""
+"""What a checkpoint of a span matcher has, of whichever family that builds on this one's networks it is."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from .gliner import checkpoint as gliner
-from .gliner.config import CONFIG_FILE
-from .gliner.network import Network
-from .gliner.windows import WindowPlanner
-from .gliner2 import checkpoint as gliner2
-from .words import WordMode
+from ..words import WordMode
+from .network import Network
+from .windows import WindowPlanner
 
 
 class SpanCheckpoint(Protocol):
@@ -47,11 +45,5 @@ class SpanCheckpoint(Protocol):
         ...
 
 
-def load(path: Path) -> SpanCheckpoint:
-    """Load a checkpoint of any family from a directory.
-
-    RAISES (CheckpointError): When files are missing, damaged, of an unsupported kind, or do not fit.
-    """
-    if gliner2.is_checkpoint(path) and not (path / CONFIG_FILE).is_file():
-        return gliner2.load(path)
-    return gliner.load(path)
+CheckpointLoader = Callable[[Path], SpanCheckpoint]
+"""Load a checkpoint from a directory."""

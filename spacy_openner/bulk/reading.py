@@ -1,0 +1,184 @@
+"""Read the records of a corpus, whatever the file format.
+
+A record that cannot be read is a `BadRecord`, which the caller sets aside with its reason.
+"""
+
+import csv
+import io
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import IO, Any
+
+import fsspec
+from spacy.tokens import DocBin
+from spacy.vocab import Vocab
+
+from ..errors import error
+from .arrow import import_arrow, import_parquet
+from .records import BadRecord, Record, RecordFields, Unit, as_json
+
+# A line this long is no record of a text that spaCy reads (a million characters at most by default).
+MAX_LINE_BYTES = 64 * 2**20
+
+
+def read_records(unit: Unit, fields: RecordFields, vocab: Vocab) -> Iterator[Record | BadRecord]:
+    """Read a unit, one record at a time.
+
+    vocab (Vocab): For docs of spaCy's own files.
+    YIELDS (Record | BadRecord): In the order of the file.
+    RAISES (DataError): When the file itself cannot be read.
+    """
+    readers: dict[str, Callable[[Unit, RecordFields, Vocab], Iterator[Record | BadRecord]]] = {
+        "jsonl": _read_json_lines,
+        "txt": _read_text_lines,
+        "csv": _read_csv,
+        "parquet": _read_parquet,
+        "spacy": _read_docs,
+    }
+    try:
+        for n, record in enumerate(readers[unit.format](unit, fields, vocab)):
+            if n == unit.limit:
+                return
+            yield record
+    # The last is what damaged gzip files raise.
+    except (OSError, EOFError, zlib.error) as problem:
+        raise error("O602", path=unit.path, reason=problem) from problem
+
+
+def _open(unit: Unit) -> IO[bytes]:
+    compression = "gzip" if unit.path.endswith(".gz") else None
+    stream: IO[bytes] = fsspec.open(unit.path, "rb", compression=compression).open()
+    return stream
+
+
+def _lines(unit: Unit) -> Iterator[tuple[str, str | BadRecord]]:
+    """Yield the lines that begin within a unit's bytes, each with its place. The line that a start lies in belongs to
+    the unit before."""
+    with _open(unit) as stream:
+        at = unit.start
+        if at:
+            stream.seek(at - 1)
+            at += len(stream.readline()) - 1
+        n = 0
+        while unit.stop < 0 or at < unit.stop:
+            line = stream.readline(MAX_LINE_BYTES)
+            if not line:
+                return
+            n += 1
+            where = f"{unit.path}:{n}" if not unit.start else f"{unit.path}:byte {at}"
+            at += len(line)
+            if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
+                at += _skip_line(stream)
+                yield (
+                    where,
+                    BadRecord(where, f"a line over {MAX_LINE_BYTES:,} bytes", line[:2000].decode("utf8", "replace")),
+                )
+                continue
+            if at == len(line):
+                line = line.removeprefix(b"\xef\xbb\xbf")
+            try:
+                text = line.decode("utf8").rstrip("\r\n")
+            except UnicodeDecodeError as problem:
+                yield where, BadRecord(where, f"not UTF-8: {problem}", line[:2000].decode("utf8", "replace"))
+            else:
+                if text.strip():
+                    yield where, text
+
+
+def _skip_line(stream: IO[bytes]) -> int:
+    """Read to the end of a line, and count the bytes."""
+    n = 0
+    while part := stream.readline(MAX_LINE_BYTES):
+        n += len(part)
+        if part.endswith(b"\n"):
+            break
+    return n
+
+
+def _read_json_lines(unit: Unit, fields: RecordFields, vocab: Vocab) -> Iterator[Record | BadRecord]:
+    for where, line in _lines(unit):
+        if isinstance(line, BadRecord):
+            yield line
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as problem:
+            yield BadRecord(where, f"no JSON: {problem}", line[:2000])
+            continue
+        if isinstance(value, dict):
+            yield _make_record(where, value, fields, raw=line)
+        else:
+            yield BadRecord(where, f"no JSON object, but {type(value).__name__}", line[:2000])
+
+
+def _read_text_lines(unit: Unit, fields: RecordFields, vocab: Vocab) -> Iterator[Record | BadRecord]:
+    for where, line in _lines(unit):
+        yield line if isinstance(line, BadRecord) else Record(where, line, {fields.text: line})
+
+
+def _read_csv(unit: Unit, fields: RecordFields, vocab: Vocab) -> Iterator[Record | BadRecord]:
+    """Read a table of which the first line names the fields."""
+    with _open(unit) as stream, io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
+        reader = csv.reader(text)
+        try:
+            header = next(reader, [])
+            if fields.text not in header:
+                raise error("O603", path=unit.path, field=fields.text, fields=", ".join(header) or "none")
+            for row in reader:
+                where = f"{unit.path}:{reader.line_num}"
+                if len(row) == len(header):
+                    yield _make_record(where, dict(zip(header, row, strict=True)), fields)
+                elif row:
+                    reason = f"{len(row)} fields where the header has {len(header)}"
+                    yield BadRecord(where, reason, ",".join(row)[:2000])
+        except (csv.Error, UnicodeDecodeError) as problem:
+            raise error("O602", path=f"{unit.path}:{reader.line_num}", reason=problem) from problem
+
+
+def _read_parquet(unit: Unit, fields: RecordFields, vocab: Vocab) -> Iterator[Record | BadRecord]:
+    parquet = import_parquet()
+    with _open(unit) as stream:
+        try:
+            file = parquet.ParquetFile(stream)
+            if fields.text not in file.schema_arrow.names:
+                names = ", ".join(file.schema_arrow.names)
+                raise error("O603", path=unit.path, field=fields.text, fields=names or "none")
+            n = unit.first_row
+            for group in range(unit.start, file.num_row_groups if unit.stop < 0 else unit.stop):
+                for batch in file.iter_batches(batch_size=1000, row_groups=[group]):
+                    for row in batch.to_pylist():
+                        n += 1
+                        yield _make_record(f"{unit.path}:row {n}", row, fields, schema=file.schema_arrow)
+        # Arrow's own errors, of which only some are OSErrors.
+        except import_arrow().ArrowException as problem:
+            raise error("O602", path=unit.path, reason=problem) from problem
+
+
+def _read_docs(unit: Unit, fields: RecordFields, vocab: Vocab) -> Iterator[Record | BadRecord]:
+    with _open(unit) as stream:
+        data = stream.read()
+    try:
+        packed = DocBin(store_user_data=True).from_bytes(data)
+    # Damage shows in whichever way the unpacking libraries have.
+    except Exception as problem:
+        raise error("O602", path=unit.path, reason=f"{type(problem).__name__}: {problem}") from problem
+    for n, doc in enumerate(packed.get_docs(vocab), 1):
+        own = {"text": doc.text} if fields.id is None else {"text": doc.text, fields.id: doc.user_data.get(fields.id)}
+        yield Record(f"{unit.path}:doc {n}", doc.text, own, doc=doc, id=own.get(fields.id or ""))
+
+
+def _make_record(
+    where: str, value: Mapping[str, Any], fields: RecordFields, raw: str | None = None, schema: Any = None
+) -> Record | BadRecord:
+    text = value.get(fields.text)
+    own_id = value.get(fields.id) if fields.id is not None else None
+    shown = (raw or as_json(value))[:2000]
+    if fields.text not in value:
+        return BadRecord(where, f"no field {fields.text!r}", shown, own_id)
+    if not isinstance(text, str):
+        return BadRecord(where, f"field {fields.text!r} is no text, but {type(text).__name__}", shown, own_id)
+    if fields.entities in value:
+        reason = f"has a field {fields.entities!r} already; name another one for the entities"
+        return BadRecord(where, reason, shown, own_id)
+    return Record(where, text, value, raw, id=own_id, schema=schema)

@@ -1,0 +1,77 @@
+"""Write records back with entities.
+
+What a record holds beside its text passes through untouched: of JSON lines even the bytes, of Parquet the columns with
+their types.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from spacy.tokens import Doc, DocBin
+
+from ..components.reading import read_entities
+from .arrow import import_arrow, import_parquet
+from .records import Record, RecordFields, as_json
+
+
+def write_records(
+    path: Path, format: str, records: Sequence[Record], docs: Sequence[Doc], spans_key: str, fields: RecordFields
+) -> int:
+    """Write records with their entities.
+
+    path (Path): The file. It is written as it is: let the caller rename it.
+    format (str): One of `WRITABLE`.
+    docs (Sequence[Doc]): In step with the records.
+    RETURNS (int): How many entities there are.
+    """
+    found = [read_entities(doc, spans_key) for doc in docs]
+    if format == "spacy":
+        packed = DocBin(store_user_data=True)
+        for record, doc in zip(records, docs, strict=True):
+            doc.user_data["record"] = record.raw or as_json(record.fields)
+            packed.add(doc)
+        path.write_bytes(packed.to_bytes())
+    elif format == "parquet":
+        _write_parquet(path, records, found, fields)
+    else:
+        with path.open("w", encoding="utf8", newline="\n") as stream:
+            for record, entities in zip(records, found, strict=True):
+                stream.write(_with_entities(record, entities, fields.entities) + "\n")
+    return sum(map(len, found))
+
+
+def _with_entities(record: Record, entities: list[dict[str, Any]], name: str) -> str:
+    """Render a record as one line of JSON. Of JSON lines, all bytes but the closing brace stay what they were."""
+    if record.raw is None:
+        return as_json({**record.fields, name: entities})
+    body = record.raw.rstrip()[:-1].rstrip()
+    comma = "" if body == "{" else ", "
+    return f"{body}{comma}{as_json(name)}: {as_json(entities)}}}"
+
+
+def _write_parquet(
+    path: Path, records: Sequence[Record], found: Iterable[list[dict[str, Any]]], fields: RecordFields
+) -> None:
+    """Write a table. Rows of tables keep their columns; of JSON, whose fields have no one type, `record` holds all."""
+    arrow, parquet = import_arrow(), import_parquet()
+    entity = arrow.struct(
+        [
+            ("start", arrow.int64()),
+            ("end", arrow.int64()),
+            ("text", arrow.string()),
+            ("label", arrow.string()),
+            ("score", arrow.float64()),
+        ]
+    )
+    entities = arrow.array(list(found), type=arrow.list_(entity))
+    if any(record.raw is not None for record in records):
+        columns = {
+            "text": arrow.array([record.text for record in records], type=arrow.string()),
+            "record": arrow.array([record.raw for record in records], type=arrow.string()),
+        }
+        table = arrow.table(columns)
+    else:
+        rows = [dict(record.fields) for record in records]
+        table = arrow.Table.from_pylist(rows, schema=records[0].schema if records else None)
+    parquet.write_table(table.append_column(fields.entities, entities), path)
