@@ -13,9 +13,31 @@ from .errors import error
 
 if TYPE_CHECKING:
     from spacy.language import Language
+    from thinc.api import ConfigValidationError
 
 # The first release of transformers that spacy-transformers cannot be imported with.
 CONFLICTING_TRANSFORMERS = 5
+# Settings that had other names before the first release, by the factory or function that they belong to.
+RENAMED_SETTINGS = {
+    "spacy-openner.TypeSampler.v1": {
+        "ratio": "negative_ratio",
+        "most_absent": "max_negatives",
+        "drop": "positive_dropout",
+        "describe": "description_ratio",
+        "rename": "synonym_ratio",
+        "names": "synonyms",
+        "finest": "finest_only_ratio",
+    },
+    "spacy-openner.TypeLoss.v1": {"level": "classification_weight", "zero": "margin"},
+    "gner_generator": {
+        "recognition": "type_recognition_ratio",
+        "classification": "type_classification_weight",
+        "guidance": "attention_weight",
+        "candidates": "label_hints",
+    },
+    "type_filter": {"always": "keep_labels"},
+    "lar_reassigner": {"none": "on_none", "unmapped": "on_unmapped"},
+}
 
 
 def blank_pipeline(lang: str) -> "Language":
@@ -41,14 +63,31 @@ def load_pipeline(path: str | Path) -> "Language":
     """Load a pipeline by the name of its package or its directory.
 
     RAISES (OSError): Where there is none.
+    RAISES (CheckpointError): O127, for one that was saved before the first release.
     RAISES (InstallationError): O302 or O303, where a plug-in of spaCy's cannot be imported.
     """
     import spacy
+    from thinc.api import ConfigValidationError
 
     try:
         return spacy.load(path)
     except ImportError as problem:
         raise installation_error(problem) from problem
+    except ConfigValidationError as problem:
+        renamed = _renamed_settings(problem)
+        if not renamed:
+            raise
+        shown = ", ".join(f"`{old}` is now `{new}`" for old, new in renamed.items())
+        raise error("O127", path=str(path), renamed=shown) from problem
+
+
+def _renamed_settings(problem: "ConfigValidationError") -> dict[str, str]:
+    """Return which of the arguments that a config should not have are old names of settings, with the new ones."""
+    config = problem.config if isinstance(problem.config, dict) else {}
+    owner = next((value for key, value in config.items() if key.startswith("@")), "")
+    renamed = RENAMED_SETTINGS.get(owner, {})
+    refused = [str(each["loc"][-1]) for each in problem.errors or () if each.get("loc")]
+    return {old: renamed[old] for old in refused if old in renamed}
 
 
 def is_known_language(lang: str) -> bool:

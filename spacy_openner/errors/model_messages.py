@@ -86,6 +86,11 @@ MODEL_MESSAGES: dict[str, tuple[type[Exception], str]] = {
         CheckpointError,
         "These bytes are not what to_bytes() returned: {reason}. Nothing was loaded.",
     ),
+    "O127": (
+        CheckpointError,
+        "The pipeline {path!r} was saved before the first release, with settings that have other names now: {renamed}. "
+        "The old format is not read. Build it anew with these names, and train it anew where it was trained.",
+    ),
     "O131": (
         CheckpointError,
         "Cannot load a type-cache model from {path!r}: {reason}. It must be a directory that such a model was saved "
