@@ -87,6 +87,7 @@ def test_public_names():
 
 @pytest.mark.slow
 def test_type_checkers_see_the_public_names(tmp_path):
+    """The installed package: a wheel in continuous integration, where `test_packaging` makes sure of that."""
     program = tmp_path / "user.py"
     names = [name for name in importlib.import_module("spacy_openner").__all__ if name != "__version__"]
     lines = [
