@@ -1,6 +1,7 @@
 """Fixtures shared by all tests. No test needs a network: hub names are only tried offline."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import hypothesis
 import pytest
 import spacy
 import torch
+from spacy.lang.en import English
 from spacy.language import Language
 from spacy.util import fix_random_seed
 
@@ -26,6 +28,42 @@ hypothesis.settings.load_profile("any machine")
 torch.set_num_threads(1)
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+# Most of what it takes to build an English pipeline is spaCy's table of 1,300 special cases, such as "they'd've" and
+# "8am". Tests need a few of them; those of weights that are really trained, and of the documentation, have all.
+ALL_CASES = English.Defaults.tokenizer_exceptions
+CONTRACTIONS = {"don't", "Don't", "can't", "won't", "isn't", "I'm", "it's", "It's"}
+NEED_ALL = ("test_default", "test_docs", "test_gliner_parity_default", "test_open_types", "test_sample", "test_smollm2")
+FEW_CASES = {k: v for k, v in ALL_CASES.items() if k in CONTRACTIONS or ("." in k and k[0].isalpha())}
+
+
+# What the inner loop leaves out, by names of files, of tests and of fixtures; `integration` is a directory.
+KINDS = {
+    "train": re.compile(r"test_training|test_adapters|overfit|learn|_trained|train(s|ing)?\b|gradient"),
+    "process": re.compile(
+        r"faults/|bulk/|serve/test_(page|process)|process|fork|spawn|kill|from_spacys_own|end_to_end_(json|table)"
+    ),
+}
+PROCESS_FIXTURES = {"service", "shared_url", "installed", "server_process"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by kind."""
+    for item in items:
+        name = item.nodeid.partition("[")[0]
+        kinds = {kind for kind, pattern in KINDS.items() if pattern.search(name)}
+        if "integration" in item.path.parts:
+            kinds.add("integration")
+        if not PROCESS_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+            kinds.add("process")
+        for kind in kinds:
+            item.add_marker(kind)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Choose the special cases of English pipelines."""
+    English.Defaults.tokenizer_exceptions = ALL_CASES if item.path.name.startswith(NEED_ALL) else FEW_CASES
 
 
 @pytest.fixture(autouse=True)

@@ -29,7 +29,7 @@ def small_units(monkeypatch):
     monkeypatch.setattr("spacy_openner.bulk.plan.UNIT_BYTES", 3000)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_output_is_that_of_the_local_engine(pipeline, tmp_path, small_units, workers, capfd):
     source = write_jsonl(tmp_path / "in.jsonl", make_records(300))
     source.write_text(source.read_text() + "no record\n")

@@ -72,10 +72,10 @@ def train(nlp, data, steps, sgd=None, drop=0.0):
 
 
 def learns(nlp, data, is_learnt):
-    """Train until it is learnt, and tell whether it was; random weights need a few hundred steps, some more."""
+    """Train until it is learnt, and tell whether it was; random weights need one or two hundred steps, some more."""
     sgd = fast_optimizer()
-    for i in range(40):
-        if i in (15, 30):
+    for i in range(24):
+        if i in (12, 18):
             # Weights that swing around the goal settle at a lower rate.
             sgd.learn_rate = sgd.learn_rate / 3
         train(nlp, data, 25, sgd)
@@ -97,7 +97,8 @@ def test_overfitting_IO(variant, tmp_path):
         nlp = spacy.blank("en")
         scorer = {"@scorers": "spacy-openner.entity_scorer.v1", "spans_key": "openner"}
         config = {"labels": TYPES, "overlap": "nested", "model": {"name": str(path)}, "scorer": scorer}
-        sampler = {"@misc": "spacy-openner.TypeSampler.v1", "positive_dropout": 0.0}
+        # Prompts as they are when it predicts, with all types: it learns in a fifth of the time.
+        sampler = {"@misc": "spacy-openner.TypeSampler.v1", "negative_ratio": 1.0, "positive_dropout": 0.0}
         nlp.add_pipe("open_ner_span", config={**config, "sampler": sampler})
         data = examples(nlp)
         nlp.initialize(lambda data=data: data)
@@ -106,7 +107,7 @@ def test_overfitting_IO(variant, tmp_path):
         if learns(nlp, data, lambda nlp=nlp, data=data: [found(nlp(eg.predicted.copy())) for eg in data] == expected):
             break
     else:
-        pytest.fail("not learnt in 1,000 steps from any of four starts")
+        pytest.fail("not learnt in 600 steps from any of four starts")
     assert nlp.evaluate(data)["openner_f"] == 1.0
     nlp.to_disk(tmp_path / "saved")
     again = spacy.load(tmp_path / "saved")

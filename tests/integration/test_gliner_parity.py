@@ -7,6 +7,7 @@ import pytest
 import spacy
 import torch
 from safetensors.torch import load_file
+from spacy.language import Language
 
 from spacy_openner.errors import OpenNERWarning
 from spacy_openner.models.gliner import checkpoint as gliner_checkpoint
@@ -49,13 +50,17 @@ def reference_scores(model, text: str, labels: list[str]) -> np.ndarray:
         return model.model(**batch)[0].sigmoid()[0].numpy()
 
 
-def own_scores(path: Path, text: str, labels: list[str]) -> np.ndarray:
-    """The same from this package's network, by its own windows."""
+def pipeline(path: Path, **config) -> Language:
+    """This package's component with the same checkpoint."""
     nlp = spacy.blank("en")
-    pipe = nlp.add_pipe(
-        "open_ner_span",
-        config={"labels": labels, "model": {"name": str(path), "words": "gliner", "precision": "float32"}},
-    )
+    model = {"name": str(path), "words": "gliner", "precision": "float32"}
+    nlp.add_pipe("open_ner_span", config={"labels": tiny.LABELS, "model": model, **config})
+    return nlp
+
+
+def own_scores(nlp: Language, text: str, labels: list[str]) -> np.ndarray:
+    """The same from this package's network, by its own windows."""
+    pipe = nlp.get_pipe("open_ner_span")
     doc = nlp.make_doc(text)
     words = doc_words(doc, "gliner")
     shim = span_model(pipe.model)
@@ -65,13 +70,18 @@ def own_scores(path: Path, text: str, labels: list[str]) -> np.ndarray:
     return logits.sigmoid()[0].numpy()
 
 
-@pytest.mark.parametrize(("kind", "variant"), CASES)
-def test_every_probability_equals_the_reference(kind, variant, tmp_path):
-    path = build(kind, variant, tmp_path)
-    model = gliner.GLiNER.from_pretrained(str(path))
-    spread = []
+@pytest.fixture(scope="module", params=CASES, ids="-".join)
+def case(request, tmp_path_factory):
+    """A checkpoint, the reference's model of it, and its variant."""
+    path = build(*request.param, tmp_path_factory.mktemp("case"))
+    return path, gliner.GLiNER.from_pretrained(str(path)), request.param[1]
+
+
+def test_every_probability_equals_the_reference(case):
+    path, model, _ = case
+    nlp, spread = pipeline(path), []
     for text in tiny.SENTENCES:
-        ours, theirs = own_scores(path, text, tiny.LABELS), reference_scores(model, text, tiny.LABELS)
+        ours, theirs = own_scores(nlp, text, tiny.LABELS), reference_scores(model, text, tiny.LABELS)
         assert ours.shape == theirs.shape
         if ours.shape[-1] == len(tiny.LABELS):  # spans past the end hold nothing
             inside = np.add.outer(np.arange(ours.shape[0]), np.arange(ours.shape[1])) < ours.shape[0]
@@ -81,21 +91,13 @@ def test_every_probability_equals_the_reference(kind, variant, tmp_path):
     assert max(spread) > 0.05, "scores that do not differ would show nothing"
 
 
-@pytest.mark.parametrize(("kind", "variant"), CASES)
-def test_entities_equal_the_reference(kind, variant, tmp_path):
-    path = build(kind, variant, tmp_path)
-    model = gliner.GLiNER.from_pretrained(str(path))
-    nlp = spacy.blank("en")
+def test_entities_equal_the_reference(case):
+    path, model, variant = case
     # At 0.5 random weights find nothing or everything; a middle score finds some.
     scores = np.concatenate([reference_scores(model, text, tiny.LABELS).ravel() for text in tiny.SENTENCES])
     threshold = widest_gap(scores, 0.3 if "token" in variant else 0.9)
-    config = {
-        "labels": tiny.LABELS,
-        "threshold": threshold,
-        "model": {"name": str(path), "words": "gliner", "precision": "float32"},
-    }
-    pipe = nlp.add_pipe("open_ner_span", config=config)
-    found = 0
+    nlp = pipeline(path, threshold=threshold)
+    pipe, found = nlp.get_pipe("open_ner_span"), 0
     for overlap, options in {
         "flat": {"flat_ner": True},
         "nested": {"flat_ner": False},
@@ -140,11 +142,10 @@ def gliner_words(text: str):
     return GLINER_WORD.finditer(text)
 
 
-@pytest.mark.parametrize(("kind", "variant"), CASES)
-def test_round_trip_through_the_reference(kind, variant, tmp_path):
-    path = build(kind, variant, tmp_path)
-    gliner.GLiNER.from_pretrained(str(path)).save_pretrained(str(tmp_path / "theirs"), safe_serialization=True)
-    gliner.GLiNER.from_pretrained(str(path)).save_pretrained(str(tmp_path / "pickled"))
+def test_round_trip_through_the_reference(case, tmp_path):
+    path, model, _ = case
+    model.save_pretrained(str(tmp_path / "theirs"), safe_serialization=True)
+    model.save_pretrained(str(tmp_path / "pickled"))
     first = gliner_checkpoint.load(path).network.state_dict()
     for copy in ("theirs", "pickled"):
         second = gliner_checkpoint.load(tmp_path / copy).network.state_dict()
@@ -199,13 +200,12 @@ def test_models_that_the_reference_made(variant, tmp_path):
     gliner_checkpoint.save(gliner_checkpoint.load(tmp_path / "saved"), tmp_path / "again")
     second = load_file(tmp_path / "again/model.safetensors")
     assert all(torch.equal(first[key], second[key]) for key in first), "what is saved again lacks nothing"
-    spread = []
+    nlp, spread = pipeline(tmp_path / "saved"), []
+    if variant.startswith(OTHER_TASKS):
+        with pytest.warns(OpenNERWarning, match="W121"):
+            own_scores(nlp, tiny.SENTENCES[0], tiny.LABELS)
     for text in tiny.SENTENCES[:4]:
-        if variant.startswith(OTHER_TASKS):
-            with pytest.warns(OpenNERWarning, match="W121"):
-                ours = own_scores(tmp_path / "saved", text, tiny.LABELS)
-        else:
-            ours = own_scores(tmp_path / "saved", text, tiny.LABELS)
+        ours = own_scores(nlp, text, tiny.LABELS)
         theirs = reference_scores(reference, text, tiny.LABELS)
         if ours.shape[-1] == len(tiny.LABELS):
             inside = np.add.outer(np.arange(ours.shape[0]), np.arange(ours.shape[1])) < ours.shape[0]
@@ -236,18 +236,18 @@ def fixed_types(request, tmp_path):
 
 def test_types_with_vectors_of_their_own_equal_the_reference(fixed_types):
     made, path = fixed_types
-    spread = []
+    nlp, spread = pipeline(path), []
     for text in tiny.SENTENCES[:4]:
-        ours, theirs = own_scores(path, text, FIXED), reference_scores(made, text, FIXED)
+        ours, theirs = own_scores(nlp, text, FIXED), reference_scores(made, text, FIXED)
         if ours.shape[-1] == len(FIXED) and made.config.span_mode == "markerV0":
             inside = np.add.outer(np.arange(ours.shape[0]), np.arange(ours.shape[1])) < ours.shape[0]
             ours, theirs = ours[inside], theirs[inside]
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
         spread.append(np.ptp(theirs))
         # Types are chosen among the fixed ones, in any order.
-        some = own_scores(path, text, [FIXED[2], FIXED[0]])
+        some = own_scores(nlp, text, [FIXED[2], FIXED[0]])
         chosen = some[:, :, ::-1] if made.config.span_mode == "markerV0" else some[:, ::-1]
-        whole = own_scores(path, text, FIXED)
+        whole = own_scores(nlp, text, FIXED)
         expected = whole[..., [0, 2]] if made.config.span_mode == "markerV0" else whole[:, [0, 2]]
         np.testing.assert_allclose(chosen, expected, atol=1e-6)
     assert max(spread) > 0.01

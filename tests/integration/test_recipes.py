@@ -14,11 +14,12 @@ from spacy.cli.train import train
 from spacy_openner.models.span_model import span_model
 from spacy_openner.training.corpus import OpenNERCorpus_v1
 from tests.support import tiny_models as tiny
+from tests.support.scripts import run_script
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(*arguments, cwd=ROOT):
+def run(*arguments, cwd):
     done = subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, cwd=cwd)
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stdout
@@ -28,7 +29,7 @@ def run(*arguments, cwd=ROOT):
 def corpus(tmp_path_factory) -> Path:
     """The sample, converted as the project does it."""
     path = tmp_path_factory.mktemp("corpus")
-    out = run(ROOT / "scripts" / "convert_sets.py", ROOT / "assets" / "sample", path)
+    out = run_script("convert_sets.py", ROOT / "assets" / "sample", path)
     assert len(re.findall(r"train/\w+\.spacy: \d+ texts", out)) == 3
     return path
 
@@ -85,7 +86,7 @@ def test_training_goes_on_from_a_pipeline(trained, corpus, tmp_path):
 
 
 def test_scores_by_corpus(trained, corpus, tmp_path):
-    out = run(ROOT / "scripts" / "evaluate.py", trained, corpus / "dev", "--output", tmp_path / "scores.json")
+    out = run_script("evaluate.py", trained, corpus / "dev", "--output", tmp_path / "scores.json")
     assert {"business", "music", "science", "mean"} <= set(re.findall(r"^(\w+) ", out, re.M))
     assert (tmp_path / "scores.json").is_file()
 
@@ -151,13 +152,8 @@ def test_the_recipe_of_a_type_filter(corpus, tmp_path, width):
     pipe = open_recipe("type_filter.cfg", corpus, tmp_path, encoder, **overrides)
     assert pipe.model.shims[0].network.encoder.width == (width or 32)
     if width:
-        out = run(
-            ROOT / "scripts" / "save_weights.py",
-            tmp_path / "out" / "model-last",
-            tmp_path / "saved",
-            "--component",
-            "type_filter",
-        )
+        model = tmp_path / "out" / "model-last"
+        out = run_script("save_weights.py", model, tmp_path / "saved", "--component", "type_filter")
         assert "MB" in out
         assert (tmp_path / "saved" / "model.int8.safetensors").is_file()
 
@@ -180,11 +176,9 @@ def test_the_recipe_of_a_generator(corpus, tmp_path):
 
 
 def test_passages_of_several_sentences(tmp_path):
-    run(ROOT / "scripts" / "convert_sets.py", ROOT / "assets" / "sample", tmp_path / "one", "--splits", "dev")
-    run(
-        *(ROOT / "scripts" / "convert_sets.py", ROOT / "assets" / "sample", tmp_path / "five"),
-        *("--splits", "dev", "--sentences", "5"),
-    )
+    run_script("convert_sets.py", ROOT / "assets" / "sample", tmp_path / "one", "--splits", "dev")
+    five = (tmp_path / "five", "--splits", "dev", "--sentences", "5")
+    run_script("convert_sets.py", ROOT / "assets" / "sample", *five)
     docs = {
         name: list(OpenNERCorpus_v1({"dev": {"path": tmp_path / name / "dev"}}, shuffle=False)(spacy.blank("en")))
         for name in ("one", "five")

@@ -1,8 +1,6 @@
 """scripts/train_resumable.py with the recipe of the type cache, on a few texts and a tiny encoder."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,21 +8,16 @@ import spacy
 import torch
 
 from spacy_openner.models.span_model import span_model
+from tests.support.scripts import run_script
 from tests.support.tiny_models import backbone
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(*arguments):
-    done = subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr + done.stdout
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory):
     path = tmp_path_factory.mktemp("corpus")
-    run(ROOT / "scripts" / "convert_sets.py", ROOT / "assets" / "sample", path)
+    run_script("convert_sets.py", ROOT / "assets" / "sample", path)
     encoder = backbone("bert", path / "encoder")
     values = {
         "paths.corpus": path,
@@ -56,12 +49,11 @@ def weights(path):
 
 def test_a_stopped_run_goes_on(settings, tmp_path):
     config, overrides = settings
-    script = ROOT / "scripts" / "train_resumable.py"
-    run(script, config, tmp_path, *overrides, "--for", "0")
+    run_script("train_resumable.py", config, tmp_path, *overrides, "--for", "0")
     first = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in first] == [1]
     after_one = weights(tmp_path / "model-last")
-    run(script, config, tmp_path, *overrides)
+    run_script("train_resumable.py", config, tmp_path, *overrides)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 4]
     assert lines[-1]["words"] > lines[0]["words"]
@@ -75,5 +67,5 @@ def test_a_stopped_run_goes_on(settings, tmp_path):
         last["encoder.embeddings.word_embeddings.weight"], after_one["encoder.embeddings.word_embeddings.weight"]
     )
     assert (tmp_path / "model-best").is_dir()
-    run(script, config, tmp_path, *overrides)
+    run_script("train_resumable.py", config, tmp_path, *overrides)
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 3
