@@ -115,13 +115,15 @@ def doc_words(doc: Doc, mode: WordMode, boundaries: Collection[str] = ()) -> Wor
             return words
         offsets = doc.to_array(IDX).astype(np.int64)[starts]
         return _within(doc, words, offsets, offsets + [len(text) for text in words.texts], boundaries)
-    found = _split(doc.text, mode)
+    # Each look at it joins all tokens anew.
+    text = doc.text
+    found = _split(text, mode)
     offsets = doc.to_array(IDX).astype(np.int64)
     first = np.array([start for start, _ in found], dtype=np.int64)
     last = np.array([end - 1 for _, end in found], dtype=np.int64)
     starts = np.searchsorted(offsets, first, side="right") - 1
     ends = np.searchsorted(offsets, last, side="right")
-    words = Words([doc.text[a:b] for a, b in found], starts, ends, _sentence_starts(doc, starts))
+    words = Words([text[a:b] for a, b in found], starts, ends, _sentence_starts(doc, starts))
     words = _within(doc, words, first, last + 1, boundaries) if boundaries and found else words
     return _without_blank_ends(words) if mode in splitters.SPLITTERS else words
 
