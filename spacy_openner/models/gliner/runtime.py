@@ -54,6 +54,6 @@ def build(
     """
     network = checkpoint.network
     if backend == "onnx":
-        encode = OnnxEncoder.of(network.encoder, onnx_files, int8=precision == "int8")
+        encode = OnnxEncoder(network.encoder, onnx_files, int8=precision == "int8")
         return Runtime(network, encode, torch.device("cpu"))
     return Runtime(prepared(network, resolve(precision, device), device), None, device)

@@ -5,7 +5,6 @@ another backend) and made anew when the weights change.
 """
 
 import copy
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from thinc.api import Model, Optimizer
 from thinc.util import get_torch_default_device
 
 from ...errors import error, warn
-from ...nn import hub, lora
+from ...nn import hub, lora, onnx
 from ...nn.backbones import subword_limit
 from ...nn.dropout import set_dropout, use_fast_dropout
 from ...nn.mixed_precision import mixed_precision
@@ -26,14 +25,12 @@ from ..queries import GoldTargets
 from ..span_model import SpanModel
 from ..splitters import SPLITTERS
 from ..words import WordMode
-from . import adapters, onnx_encoder
+from . import adapters
 from .adapters import Adapters
 from .network import Batch, Network
 from .runtime import Backend, Runtime, build
 from .span_checkpoint import CheckpointLoader, SpanCheckpoint
 from .windows import WindowPlanner
-
-ONNX_FOLDER = "onnx"
 
 
 @dataclass(frozen=True)
@@ -70,12 +67,10 @@ class CheckpointShim(SpanModel):
     load_checkpoint (CheckpointLoader): Loads checkpoints, of all families.
     """
 
-    TRANSIENT: ClassVar[tuple[str, ...]] = ("_runtime", "_type_vectors", "_planner", "_scratch", "_onnx_files")
+    TRANSIENT: ClassVar[tuple[str, ...]] = ("_runtime", "_type_vectors", "_planner")
     _checkpoint: SpanCheckpoint | None = None
     _adapters: Adapters | None = None
     _planner: WindowPlanner | None = None
-    _scratch: tempfile.TemporaryDirectory | None = None
-    _onnx_files: Path | None = None
 
     def __init__(
         self, name: str, revision: str | None, settings: PromptSettings, load_checkpoint: CheckpointLoader
@@ -83,6 +78,7 @@ class CheckpointShim(SpanModel):
         super().__init__(name, revision, settings.mixed_precision)
         self.settings = settings
         self.load_checkpoint = load_checkpoint
+        self._exported = onnx.ExportedFiles()
 
     def _renew(self) -> None:
         super()._renew()
@@ -103,7 +99,7 @@ class CheckpointShim(SpanModel):
         with self.lock:
             if self._checkpoint is None:
                 directory = hub.find(self.name, self.revision)
-                self.use(self.load_checkpoint(directory), directory / ONNX_FOLDER)
+                self.use(self.load_checkpoint(directory), directory / onnx.FOLDER)
             assert self._checkpoint is not None
             return self._checkpoint
 
@@ -121,7 +117,7 @@ class CheckpointShim(SpanModel):
             self._model = checkpoint.network
             if self.settings.words == "spacy" and checkpoint.word_mode in SPLITTERS:
                 warn("W123", path=self.name, splitter=checkpoint.word_mode)
-            self._onnx_files = onnx_files if onnx_files is not None and onnx_files.is_dir() else None
+            self._exported = onnx.ExportedFiles(onnx_files)
 
     @property
     def adapters(self) -> Adapters:
@@ -197,7 +193,9 @@ class CheckpointShim(SpanModel):
         settings = self.settings
         self.checkpoint.network.eval()
         checkpoint = self._plain()
-        files = self._onnx_directory(checkpoint.network.encoder) if settings.backend == "onnx" else Path()
+        files = Path()
+        if settings.backend == "onnx":
+            files = self._exported.directory(checkpoint.network.encoder, int8=settings.precision == "int8")
         return build(checkpoint, settings.precision, settings.backend, get_torch_default_device(), files)
 
     def predict(self, inputs: WindowRequest) -> torch.Tensor:
@@ -261,7 +259,7 @@ class CheckpointShim(SpanModel):
         """Write the checkpoint, and the encoders that were exported from it (which `pack` leaves out: they are made
         again where they are needed)."""
         super().save(model, path)
-        onnx_encoder.copy_exported(self._plain().network.encoder, self._onnx_files, path / ONNX_FOLDER)
+        self._exported.copy_to(self._plain().network.encoder, path / onnx.FOLDER)
 
     def write(self, path: Path) -> None:
         """Write the checkpoint."""
@@ -269,21 +267,12 @@ class CheckpointShim(SpanModel):
 
     def read(self, path: Path) -> None:
         """Read what `write` wrote."""
-        self.use(self.load_checkpoint(path), path / ONNX_FOLDER)
+        self.use(self.load_checkpoint(path), path / onnx.FOLDER)
 
     def _forget_derived(self) -> None:
         """Forget all that was derived from weights that change now."""
         self._reset_runtime()
-        self._onnx_files = None
-
-    def _onnx_directory(self, encoder: torch.nn.Module) -> Path:
-        """Find the directory of the exported encoders: that beside the weights, if the wanted one is there; else one of
-        our own, since the one that the weights came from may be read-only."""
-        int8 = self.settings.precision == "int8"
-        if self._onnx_files is None or not onnx_encoder.file_of(encoder, self._onnx_files, int8=int8).is_file():
-            self._scratch = tempfile.TemporaryDirectory(prefix="spacy-openner-")
-            self._onnx_files = Path(self._scratch.name)
-        return self._onnx_files
+        self._exported = onnx.ExportedFiles()
 
     def _types(self, network: Network, type_texts: Sequence[Sequence[str]]) -> torch.Tensor | None:
         """Look up type vectors, encoding those not met before. *Shape:* (batch, types, width)."""

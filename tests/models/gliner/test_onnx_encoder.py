@@ -52,7 +52,7 @@ def test_exported_once_and_kept(make_nlp, tmp_path, monkeypatch, precision):
     nlp.to_disk(tmp_path)
     assert list((tmp_path / "open_ner_span/model/onnx").glob(f"encoder.{precision}.*.onnx"))
     monkeypatch.setattr("spacy_openner.models.gliner.onnx_encoder.export", None)
-    monkeypatch.setattr("spacy_openner.models.gliner.onnx_encoder.quantise", None)
+    monkeypatch.setattr("spacy_openner.nn.onnx.quantise", None)
     assert [found(doc) for doc in spacy.load(tmp_path).pipe(TEXTS)] == expected
 
 
