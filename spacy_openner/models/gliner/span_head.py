@@ -13,10 +13,17 @@ so that a span costs one addition, one relu and one dot product for each type.
 
 from typing import NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import nn
 
 from ..queries import GoldTargets
+
+# `SpanHead.find` holds the inner vectors of so many numbers at once (1 MB), which then stay in the processor's cache.
+BLOCK = 2**18
+# Logits sort out what is no match, probabilities decide: so far below its threshold is no logit of a match. Close to 1,
+# logits far apart round to one probability, so that no higher threshold is taken for the logits.
+MARGIN, HIGHEST = 1e-3, 0.99
 
 
 class SelectedSpans(NamedTuple):
@@ -73,7 +80,8 @@ class SpanHead(nn.Module):
         """Score all spans.
 
         words (torch.Tensor): Word vectors, zero where a row has no word. *Shape:* (batch, words, width).
-        types (torch.Tensor): Type vectors, before the type network. *Shape:* (batch, types, width).
+        types (torch.Tensor): Type vectors, before the type network; one row where all rows of the batch have the same.
+            *Shape:* (1 or batch, types, width).
         n_words (torch.Tensor | None): All words if None. *Shape:* (batch,).
         RETURNS (torch.Tensor): Logits; [b, i, k, t] is the span of words i to i + k, both included. Spans
             that pass the last word hold -inf. *Shape:* (batch, words, max_width, types), float32.
@@ -150,12 +158,33 @@ class SpanHead(nn.Module):
         thresholds (torch.Tensor): Infinite where a row has fewer types. *Shape:* (batch, types).
         RETURNS (SelectedSpans): In order of row, start, width and type.
         """
-        probabilities = logits.sigmoid()
-        keep = probabilities > thresholds[:, None, None, :]
-        row, start, k, label = keep.nonzero(as_tuple=True)
-        inside = start + k < n_words[row]
-        row, start, k, label = row[inside], start[inside], k[inside], label[inside]
-        return SelectedSpans(row, start, start + k + 1, label, probabilities[row, start, k, label])
+        starts = torch.arange(logits.shape[1], device=logits.device)[:, None].expand(-1, logits.shape[2])
+        ends = starts + torch.arange(1, logits.shape[2] + 1, device=logits.device)
+        return _over(logits.flatten(1, 2), starts.flatten(), ends.flatten(), n_words, thresholds)
+
+    def find(
+        self, words: torch.Tensor, types: torch.Tensor, n_words: torch.Tensor, thresholds: torch.Tensor
+    ) -> SelectedSpans:
+        """Score all spans and keep what is over its type's threshold: `select` after `forward`, in less memory.
+
+        words, types, n_words: As in `forward`.
+        thresholds (torch.Tensor): As in `select`.
+        """
+        if words.device.type != "cpu":  # waits for the device would cost more than memory does
+            return self.select(self(words, types, n_words), n_words, thresholds)
+        prepared = self.endpoints(words, self.prompt(types), self.context(words, n_words))
+        rows, longest = words.shape[:2]
+        widths = range(min(self.max_width, longest))
+        starts = torch.cat([torch.arange(longest - k) for k in widths])
+        ends = torch.cat([torch.arange(k + 1, longest + 1) for k in widths])
+        step = max(1, BLOCK // (longest * prepared[0].shape[2]))
+        found = []
+        for block in (slice(i, i + step) for i in range(0, rows, step)):
+            part = tuple(tensor if len(tensor) == 1 else tensor[block] for tensor in prepared)
+            scores = [self.pair_scores(part, slice(0, longest - k), slice(k, longest)) for k in widths]
+            own = _over(torch.cat(scores, dim=1), starts, ends, n_words[block], thresholds[block])
+            found.append(own._replace(row=own.row + block.start))
+        return _in_order([torch.cat(column) for column in zip(*found, strict=True)])
 
 
 class MarkerV0Head(SpanHead):
@@ -170,24 +199,29 @@ class MarkerV0Head(SpanHead):
     def endpoints(
         self, words: torch.Tensor, types: torch.Tensor, context: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, ...]:
-        """RETURNS: u, v (batch, words, 4 * width), W2ᵀ·q (batch, types, 4 * width), d·q (batch, 1, types),
-        and q (batch, types, width)."""
+        """RETURNS: u, v (batch, words, 4 * width), W2ᵀ·q (1 or batch, types, 4 * width), d·q (1 or batch, 1, types);
+        with more types than the factorised order saves, q (1 or batch, types, width) and zero instead of the last two.
+        """
         inner, outer = linear_of(self.out, 0), linear_of(self.out, 3)
         start_weight, end_weight, *context_weight = inner.weight.split(self.width, dim=1)
         u = nn.functional.linear(self.start(words).relu_(), start_weight, inner.bias)
         if context is not None:
             u = u + nn.functional.linear(context.relu(), *context_weight)
         v = nn.functional.linear(self.end(words).relu_(), end_weight)
+        if types.shape[1] > self.width:
+            return u, v, types, types.new_zeros(len(types), 1, 1)
         # Types before channels: the product over channels then runs along memory, which is twice as fast.
-        return u, v, types @ outer.weight, (types @ outer.bias)[:, None, :], types
+        return u, v, types @ outer.weight, (types @ outer.bias)[:, None, :]
 
     def pair_scores(self, prepared: tuple[torch.Tensor, ...], starts: slice, ends: slice) -> torch.Tensor:
         """The plain order is cheaper once there are more types than the factorised one saves."""
-        u, v, folded, shift, q = prepared
+        u, v, folded, shift = prepared
         hidden = torch.relu_(u[:, starts] + v[:, ends])
         hidden = self.out[2](hidden)
-        if q.shape[1] > self.width:
-            return self.out[3](hidden) @ q.transpose(1, 2)
+        if folded.shape[1] > self.width:
+            hidden = self.out[3](hidden)
+        if len(folded) == 1:
+            return nn.functional.linear(hidden, folded[0], shift[0, 0].expand(folded.shape[1]))
         return torch.baddbmm(shift, hidden, folded.transpose(1, 2))
 
 
@@ -231,3 +265,29 @@ class MarkerHead(SpanHead):
     def pair_scores(self, prepared: tuple[torch.Tensor, ...], starts: slice, ends: slice) -> torch.Tensor:
         """Add the two parts."""
         return prepared[0][:, starts] + prepared[1][:, ends]
+
+
+def _over(
+    logits: torch.Tensor,
+    starts: torch.Tensor,
+    ends: torch.Tensor,
+    n_words: torch.Tensor,
+    thresholds: torch.Tensor,
+) -> SelectedSpans:
+    """Keep spans over their types' thresholds; see `SpanHead.select`.
+
+    logits (torch.Tensor): *Shape:* (rows, spans, types).
+    starts, ends (torch.Tensor): Words of each span, `ends` exclusive. *Shape:* (spans,).
+    """
+    least = thresholds.double().clamp(0, HIGHEST).logit().float() - MARGIN
+    row, span, label = (logits > least[:, None]).nonzero(as_tuple=True)
+    score = logits[row, span, label].float().sigmoid()
+    keep = (score > thresholds[row, label]) & (ends[span] <= n_words[row])
+    row, span, label, score = row[keep], span[keep], label[keep], score[keep]
+    return SelectedSpans(row, starts[span], ends[span], label, score)
+
+
+def _in_order(columns: list[torch.Tensor]) -> SelectedSpans:
+    """Sort spans by row, start, width and type."""
+    order = torch.from_numpy(np.lexsort([column.numpy() for column in columns[3::-1]]))
+    return SelectedSpans(*(column[order] for column in columns))

@@ -53,11 +53,12 @@ class BestSpans:
         logits (torch.Tensor): The head's scores, one row for each window.
         queries (Sequence[SpanQuery]): All texts, of which the windows show some.
         """
-        limits = [queries[w.text].thresholds[w.types.start : w.types.stop] for w in windows]
-        thresholds = np.full((len(windows), max(map(len, limits))), np.inf, dtype=np.float32)
-        for row, values in zip(thresholds, limits, strict=True):
-            row[: len(values)] = values
-        found = head.select(logits, _n_words(windows).to(logits.device), torch.from_numpy(thresholds).to(logits.device))
+        n_words, thresholds = limits(windows, queries)
+        found = head.select(logits, n_words.to(logits.device), thresholds.to(logits.device))
+        self.add_selected(found, windows, queries)
+
+    def add_selected(self, found: SelectedSpans, windows: Sequence[TextWindow], queries: Sequence[SpanQuery]) -> None:
+        """Take spans of windows that were selected by the windows' `limits`; see `add`."""
         for row, first, last, label, score in zip(*(column.tolist() for column in found), strict=True):
             window = windows[row]
             key = (window.first + first, window.first + last, window.types[label])
@@ -68,6 +69,18 @@ class BestSpans:
     def spans(self) -> list[list[ScoredSpan]]:
         """Return the spans of each text."""
         return [[ScoredSpan(*key, score) for key, score in scores.items()] for scores in self._scores]
+
+
+def limits(windows: Sequence[TextWindow], queries: Sequence[SpanQuery]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the number of words of each window, and its types' thresholds, infinite where it has fewer types.
+
+    RETURNS (tuple): On the CPU. *Shapes:* (windows,), (windows, types).
+    """
+    own = [queries[w.text].thresholds[w.types.start : w.types.stop] for w in windows]
+    thresholds = np.full((len(windows), max(map(len, own))), np.inf, dtype=np.float32)
+    for row, values in zip(thresholds, own, strict=True):
+        row[: len(values)] = values
+    return _n_words(windows), torch.from_numpy(thresholds)
 
 
 def gold_targets(windows: Sequence[TextWindow], texts: Sequence[TrainingText]) -> GoldTargets:

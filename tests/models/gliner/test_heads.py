@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from spacy_openner.models.gliner.span_head import MarkerHead, MarkerV0Head
+from spacy_openner.models.gliner import span_head
+from spacy_openner.models.gliner.span_head import MarkerHead, MarkerV0Head, MarkerV1Head
 from spacy_openner.models.gliner.token_head import TokenHead
 
 WIDTH, MAX_WIDTH = 16, 5
@@ -69,6 +70,40 @@ def test_selection_ignores_padding_and_is_strict(kind):
     assert (0, 0, 1, 1) in spans
     assert max(end for row, _, end, _ in spans if row == 0) == 3
     assert [s for s in spans if s[0] == 1] == [(1, 0, 1, 0)]
+
+
+@pytest.mark.parametrize("make", [MarkerV0Head, MarkerV1Head, MarkerHead])
+@pytest.mark.parametrize("n_types", [1, 3, WIDTH + 2])
+@pytest.mark.parametrize("shared", [False, True])
+def test_finding_is_scoring_and_selecting(monkeypatch, make, n_types, shared):
+    """In blocks of a row and in one, with types of each row and with types that all rows share."""
+    torch.manual_seed(5)
+    head = make(WIDTH, MAX_WIDTH, 0.4).eval()
+    n_words = torch.tensor([9, 2, 1, 7, 9])
+    words, types = torch.randn(5, 9, WIDTH), torch.randn(1 if shared else 5, n_types, WIDTH)
+    words[torch.arange(9) >= n_words[:, None]] = 0.0
+    thresholds = torch.full((5, n_types), 0.45)
+    thresholds[1:4, 0] = torch.tensor([0.0, 1.0, float("inf")])
+    with torch.inference_mode():
+        expected = head.select(head(words, types, n_words), n_words, thresholds)
+        whole = head(words, types.expand(5, -1, -1), n_words)
+        torch.testing.assert_close(head(words, types, n_words), whole, atol=1e-5, rtol=1e-5)
+        for block in (1, span_head.BLOCK):
+            monkeypatch.setattr(span_head, "BLOCK", block)
+            found = head.find(words, types, n_words, thresholds)
+            assert [column.tolist() for column in found[:4]] == [column.tolist() for column in expected[:4]]
+            torch.testing.assert_close(found.score, expected.score, atol=1e-5, rtol=1e-5)
+    assert len(found.row) > 5
+    assert not (found.row == 3)[found.label == 0].any()
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1e-30, 0.3, 0.99, 0.999999, 1.0, 1.5])
+def test_selection_is_by_probability(threshold):
+    """However few probabilities there are between a threshold and 1."""
+    logits = torch.linspace(-80, 20, 4001)[:, None, None, None]
+    thresholds = torch.full((4001, 1), threshold)
+    found = MarkerV0Head(WIDTH, MAX_WIDTH, 0.4).select(logits, torch.ones(4001, dtype=torch.int64), thresholds)
+    assert found.row.tolist() == (logits.flatten().sigmoid() > threshold).nonzero().flatten().tolist()
 
 
 def plain_token_scores(head, words, types):
