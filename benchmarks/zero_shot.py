@@ -84,7 +84,7 @@ def main() -> None:
         model = {"name": str(directory), "precision": precision}
         if args.architecture:
             model["@architectures"] = args.architecture
-        elif args.factory == "open_ner_span":
+        if args.factory == "open_ner_span":
             model["backend"] = backend
         pipe = nlp.add_pipe(args.factory, config={"threshold": args.threshold, "model": model})
         row: dict[str, Any] = {"mode": mode}

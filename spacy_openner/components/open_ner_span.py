@@ -113,7 +113,10 @@ class OpenNERSpan(TrainableOpenPipe[OpenNERSpanSettings], OpenNERPipe[OpenNERSpa
         RETURNS (list[list[Candidate]]): For each doc what passed the thresholds and may stand together.
         """
         labels_per_doc = self._labels_per_doc(docs)
-        queries = [self._query(doc, labels) for doc, labels in zip(docs, labels_per_doc, strict=True)]
+        # Docs mostly share the component's labels: their thresholds are looked up once.
+        thresholds = {id(labels): self._thresholds(labels) for labels in {id(x): x for x in labels_per_doc}.values()}
+        pairs = zip(docs, labels_per_doc, strict=True)
+        queries = [self._query(doc, labels, thresholds[id(labels)]) for doc, labels in pairs]
         if not any(len(query.words) and query.types for query in queries):
             return [[] for _ in docs]
         results = span_model(self.model).find(self.model, queries, self.batch_tokens)
@@ -131,14 +134,16 @@ class OpenNERSpan(TrainableOpenPipe[OpenNERSpanSettings], OpenNERPipe[OpenNERSpa
         for span in spans:
             if span.doc is not doc:
                 raise error("O202", text=span.text)
-        query = self._query(doc, get_labels(doc, self.settings.labels) if labels is None else LabelSet(labels))
+        asked = get_labels(doc, self.settings.labels) if labels is None else LabelSet(labels)
+        query = self._query(doc, asked, self._thresholds(asked))
         return span_model(self.model).score(self.model, query, [query.words.of_span(span) for span in spans])
 
-    def _query(self, doc: Doc, labels: LabelSet) -> SpanQuery:
-        thresholds = [self._threshold_of(label) for label in labels]
-        texts = labels.prompt_texts(self.use_descriptions)
+    def _thresholds(self, labels: LabelSet) -> np.ndarray:
+        return np.array([self._threshold_of(label) for label in labels], dtype=np.float32)
+
+    def _query(self, doc: Doc, labels: LabelSet, thresholds: np.ndarray) -> SpanQuery:
         words = doc_words(doc, self._word_mode(), self.boundaries)
-        return SpanQuery(words, texts, np.array(thresholds, dtype=np.float32), doc, labels.names)
+        return SpanQuery(words, labels.prompt_texts(self.use_descriptions), thresholds, doc, labels.names)
 
     def _candidates(self, doc: Doc, query: SpanQuery, labels: LabelSet, results: list[ScoredSpan]) -> list[Candidate]:
         """Go from words to tokens. Two spans of words may become one of tokens: it has the better score."""

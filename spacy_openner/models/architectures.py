@@ -79,6 +79,7 @@ def TypeCacheSpanMatcher_v1(
     revision: str | None = None,
     words: str = "spacy",
     precision: str = "auto",
+    backend: str = "torch",
     window: int | None = None,
     overlap: int = 32,
     max_types: int | None = None,
@@ -95,7 +96,8 @@ def TypeCacheSpanMatcher_v1(
         makes a new one of an encoder.
     revision (str | None): Commit or tag of a hub name.
     words (str): "spacy" for the doc's tokens, "gliner" for the splitter that GLiNER's checkpoints know.
-    precision (str): "auto", "float32", "bfloat16" or "float16" (GPU).
+    precision (str): "auto", "float32", "bfloat16" or "float16" (GPU); with backend "onnx": "auto", "float32" or "int8".
+    backend (str): What runs the encoder of texts: "torch", or "onnx" for ONNX Runtime (extra `onnx`).
     window (int | None): The most subwords of a text that the model reads at once; its own limit if None.
     overlap (int): Words that two windows share where no sentence start separates them.
     max_types (int | None): The most types that a text sees at once; longer lists are split, each part with a pass of
@@ -107,7 +109,7 @@ def TypeCacheSpanMatcher_v1(
     RETURNS (Model): Its weights are loaded at first use.
     RAISES (SettingError): For a value that is not allowed.
     """
-    check(precision, "torch")
+    check(precision, backend)
     if words not in WORD_MODES:
         raise error("O001", name="words", value=words, allowed=", ".join(WORD_MODES))
     for setting, value, least in (
@@ -123,6 +125,7 @@ def TypeCacheSpanMatcher_v1(
     settings = TypeCacheSettings(
         words=cast(WordMode, words),
         precision=cast(Precision, precision),
+        backend=cast(Backend, backend),
         window=window,
         overlap=overlap,
         max_types=max_types,

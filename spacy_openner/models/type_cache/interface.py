@@ -11,15 +11,16 @@ import numpy as np
 import torch
 from spacy.tokens import Doc
 from thinc.api import Model, Optimizer
-from thinc.util import get_torch_default_device
 from torch import Tensor
 
-from ...nn import hub
+from ...nn import hub, onnx
 from ...nn.backbones import subword_limit
 from ...nn.dropout import set_dropout, use_fast_dropout
 from ...nn.mixed_precision import mixed_precision
-from ...nn.precision import Precision, prepared, resolve
-from ..gliner.text_windows import BestSpans, gold_targets
+from ...nn.precision import Precision
+from ..gliner.runtime import Backend
+from ..gliner.span_head import SelectedSpans, SpanHead
+from ..gliner.text_windows import BestSpans, gold_targets, limits
 from ..gliner.windows import InputWindow, WindowPlanner, batch_windows, pad
 from ..queries import GoldTargets, ScoredSpan, SpanQuery, TrainingBatch, TrainingText
 from ..span_model import SpanModel, checked_head
@@ -31,6 +32,7 @@ from .layouts import TEXT_START
 from .network import AskedTypes, TextBatch, TypeCacheNetwork, TypeStates
 from .new_network import from_encoder
 from .requests import EncodedTypes, OrderedQuery, TypeCacheRequest, cut_leaves, send_gradients
+from .runtime import TypeCacheRuntime
 from .tokenization import ApartTokenizer
 
 # Texts whose lists of types are at least so long are batched list by list; shorter lists meet in one batch.
@@ -43,6 +45,7 @@ class TypeCacheSettings:
 
     words: WordMode = "spacy"
     precision: Precision = "auto"
+    backend: Backend = "torch"
     window: int | None = None
     overlap: int = 32
     max_types: int | None = None
@@ -66,6 +69,7 @@ class TypeCacheSpanModel(SpanModel):
     def __init__(self, name: str, revision: str | None, settings: TypeCacheSettings) -> None:
         self.settings = settings
         self.cache = TypeStateCache(settings.cache_mb * 2**20)
+        self._exported = onnx.ExportedFiles()
         super().__init__(name, revision, settings.mixed_precision)
 
     def _renew(self) -> None:
@@ -74,7 +78,7 @@ class TypeCacheSpanModel(SpanModel):
 
     def _reset_runtime(self) -> None:
         """Forget all that was derived from weights that change now."""
-        self._runtime: TypeCacheNetwork | None = None
+        self._runtime: TypeCacheRuntime | None = None
         self.cache.reset()
 
     @property
@@ -96,17 +100,22 @@ class TypeCacheSpanModel(SpanModel):
         """The checkpoint, loaded now if it was not."""
         with self.lock:
             if self._checkpoint is None:
-                self.use(checkpoints.load(hub.find(self.name, self.revision, hub.TYPE_CACHE)))
+                directory = hub.find(self.name, self.revision, hub.TYPE_CACHE)
+                self.use(checkpoints.load(directory), directory / onnx.FOLDER)
             assert self._checkpoint is not None
             return self._checkpoint
 
-    def use(self, checkpoint: TypeCacheCheckpoint) -> None:
-        """Take a checkpoint, replacing what was there."""
+    def use(self, checkpoint: TypeCacheCheckpoint, onnx_files: Path | None = None) -> None:
+        """Take a checkpoint, replacing what was there.
+
+        onnx_files (Path | None): Where its exported encoders may lie.
+        """
         with self.lock:
             self._reset_runtime()
             self._planner = None
             use_fast_dropout(checkpoint.network)
             self._checkpoint, self._model = checkpoint, checkpoint.network
+            self._exported = onnx.ExportedFiles(onnx_files)
 
     @property
     def planner(self) -> WindowPlanner:
@@ -138,15 +147,16 @@ class TypeCacheSpanModel(SpanModel):
         return WindowPlanner(tokenizer, checkpoint.config.max_words, max(settings.overlap, self.max_width - 1))
 
     @property
-    def runtime(self) -> TypeCacheNetwork:
+    def runtime(self) -> TypeCacheRuntime:
         """The network that predicts; built now if it was not, and anew in a forked process."""
         self._enter_process()
         if self._runtime is None:
             with self.lock:
                 if self._runtime is None:
-                    device = get_torch_default_device()
-                    network = self.checkpoint.network.eval()
-                    self._runtime = prepared(network, resolve(self.settings.precision, device), device)
+                    network, settings = self.checkpoint.network.eval(), self.settings
+                    self._runtime = TypeCacheRuntime.build(
+                        network, settings.precision, settings.backend, self._exported
+                    )
         return self._runtime
 
     def initialize(
@@ -164,26 +174,31 @@ class TypeCacheSpanModel(SpanModel):
 
     def find(self, model: Model, queries: Sequence[SpanQuery], batch_tokens: int) -> list[list[ScoredSpan]]:
         """Score all spans; see `SpanModel.find`."""
-        best, head = BestSpans(len(queries)), self.checkpoint.network.head
-        ordered = [OrderedQuery.of(query) for query in queries]
+        best = BestSpans(len(queries))
+        ordered = OrderedQuery.all_of(queries)
         plain = [each.query for each in ordered]
         for windows in self._batches(plain, batch_tokens):
-            best.add(head, model.predict(self.request(windows, plain)), windows, plain)
+            found = self.select(self.request(windows, plain), *limits(windows, plain))
+            best.add_selected(found, windows, plain)
         return [each.restore(query, spans) for each, query, spans in zip(ordered, queries, best.spans(), strict=True)]
 
     def _batches(self, queries: Sequence[SpanQuery], batch_tokens: int) -> Iterator[list[InputWindow]]:
         """Plan texts that ask for the same types together, and those with short lists of their own in company."""
-        lists = [tuple(query.types) for query in queries]
-        alone = {types for types in lists if len(types) >= LONG_LIST}
-        groups = sorted(range(len(queries)), key=lambda i: lists[i] if lists[i] in alone else ())
-        for _, places in groupby(groups, key=lambda i: lists[i] if lists[i] in alone else ()):
+        numbers: dict[tuple[str, ...], int] = {}
+        lists = {id(query.types): query.types for query in queries}
+        group_of = {
+            key: 1 + numbers.setdefault(tuple(types), len(numbers)) if len(types) >= LONG_LIST else 0
+            for key, types in lists.items()
+        }
+        groups = [group_of[id(query.types)] for query in queries]
+        for _, places in groupby(sorted(range(len(queries)), key=groups.__getitem__), key=groups.__getitem__):
             chosen = list(places)
             planned = self.planner.plan([queries[i].words for i in chosen], [queries[i].types for i in chosen])
             yield from batch_windows((replace(w, text=chosen[w.text]) for w in planned), batch_tokens)
 
     def score(self, model: Model, query: SpanQuery, spans: Sequence[tuple[int, int]]) -> np.ndarray:
         """Score given spans; see `SpanModel.score`."""
-        ordered = OrderedQuery.of(query)
+        (ordered,) = OrderedQuery.all_of([query])
         query = ordered.query
         scores = np.zeros((len(spans), len(query.types)), dtype=np.float32)
         for window in self.planner.plan_for_spans(query.words, query.types, spans):
@@ -193,7 +208,7 @@ class TypeCacheSpanModel(SpanModel):
             found = self.score_in_window(self.request([window], [query]), starts, ends).numpy()
             cells = np.ix_(shown, list(window.types))
             scores[cells] = np.maximum(scores[cells], found)
-        return scores[:, ordered.columns]
+        return scores[:, ordered.order.columns]
 
     def score_in_window(self, inputs: TypeCacheRequest, starts: Tensor, ends: Tensor) -> Tensor:
         """Score given spans of a batch of one row.
@@ -201,22 +216,34 @@ class TypeCacheSpanModel(SpanModel):
         starts, ends (Tensor): First and last word of each span, both included. *Shape:* (spans,).
         RETURNS (Tensor): Probabilities, on the CPU. *Shape:* (spans, types).
         """
-        network = self.runtime
         with torch.inference_mode():
-            words, types = network.represent(inputs.batch.to(_device(network)), self._looked_up(network, inputs))
-            return network.head.score_spans(words, types, starts, ends).float().cpu()
+            words, types, head = self._represent(inputs)
+            return head.score_spans(words, types, starts, ends).float().cpu()
 
     def predict(self, inputs: TypeCacheRequest) -> Tensor:
         """Score a batch; may be called from several threads.
 
         RETURNS (Tensor): The head's logits, on the device that computed them.
         """
-        network = self.runtime
         with torch.inference_mode():
-            return network(inputs.batch.to(_device(network)), self._looked_up(network, inputs))
+            words, types, head = self._represent(inputs)
+            return head(words, types)
+
+    def select(self, inputs: TypeCacheRequest, n_words: Tensor, thresholds: Tensor) -> SelectedSpans:
+        """Score a batch and keep what is over thresholds, without keeping all scores; see `SpanHead.find`."""
+        with torch.inference_mode():
+            words, types, head = self._represent(inputs)
+            return head.find(words, types, n_words.to(words.device), thresholds.to(words.device))
+
+    def _represent(self, inputs: TypeCacheRequest) -> tuple[Tensor, Tensor, SpanHead]:
+        """Return the vectors of words and types, and the head that scores them."""
+        runtime = self.runtime
+        types = self._looked_up(runtime.network, inputs)
+        return *runtime.represent(inputs.batch, types), runtime.network.head
 
     def _looked_up(self, network: TypeCacheNetwork, inputs: TypeCacheRequest) -> AskedTypes:
-        texts = tuple(sorted({text for row in inputs.types for text in row}))
+        lists = {id(row): row for row in inputs.types}.values()
+        texts = tuple(sorted({text for types in lists for text in types}))
         # States made in inference mode could not take part in training later.
         states = self.cache(texts, lambda missing: self._encode(network, missing))
         return EncodedTypes(texts, states).asked(inputs.types)
@@ -274,13 +301,19 @@ class TypeCacheSpanModel(SpanModel):
         super().to_device(device_type, device_id)
         self._reset_runtime()
 
+    def save(self, model: Model, path: Path) -> None:
+        """Write the checkpoint, and the encoders that were exported from it (which `pack` leaves out: they are made
+        again where they are needed)."""
+        super().save(model, path)
+        self._exported.copy_to(self.checkpoint.network.encoder, path / onnx.FOLDER)
+
     def write(self, path: Path) -> None:
         """Write the checkpoint; the cache is not written."""
         checkpoints.save(self.checkpoint, path)
 
     def read(self, path: Path) -> None:
         """Read what `write` wrote."""
-        self.use(checkpoints.load(path))
+        self.use(checkpoints.load(path), path / onnx.FOLDER)
 
     def request(
         self, windows: Sequence[InputWindow], texts: Sequence[SpanQuery] | Sequence[TrainingText]
@@ -291,7 +324,12 @@ class TypeCacheSpanModel(SpanModel):
         """
         padded = pad(windows, self.checkpoint.tokenizer.pad_token_id or 0)
         batch = TextBatch(padded.input_ids, padded.attention_mask, padded.word_positions)
-        return TypeCacheRequest(batch, [[texts[w.text].types[i] for i in w.types] for w in windows])
+        # Windows that ask for the same types share one list.
+        parts: dict[tuple[int, range], Sequence[str]] = {}
+        for window in windows:
+            types = texts[window.text].types
+            parts.setdefault((id(types), window.types), types[window.types.start : window.types.stop])
+        return TypeCacheRequest(batch, [parts[id(texts[w.text].types), w.types] for w in windows])
 
 
 def _device(network: TypeCacheNetwork) -> torch.device:

@@ -5,9 +5,9 @@ the type's vector, depend on its own words only. A text's subwords attend to the
 halves together equal one run of the encoder over `types + text` under the mask of that rule.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,10 @@ class TextBatch:
     def to(self, device: torch.device) -> "TextBatch":
         """Move all tensors."""
         return TextBatch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+
+    def part(self, rows: slice) -> "TextBatch":
+        """Return some of the rows."""
+        return TextBatch(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,30 @@ class TypeStates:
         return AskedTypes(self, index, mask, self.vectors[_padded(scored)[0].to(device)])
 
 
+class SeenTypes(Protocol):
+    """Types as the texts of a batch attend to them."""
+
+    @property
+    def mask(self) -> Tensor | None:
+        """Which subwords are no padding; None where all rows see all. *Shape:* (1 or rows, subwords), bool."""
+        ...
+
+    @property
+    def length(self) -> int:
+        """The subwords that a row sees, padding included."""
+        ...
+
+    def keys_values(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Return keys and values, those of the `layer`-th layer that sees types.
+
+        RETURNS (tuple): *Shape of both:* (1 or rows, heads, subwords, size); 1 where all rows see the same types.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class AskedTypes:
-    """Cached types that a batch of texts attends to.
+    """Cached types that a batch of texts attends to and is scored for; they are `SeenTypes`.
 
     states: Encoded types.
     index: The subwords that each row sees, padded; None where all rows see all. *Shape:* (rows, subwords), int64.
@@ -92,18 +117,25 @@ class AskedTypes:
 
     @property
     def length(self) -> int:
-        """The subwords that a row sees, padding included."""
+        """Implement `SeenTypes`."""
         return self.states.keys[0].shape[1] if self.index is None else self.index.shape[1]
 
-    def keys_values(self, layer: int) -> tuple[Tensor, Tensor]:
-        """Return keys and values, those of the `layer`-th layer that sees types.
+    def part(self, rows: slice) -> "AskedTypes":
+        """Return what some of the rows see."""
+        if self.index is None or self.mask is None:
+            return self
+        return replace(self, index=self.index[rows], mask=self.mask[rows], vectors=self.vectors[rows])
 
-        RETURNS (tuple): *Shape of both:* (1 or rows, heads, subwords, size).
-        """
+    def keys_values(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Implement `SeenTypes`."""
         keys, values = self.states.keys[layer], self.states.values[layer]
         if self.index is None:
             return keys[None], values[None]
         return keys[:, self.index].transpose(0, 1), values[:, self.index].transpose(0, 1)
+
+
+Encode = Callable[[TextBatch, AskedTypes], Tensor]
+Attend = Callable[[Tensor, tuple[Tensor, Tensor], tuple[Tensor, Tensor] | None, Tensor, int], Tensor]
 
 
 class TypeCacheNetwork(nn.Module):
@@ -159,22 +191,27 @@ class TypeCacheNetwork(nn.Module):
         words, vectors = self.represent(batch, types)
         return self.head(words, vectors)
 
-    def represent(self, batch: TextBatch, types: AskedTypes) -> tuple[Tensor, Tensor]:
-        """Compute the vectors of words and types. *Shapes:* (rows, words, width), (rows, types, width)."""
-        words = self._project(self.encode_texts(batch, types))
-        words = words * (batch.word_positions >= 0)[..., None].to(words.dtype)
-        return words, self._project(types.vectors).expand(len(words), -1, -1)
+    def represent(self, batch: TextBatch, types: AskedTypes, encode: Encode | None = None) -> tuple[Tensor, Tensor]:
+        """Compute the vectors of words and types.
 
-    def encode_texts(self, batch: TextBatch, types: AskedTypes) -> Tensor:
+        encode (Encode | None): Stands in for `encode_texts` (ONNX Runtime, say).
+        RETURNS (tuple): *Shapes:* (rows, words, width), (1 or rows, types, width); 1 where all rows have the same.
+        """
+        words = self._project((encode or self.encode_texts)(batch, types))
+        words = words * (batch.word_positions >= 0)[..., None].to(words.dtype)
+        return words, self._project(types.vectors)
+
+    def encode_texts(self, batch: TextBatch, types: SeenTypes, attend: Attend = attend) -> Tensor:
         """Run the encoder over texts; the last layer at the words' first subwords alone.
 
+        attend (Attend): How attention is computed; see `attention.attend`.
         RETURNS (Tensor): *Shape:* (rows, words, width of the encoder).
         """
         length, last = batch.input_ids.shape[1], len(self.layout.layers) - 1
         positions = self.layout.text_positions(length).to(batch.input_ids.device)[None].expand_as(batch.input_ids)
         hidden = self.layout.embed(batch.input_ids, positions)
         wanted = batch.word_positions.clamp(min=0)
-        rows = torch.arange(len(wanted), device=wanted.device)[:, None]
+        rows = torch.arange(wanted.shape[0], device=wanted.device)[:, None]
         masks = {layer.reach: self._mask(batch, types, layer, hidden.dtype) for layer in self.layout.layers}
         seen = 0
         for i, layer in enumerate(self.layout.layers):
@@ -208,7 +245,7 @@ class TypeCacheNetwork(nn.Module):
             hidden = layer.finish(context, read)
         return states, self.layout.finalize(hidden)[:, 0]
 
-    def _mask(self, batch: TextBatch, types: AskedTypes, layer: Layer, dtype: torch.dtype) -> Tensor:
+    def _mask(self, batch: TextBatch, types: SeenTypes, layer: Layer, dtype: torch.dtype) -> Tensor:
         """Return the addition to attention scores in a layer. *Shape:* (rows, 1 or heads, 1 or subwords, all)."""
         rows, length = batch.attention_mask.shape
         own, of_types = self.layout.bias(length), self.layout.type_bias()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -41,40 +42,75 @@ class EncodedTypes:
     def asked(self, rows: Sequence[Sequence[str]], seen: Sequence[str] | None = None) -> AskedTypes:
         """Lay out what rows of a batch see; of types that are seen, order and number of mentions do not matter."""
         index = {text: i for i, text in enumerate(self.texts)}
-        scored = [[index[text] for text in row] for row in rows]
-        shown = [sorted({index[text] for text in seen or row}) for row in rows]
-        everything = list(range(len(self.texts)))
-        if all(row == everything for row in shown) and all(row == scored[0] for row in scored):
-            return self.states.shared(scored[0])
-        return self.states.for_rows(scored, shown)
+        # Texts mostly share one list: what is asked of it is found out once.
+        lists = {id(row): row for row in rows}
+        scored = {key: [index[text] for text in row] for key, row in lists.items()}
+        shown = {key: sorted({index[text] for text in seen or row}) for key, row in lists.items()}
+        everything, first = list(range(len(self.texts))), scored[id(rows[0])]
+        if all(row == everything for row in shown.values()) and all(row == first for row in scored.values()):
+            return self.states.shared(first)
+        return self.states.for_rows([scored[id(row)] for row in rows], [shown[id(row)] for row in rows])
+
+
+@dataclass(frozen=True)
+class OrderedTypes:
+    """A list of types, sorted and each there once, so that their order and number of mentions cannot matter.
+
+    types: The types.
+    thresholds: Of each the lowest of its mentions. *Shape:* (types,).
+    columns: For each mention in the list as it was given, the index of the type.
+    """
+
+    types: list[str]
+    thresholds: np.ndarray
+    columns: list[int]
+
+    @classmethod
+    def of(cls, types: Sequence[str], thresholds: np.ndarray) -> "OrderedTypes":
+        """Put a list in order."""
+        ordered = sorted(set(types))
+        index = {text: i for i, text in enumerate(ordered)}
+        columns = [index[text] for text in types]
+        lowest = np.full(len(ordered), np.inf, dtype=np.float32)
+        np.minimum.at(lowest, columns, thresholds)
+        return cls(ordered, lowest, columns)
+
+    @cached_property
+    def mentions(self) -> list[list[int]]:
+        """For each type, where the list as it was given mentions it."""
+        mentions: list[list[int]] = [[] for _ in self.types]
+        for i, column in enumerate(self.columns):
+            mentions[column].append(i)
+        return mentions
 
 
 @dataclass(frozen=True)
 class OrderedQuery:
-    """A query whose types are sorted and each there once, so that their order and number of mentions cannot matter.
+    """A query with its types in order.
 
-    query: As it is scored. The threshold of a type is the lowest of its mentions.
-    columns: For each type of the query as it was put, its index among those that are scored.
+    query: As it is scored.
+    order: Its types.
     """
 
     query: SpanQuery
-    columns: list[int]
+    order: OrderedTypes
 
     @classmethod
-    def of(cls, query: SpanQuery) -> "OrderedQuery":
-        """Put a query in order."""
-        types = sorted(set(query.types))
-        index = {text: i for i, text in enumerate(types)}
-        columns = [index[text] for text in query.types]
-        thresholds = np.full(len(types), np.inf, dtype=np.float32)
-        np.minimum.at(thresholds, columns, query.thresholds)
-        return cls(query._replace(types=types, thresholds=thresholds), columns)
+    def all_of(cls, queries: Sequence[SpanQuery]) -> list["OrderedQuery"]:
+        """Put queries in order; those that share a list of types go on to share one."""
+        known: dict[tuple[int, int], OrderedTypes] = {}
+        ordered = []
+        for query in queries:
+            key = id(query.types), id(query.thresholds)
+            if key not in known:
+                known[key] = OrderedTypes.of(query.types, query.thresholds)
+            order = known[key]
+            ordered.append(cls(query._replace(types=order.types, thresholds=order.thresholds), order))
+        return ordered
 
     def restore(self, query: SpanQuery, spans: Sequence[ScoredSpan]) -> list[ScoredSpan]:
         """Return spans of the query as it was put, each over the threshold of its own mention of the type."""
-        mentions: dict[int, list[int]] = {}
-        for i, column in enumerate(self.columns):
-            mentions.setdefault(column, []).append(i)
+        mentions = self.order.mentions if spans else []
         return [
             span._replace(type=i) for span in spans for i in mentions[span.type] if span.score > query.thresholds[i]
         ]

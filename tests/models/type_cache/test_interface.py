@@ -137,8 +137,9 @@ def test_types_in_parts(bert):
 def test_a_type_is_encoded_once(bert):
     nlp = pipeline(bert)
     shim, asked = shim_of(nlp), []
-    encode = shim.runtime.encode_types
-    shim.runtime.encode_types = lambda ids: asked.append(len(ids)) or encode(ids)
+    network = shim.runtime.network
+    encode = network.encode_types
+    network.encode_types = lambda ids: asked.append(len(ids)) or encode(ids)
     for labels in (LABELS[:3], LABELS[:3], LABELS, list(reversed(LABELS))):
         all_scores(nlp, TEXTS[0], labels)
     assert asked == [3, 2]
