@@ -15,10 +15,9 @@ import spacy
 import torch
 from spacy.language import Language
 
-from benchmarks.common import report, run_benchmark
+from benchmarks.common import report, run_benchmark, span_matcher
 from benchmarks.zero_shot import examples_of
 from spacy_openner.calibration.entities import calibrate_entities
-from spacy_openner.nn import hub as sources
 from tests.support.annotated_sets import CROSSNER, DATA, labels_of, read_set
 
 
@@ -47,7 +46,7 @@ def main() -> None:
     """Measure each set, with several choices of sentences."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--model", type=Path, default=sources.default_directory())
+    parser.add_argument("--model", type=Path, help="the default weights if not given")
     parser.add_argument("--sentences", type=int, nargs="+", default=[50, 150], help="that choose the thresholds")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
@@ -55,7 +54,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     nlp = spacy.blank("en")
-    nlp.add_pipe("open_ner_span", config={"model": {"name": str(args.model), "precision": "float32"}})
+    nlp.add_pipe("open_ner_span", config={"model": span_matcher(args.model, precision="float32")})
     rows = []
     for n in args.sentences:
         of_n = []
@@ -67,7 +66,7 @@ def main() -> None:
         keys = [key for key in of_n[0] if key not in ("sentences", "set")]
         rows += of_n
         rows.append({"sentences": n, "set": "mean", **{key: sum(row[key] for row in of_n) / len(of_n) for key in keys}})
-    report(rows, args.output, model=args.model.name)
+    report(rows, args.output, model=args.model.name if args.model else "default")
 
 
 if __name__ == "__main__":

@@ -17,8 +17,19 @@ from spacy.training import Example
 from spacy.util import minibatch
 
 from spacy_openner.errors import OpenNERError
+from spacy_openner.models.architectures import span_architecture
 from spacy_openner.training.corpus import OpenNERCorpus
 from spacy_openner.training.optimizer import LayerwiseAdam_v1, WarmupCosine_v1
+
+
+def span_matcher(name: str | Path | None, architecture: str | None = None, **settings: Any) -> dict[str, Any]:
+    """The model of `open_ner_span` that reads a directory; the default one without a name.
+
+    architecture (str | None): In place of the one that the directory's files ask for, or of the default.
+    """
+    architecture = architecture or (span_architecture(name) if name else None)
+    own = {"@architectures": architecture} if architecture else {}
+    return {**own, **({"name": str(name)} if name else {}), **settings}
 
 
 def gold_doc(nlp: Language, row: dict[str, Any], labels: Collection[str]) -> Doc:

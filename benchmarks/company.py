@@ -16,7 +16,7 @@ import spacy
 import torch
 from spacy.tokens import Doc, Span
 
-from benchmarks.common import report, run_benchmark
+from benchmarks.common import report, run_benchmark, span_matcher
 from benchmarks.type_filter import many_types
 from tests.support.annotated_sets import CROSSNER, DATA, labels_of, read_set
 
@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--model", default="", help="a span matcher; the weights of the package if not given")
-    parser.add_argument("--architecture", default="spacy-openner.SpanMatcher.v1", help="of that span matcher")
+    parser.add_argument("--architecture", help="of that span matcher; what its files say if not given")
     parser.add_argument("--limit", type=int, default=60, help="sentences of a set")
     parser.add_argument("--types", type=int, nargs="*", default=[100], help="in all, with others beside a set's own")
     parser.add_argument("--threads", type=int, default=2)
@@ -34,7 +34,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     nlp = spacy.blank("en")
-    model = {"@architectures": args.architecture, "name": args.model, "precision": "float32"}
+    model = span_matcher(args.model, args.architecture, precision="float32")
     pipe = nlp.add_pipe("open_ner_span", config={"model": model})
     shuffled = random.Random(0)
     others = many_types(args.data, max(args.types, default=0) + 50)

@@ -23,7 +23,7 @@ import spacy
 import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-from benchmarks.common import machine, ratio, report, run_benchmark
+from benchmarks.common import machine, ratio, report, run_benchmark, span_matcher
 from spacy_openner.nn import hub
 from spacy_openner.nn.precision import has_fast_bfloat16
 from tests.support.annotated_sets import CROSSNER, DATA, labels_of, sentences
@@ -74,7 +74,7 @@ def make_checkpoint(path: Path, args: argparse.Namespace) -> Path:
 def ours(path: Path, labels: list[str], texts: list[str], threshold: float, **model: str) -> Run:
     """`open_ner_span` in a blank pipeline."""
     nlp = spacy.blank("en")
-    settings = {"labels": labels, "threshold": threshold, "model": {"name": str(path), "words": "gliner", **model}}
+    settings = {"labels": labels, "threshold": threshold, "model": span_matcher(path, words="gliner", **model)}
     nlp.add_pipe("open_ner_span", config=settings)
     return lambda: list(nlp.pipe(texts, batch_size=1000))
 
@@ -92,9 +92,7 @@ def fitting_threshold(path: Path, labels: list[str], texts: list[str]) -> float:
     """The score that about two spans a text reach."""
     nlp = spacy.blank("en")
     config = {"labels": labels, "threshold": 0.0, "overlap": "all", "annotate_ents": False}
-    nlp.add_pipe(
-        "open_ner_span", config={**config, "model": {"name": str(path), "words": "gliner", "precision": "float32"}}
-    )
+    nlp.add_pipe("open_ner_span", config={**config, "model": span_matcher(path, words="gliner", precision="float32")})
     scores = np.concatenate([doc.spans["openner"].attrs["scores"] for doc in nlp.pipe(texts)])
     return float(np.sort(scores)[-SPANS_A_TEXT * len(texts)])
 

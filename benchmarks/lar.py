@@ -35,7 +35,7 @@ from spacy.training import Example
 from spacy.util import fix_random_seed
 
 from benchmarks.alignment import SOURCES
-from benchmarks.common import Mixed, gold_doc, machine, report, run_benchmark, spread, train
+from benchmarks.common import Mixed, gold_doc, machine, report, run_benchmark, span_matcher, spread, train
 from benchmarks.llm_reassigner import answers_of, ask_llm
 from spacy_openner.labels import LabelSet
 from spacy_openner.lar.alignment import PseudoLabelAlignment_v1, align_labels
@@ -104,7 +104,7 @@ def source_pipeline(source: Path, described: bool = False, mixed_precision: bool
         "positive_dropout": 0.0,
         "description_ratio": float(described),
     }
-    model = {"name": str(source / "open_ner_span" / "model"), "mixed_precision": mixed_precision}
+    model = span_matcher(source / "open_ner_span" / "model", mixed_precision=mixed_precision)
     config = {"model": model, "sampler": sampler, "use_descriptions": described}
     nlp.add_pipe("open_ner_span", config=config)
     return nlp
@@ -202,7 +202,7 @@ def with_reassignment(
     server.behaviour.gold = answers_of(target.examples(aligned, target.dev))
     own = {
         "@misc": "spacy-openner.SpanTypeReassigner.v1",
-        "model": {"@architectures": "spacy-openner.SpanMatcher.v1", "name": str(folder / "open_ner_span" / "model")},
+        "model": span_matcher(folder / "open_ner_span" / "model"),
         "use_descriptions": True,
     }
     scores = {}

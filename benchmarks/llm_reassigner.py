@@ -20,7 +20,7 @@ import torch
 from spacy.language import Language
 from spacy.training import Example
 
-from benchmarks.common import report, run_benchmark
+from benchmarks.common import report, run_benchmark, span_matcher
 from benchmarks.zero_shot import examples_of
 from spacy_openner.calibration.cascade import calibrate_cascade
 from spacy_openner.lar.alignment import PseudoLabelAlignment_v1, align_labels
@@ -38,10 +38,10 @@ def ask_llm(url: str, *, entities_per_request: int = 8, **client: Any) -> dict[s
     return {"@misc": "spacy-openner.LLMReassigner.v1", "client": client, "entities_per_request": entities_per_request}
 
 
-def build(url: str, none: str) -> Language:
-    """The default span matcher on source types, and a gate between it and the server."""
+def build(url: str, none: str, model: Path | None) -> Language:
+    """A span matcher on source types, and a gate between it and the server."""
     nlp = spacy.blank("en")
-    nlp.add_pipe("open_ner_span", config={"labels": SOURCES, "model": {"precision": "float32"}})
+    nlp.add_pipe("open_ner_span", config={"labels": SOURCES, "model": span_matcher(model, precision="float32")})
     first = {"@misc": "spacy-openner.SpanTypeReassigner.v1"}
     asked = ask_llm(url, concurrency=16, timeout=60.0, max_retries=6)
     both = {"@misc": "spacy-openner.GatedReassigner.v1", "first": first, "second": asked}
@@ -89,6 +89,7 @@ def main() -> None:
     """Measure each accuracy, then the throughput."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--model", type=Path, help="of open_ner_span; the default weights if not given")
     parser.add_argument("--set", choices=CROSSNER, default="politics")
     parser.add_argument("--accuracies", type=float, nargs="+", default=[0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
     parser.add_argument("--none", choices=["drop", "keep", "never"], default="drop", help="see lar_reassigner")
@@ -102,7 +103,7 @@ def main() -> None:
     random.Random(0).shuffle(lines)
     rows = []
     with serve() as server:
-        nlp = build(server.url, args.none)
+        nlp = build(server.url, args.none, args.model)
         examples = examples_of(nlp, lines)
         dev, test = examples[: len(examples) // 2], examples[len(examples) // 2 :]
         pipe = nlp.get_pipe("lar_reassigner")

@@ -24,7 +24,7 @@ from spacy.scorer import Scorer
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from benchmarks.common import machine, ratio, report, run_benchmark
+from benchmarks.common import machine, ratio, report, run_benchmark, span_matcher
 from benchmarks.type_filter import SETS, blank, draw_curve, many_types
 from benchmarks.zero_shot import examples_of
 from spacy_openner.decoding.span_selection import choose
@@ -87,7 +87,7 @@ class Task:
     def __init__(self, args: argparse.Namespace) -> None:
         self.nlp: Language = spacy.blank("en")
         self.nlp.add_pipe("type_filter", config={"model": {"name": args.filter}, "threshold": -1.0})
-        model = {"@architectures": args.architecture, "name": args.model, "max_types": args.max_types}
+        model = span_matcher(args.model, args.architecture, max_types=args.max_types)
         config = {"model": model, "threshold": args.threshold, "overlap": "all"}
         self.nlp.add_pipe("open_ner_span", config=config)
         self.sets: Sets = {name: read_set(name, "dev", args.data)[: args.limit or None] for name in args.sets}
@@ -147,8 +147,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--filter", default="", help="a type matcher; the default one of the package")
     parser.add_argument("--model", default="", help="a span matcher; the default weights")
-    parser.add_argument("--architecture", default="spacy-openner.SpanMatcher.v1", help="of that span matcher")
-    parser.add_argument("--max-types", type=int, help="in one prompt; as many as fit if not given")
+    parser.add_argument("--architecture", help="of that span matcher; what its files say if not given")
+    parser.add_argument("--max-types", type=int, help="that a text sees at once, as many as fit if not given")
     parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--limit", type=int, default=0, help="texts of a set; 0 for all")
     parser.add_argument("--types", type=int, nargs="*", default=[25, 1000], help="asked for")

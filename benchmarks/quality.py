@@ -21,7 +21,7 @@ import torch
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from benchmarks.common import machine, report, run_benchmark
+from benchmarks.common import machine, report, run_benchmark, span_matcher
 from spacy_openner.decoding.span_selection import choose
 from spacy_openner.scoring.entities import ERROR_KINDS, taxonomy
 from spacy_openner.types import Candidate
@@ -172,7 +172,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     nlp = spacy.blank("en")
-    nlp.add_pipe("open_ner_span", config={"model": {"name": args.model, "precision": "float32"}})
+    nlp.add_pipe("open_ner_span", config={"model": span_matcher(args.model, precision="float32")})
     measured = {
         name: measure(nlp, rows, args.threshold) for name, rows in available_sets(args.data, args.limit).items()
     }

@@ -29,7 +29,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "zero_shot": [],
     "zero_shot_generator": ["--factory", "gner_generator", "--threshold", "0"],
     "type_filter": [],
-    "many_types": ["--limit", "40", "--max-types", "8", "--top-k", "25", "40"],
+    "many_types": ["--limit", "40", "--types", "25", "100", "1000", "--top-k", "25", "--most-unfiltered", "1000"],
     "quality": [],
 }
 # For a look in a minute or two; the figures are not for publishing.
@@ -39,7 +39,7 @@ QUICK: dict[str, list[str]] = {
     "zero_shot": ["--sample", "20"],
     "zero_shot_generator": ["--factory", "gner_generator", "--threshold", "0", "--sample", "20"],
     "type_filter": ["--limit", "20"],
-    "many_types": ["--limit", "4", "--types", "25", "--max-types", "8"],
+    "many_types": ["--limit", "4", "--types", "25"],
     "quality": ["--limit", "30"],
 }
 # Where a benchmark is run in two ways.

@@ -1,10 +1,11 @@
-"""Speed of open_ner_span beside `gliner` and `gliner-spacy`: one run, same checkpoint, same texts, same threads.
+"""Speed of open_ner_span beside `gliner` and `gliner-spacy`: one run, same texts, same threads.
 
     pip install -e '.[bench]'
     python -m benchmarks.span_speed --rounds 5 --output span_speed.json
 
-Texts per second of every system, and its speed relative to the others. "encoder alone" is the bare transformer
-on the very batches that open_ner_span makes; nothing built on that transformer can be faster at its precision.
+Texts per second of every system, and its speed relative to the others. All read the same checkpoint (`--model`), but
+for "type cache", which is the default weights of open_ner_span. "encoder alone" is the bare transformer on the very
+batches that open_ner_span makes of texts behind prompts; nothing built on it can be faster at its precision.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from typing import Any
 import spacy
 import torch
 
-from benchmarks.common import interleaved, machine, ratio, report, run_benchmark
+from benchmarks.common import interleaved, machine, ratio, report, run_benchmark, span_matcher
 from spacy_openner.models.gliner.windows import batch_windows, pad
 from spacy_openner.models.span_model import span_model
 from spacy_openner.models.words import doc_words
@@ -43,20 +44,17 @@ def texts_of(data: Path, count: int, articles: int) -> tuple[list[str], list[str
     return texts[:count], joined, labels_of(rows)[:8]
 
 
-def ours(path: Path, labels: list[str], texts: list[str], **model: str) -> Callable[[], Any]:
-    """open_ner_span in a blank pipeline."""
+def ours(path: Path | None, labels: list[str], texts: list[str], **model: str) -> Callable[[], Any]:
+    """open_ner_span in a blank pipeline, with a GLiNER checkpoint or else the default weights."""
     nlp = spacy.blank("en")
-    model = {"name": str(path), "words": "gliner", **model}
-    nlp.add_pipe("open_ner_span", config={"labels": labels, "model": model})
+    nlp.add_pipe("open_ner_span", config={"labels": labels, "model": span_matcher(path, words="gliner", **model)})
     return lambda: list(nlp.pipe(texts, batch_size=1000))
 
 
 def bare_encoder(path: Path, labels: list[str], texts: list[str], precision: str) -> Callable[[], Any]:
     """The transformer alone on the batches that open_ner_span makes: no words, no head, no tokenisation."""
     nlp = spacy.blank("en")
-    pipe = nlp.add_pipe(
-        "open_ner_span", config={"labels": labels, "model": {"name": str(path), "precision": precision}}
-    )
+    pipe = nlp.add_pipe("open_ner_span", config={"labels": labels, "model": span_matcher(path, precision=precision)})
     words = [doc_words(nlp.make_doc(text), "gliner") for text in texts]
     maker = span_model(pipe.model).planner
     batches = [
@@ -127,6 +125,7 @@ def main() -> None:
     systems: dict[str, Callable[[], Any]] = {
         "gliner-spacy": gliner_spacy(path, labels, texts),
         "encoder alone, float32": bare_encoder(path, labels, texts, "float32"),
+        "open_ner_span type cache float32": ours(None, labels, texts, precision="float32"),
         "open_ner_span torch float32": ours(path, labels, texts, precision="float32"),
         "open_ner_span onnx float32": ours(path, labels, texts, backend="onnx", precision="float32"),
         "open_ner_span onnx int8": ours(path, labels, texts, backend="onnx", precision="int8"),
@@ -143,6 +142,7 @@ def main() -> None:
     if args.bfloat16 or precisions.has_fast_bfloat16():
         systems["gliner bfloat16 autocast, batch 8"] = reference(path, labels, texts, 8, packed=False, bf16=True)
         systems["encoder alone, bfloat16"] = bare_encoder(path, labels, texts, "bfloat16")
+        systems["open_ner_span type cache bfloat16"] = ours(None, labels, texts, precision="bfloat16")
         systems["open_ner_span torch bfloat16"] = ours(path, labels, texts, precision="bfloat16")
     else:
         print("bfloat16 is left out: this CPU has no instructions for it (--bfloat16 measures its emulation)")

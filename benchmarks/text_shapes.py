@@ -17,7 +17,7 @@ import torch
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from benchmarks.common import report, run_benchmark
+from benchmarks.common import report, run_benchmark, span_matcher
 from spacy_openner.types import DEFAULT_BOUNDARIES
 from tests.support.annotated_sets import DATA, Row, labels_of, read_set
 
@@ -116,6 +116,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--set", default="crossner_politics")
     parser.add_argument("--factory", choices=("open_ner_span", "gner_generator"), default="open_ner_span")
+    parser.add_argument("--model", type=Path, help="of open_ner_span; the default weights if not given")
     parser.add_argument("--count", type=int, default=100, help="texts of each shape of lists and tables")
     parser.add_argument("--limit", type=int, help="sentences; all if not given")
     parser.add_argument("--threads", type=int, default=2)
@@ -125,7 +126,8 @@ def main() -> None:
     random.seed(0)
     rows = read_set(args.set, "dev", args.data)
     nlp = spacy.blank("en")
-    pipe: Any = nlp.add_pipe(args.factory, config={"labels": labels_of(rows), "model": {"precision": "float32"}})
+    model = span_matcher(args.model, precision="float32")
+    pipe: Any = nlp.add_pipe(args.factory, config={"labels": labels_of(rows), "model": model})
     made = shapes(rows[: args.limit], args.count)
     table = []
     for shape, texts in made.items():

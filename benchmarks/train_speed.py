@@ -20,7 +20,7 @@ import torch
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from benchmarks.common import interleaved, machine, ratio, report, run_benchmark
+from benchmarks.common import interleaved, machine, ratio, report, run_benchmark, span_matcher
 from spacy_openner.nn import hub as sources
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
 from tests.support.annotated_sets import DATA, labels_of, sentences
@@ -32,7 +32,7 @@ RATES = {"encoder": 1e-5, "others": 5e-5}
 def ours(path: Path, rows: Rows, types: list[str], batch: int, bf16: bool, frozen: bool) -> Callable[[], Any]:
     """Update open_ner_span in a blank pipeline."""
     nlp = spacy.blank("en")
-    model = {"name": str(path), "mixed_precision": bf16}
+    model = span_matcher(path, mixed_precision=bf16)
     sampler = {
         "@misc": "spacy-openner.TypeSampler.v1",
         "negative_ratio": 1.0,

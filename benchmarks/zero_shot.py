@@ -17,8 +17,7 @@ import torch
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from benchmarks.common import report, run_benchmark
-from spacy_openner.nn import hub as sources
+from benchmarks.common import report, run_benchmark, span_matcher
 from tests.support.annotated_sets import CROSSNER, DATA, find_split, labels_of, read_set
 
 
@@ -57,16 +56,16 @@ def available(data: Path) -> list[str]:
 
 
 SETS = [*(f"crossner_{domain}" for domain in CROSSNER), "mit_movie", "mit_restaurant"]
-KINDS = {"open_ner_span": sources.MATCHER, "gner_generator": sources.GENERATOR}
+FACTORIES = ("open_ner_span", "gner_generator")
 
 
 def main() -> None:
     """Score each set in each mode."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--factory", choices=KINDS, default="open_ner_span")
+    parser.add_argument("--factory", choices=FACTORIES, default="open_ner_span")
     parser.add_argument("--model", type=Path, help="the package's own if not given")
-    parser.add_argument("--architecture", help="the factory's own if not given")
+    parser.add_argument("--architecture", help="that of the model's files if not given")
     parser.add_argument("--modes", nargs="+", default=["torch:float32"], help="BACKEND:PRECISION")
     parser.add_argument("--threshold", type=float, default=0.5)
     parser.add_argument("--sets", nargs="+", help="those of CrossNER and MIT that are here if not given")
@@ -76,16 +75,14 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     chosen = sets(args.data, args.sets or available(args.data), args.sample)
-    directory = args.model or sources.default_directory(KINDS[args.factory])
     rows = []
     for mode in args.modes:
         backend, precision = mode.split(":")
         nlp = spacy.blank("en")
-        model = {"name": str(directory), "precision": precision}
-        if args.architecture:
-            model["@architectures"] = args.architecture
         if args.factory == "open_ner_span":
-            model["backend"] = backend
+            model = span_matcher(args.model, args.architecture, precision=precision, backend=backend)
+        else:
+            model = {"name": str(args.model or ""), "precision": precision}
         pipe = nlp.add_pipe(args.factory, config={"threshold": args.threshold, "model": model})
         row: dict[str, Any] = {"mode": mode}
         for name, lines in chosen.items():
@@ -93,7 +90,13 @@ def main() -> None:
             row[name] = 100 * (nlp.evaluate(examples_of(nlp, lines), batch_size=1000)["openner_f"] or 0.0)
         row["mean"] = sum(row[name] for name in chosen) / len(chosen)
         rows.append(row)
-    report(rows, args.output, threshold=args.threshold, model=directory.name, factory=args.factory)
+    report(
+        rows,
+        args.output,
+        threshold=args.threshold,
+        model=args.model.name if args.model else "default",
+        factory=args.factory,
+    )
 
 
 if __name__ == "__main__":

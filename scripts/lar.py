@@ -16,6 +16,7 @@ import typer
 from wasabi import msg
 
 from spacy_openner.lar.table import AlignmentTable
+from spacy_openner.models.architectures import span_architecture
 
 
 def main(
@@ -31,10 +32,11 @@ def main(
 ) -> None:
     """Assemble the pipeline."""
     aligned = AlignmentTable.load(table)
+    weights = target / "open_ner_span" / "model"
     # Types are read as they were taught: beside their source types.
     reassigner: dict[str, Any] = {
         "@misc": "spacy-openner.SpanTypeReassigner.v1",
-        "model": {"@architectures": "spacy-openner.SpanMatcher.v1", "name": str(target / "open_ner_span" / "model")},
+        "model": {"@architectures": span_architecture(weights), "name": str(weights)},
         "use_descriptions": True,
     }
     if llm:

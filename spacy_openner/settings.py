@@ -168,7 +168,7 @@ class EntitySettings(LabelSettings):
 class OpenNERSpanSettings(EntitySettings):
     """Settings of `open_ner_span`, beside those that components share (`EntitySettings`, `LabelSettings`).
 
-    use_descriptions (bool): Put descriptions into prompts instead of names.
+    use_descriptions (bool): Let the model read descriptions instead of names.
     batch_tokens (int): The most subwords in a batch, padding included.
     """
 

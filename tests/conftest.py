@@ -111,7 +111,7 @@ def make_nlp(tiny_path) -> Callable[..., Language]:
 
     def make(model: dict | None = None, lang: str = "en", **config) -> Language:
         nlp = spacy.blank(lang)
-        model = {"name": str(tiny_path), "precision": "float32", **(model or {})}
+        model = {**tiny.span_matcher(tiny_path), "precision": "float32", **(model or {})}
         nlp.add_pipe("open_ner_span", config={"labels": tiny.LABELS, "model": model, **config})
         return nlp
 

@@ -34,7 +34,7 @@ def align(
     ] = Strategy.predictions,
     source: Annotated[str, Opt(help='Where the pipeline puts its entities: "ents", or a key of spans.')] = "ents",
     source_types: Annotated[str, Opt(metavar="A,B", help="Source types; else those that the pipeline names.")] = "",
-    encoder: Annotated[str, Opt(help="For names: directory or hub name; else that of the default weights.")] = "",
+    encoder: Annotated[str, Opt(help="For names: directory or hub name; else that of SpanMatcher.")] = "",
     miscellaneous: Annotated[str, Opt(help="Source type of what is not recognised.")] = "miscellaneous",
     min_share: Annotated[
         float, Opt(min=0, max=1, help="By predictions: a type of which a smaller share is found at all is that, too.")

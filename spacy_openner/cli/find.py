@@ -123,7 +123,11 @@ def make_nlp(
     RETURNS (Language): The pipeline; its weights are loaded with the first text.
     RAISES (OpenNERError): For a setting that is not allowed.
     """
+    from ..models.architectures import span_architecture
+
     nlp = blank_pipeline(lang)
+    if model.get("name"):
+        model["@architectures"] = span_architecture(str(model["name"]))
     config = {
         "labels": labels,
         "use_descriptions": isinstance(labels, dict),
@@ -167,7 +171,9 @@ def find(
     html: Annotated[
         Path | None, Opt(metavar="FILE", dir_okay=False, help="Write a displaCy page, print no tables.")
     ] = None,
-    model: Annotated[str | None, Opt(help="Directory or hub name; else the default weights.")] = None,
+    model: Annotated[
+        str | None, Opt(help="Directory of a span model, or hub name of a GLiNER checkpoint; else the default weights.")
+    ] = None,
     revision: Annotated[str | None, Opt(help="Commit or tag of a hub name.")] = None,
     threshold: Annotated[float, Opt(min=0, max=1, help="Lowest score of an entity.")] = 0.5,
     overlap: Annotated[Overlap, Opt(help="Which entities may share words.")] = Overlap.flat,

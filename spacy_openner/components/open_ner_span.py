@@ -31,7 +31,7 @@ from .training import TrainableOpenPipe
 
 DEFAULT_CONFIG = """
 [model]
-@architectures = "spacy-openner.SpanMatcher.v1"
+@architectures = "spacy-openner.TypeCacheSpanMatcher.v1"
 name = ""
 revision = null
 words = "spacy"
@@ -40,6 +40,8 @@ backend = "torch"
 window = null
 overlap = 32
 max_types = null
+cache_mb = 256
+company = 0.25
 mixed_precision = false
 """
 DEFAULT_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
@@ -174,8 +176,9 @@ class OpenNERSpan(TrainableOpenPipe[OpenNERSpanSettings], OpenNERPipe[OpenNERSpa
         labels (LabelsLike | None): Types to look for from now on; unchanged if None. An
             empty list leaves them open, to be named by each doc or later.
         encoder (str | Path | None): Directory or hub name of a Hugging Face encoder that gets a new head; None to
-            start from the checkpoint that the model names. For SpanMatcher only, as is `head`.
-        head (dict[str, Any] | None): Settings of the new head; see `models.gliner.new_head.from_encoder`.
+            start from the weights that the model names. Not for BiEncoderSpanMatcher, as is `head`.
+        head (dict[str, Any] | None): Settings of the new head; see `from_encoder` in `models.type_cache.new_network`
+            and, for SpanMatcher, in `models.gliner.new_head`.
         lora (dict[str, Any] | None): Train low-rank adapters, and what lies behind the encoder, instead of all weights:
             options of `peft.LoraConfig`, such as {"r": 8}. For SpanMatcher only.
         """

@@ -8,7 +8,8 @@ MODEL_MESSAGES: dict[str, tuple[type[Exception], str]] = {
         CheckpointError,
         "No checkpoint at {path!r}: it is neither a directory with a gliner_config.json (GLiNER) or an extractor's "
         "config.json (GLiNER2), nor the name of a repository that could be loaded ({reason}). Check the path; offline, "
-        "give a local directory.",
+        "give a local directory. Directories with a type_cache.json need their own architecture beside `name`: "
+        '{{"@architectures": "spacy-openner.TypeCacheSpanMatcher.v1", "name": ...}}.',
     ),
     "O102": (
         CheckpointError,
@@ -41,8 +42,9 @@ MODEL_MESSAGES: dict[str, tuple[type[Exception], str]] = {
     ),
     "O108": (
         CheckpointError,
-        "The default weights are not in this installation (looked in {places}). Reinstall the package, or name "
-        'a checkpoint: config={{"model": {{"name": "DIRECTORY_OR_HUB_NAME"}}}}.',
+        "The weights of SpanMatcher are not in this installation (looked in {places}). Reinstall the package, or name "
+        'a checkpoint: config={{"model": {{"@architectures": "spacy-openner.SpanMatcher.v1", "name": '
+        '"DIRECTORY_OR_HUB_NAME"}}}}.',
     ),
     "O109": (
         CheckpointError,
@@ -51,7 +53,7 @@ MODEL_MESSAGES: dict[str, tuple[type[Exception], str]] = {
     "O110": (
         CheckpointError,
         "Cannot load the encoder of types {path!r}: {reason}. `label_encoder` takes a directory or hub name of a "
-        'Hugging Face encoder, or "" for that of the default weights.',
+        'Hugging Face encoder, or "" for that of the package\'s SpanMatcher.',
     ),
     "O111": (
         CheckpointError,
@@ -94,11 +96,12 @@ MODEL_MESSAGES: dict[str, tuple[type[Exception], str]] = {
     "O131": (
         CheckpointError,
         "Cannot load a type-cache model from {path!r}: {reason}. It must be a directory that such a model was saved "
-        "to, or the name of a repository of its files.",
+        "to, or the name of a repository of its files. Checkpoints of the GLiNER family need their own architecture "
+        'beside `name`: {{"@architectures": "spacy-openner.SpanMatcher.v1", "name": ...}}.',
     ),
     "O132": (
         SettingError,
-        "The model TypeCacheSpanMatcher has no weights of its own in this installation (looked in {places}). Name a "
+        "The default weights are not in this installation (looked in {places}). Reinstall the package, name a "
         'directory of weights: config={{"model": {{"name": "DIRECTORY"}}}}, or let [initialize] make a new network '
         "of an encoder.",
     ),

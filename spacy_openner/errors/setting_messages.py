@@ -33,9 +33,9 @@ SETTING_MESSAGES: dict[str, tuple[type[Exception], str]] = {
     "O010": (SettingError, "There is no .spacy file at {path!r}. Check the path, or make one: spacy-openner convert."),
     "O012": (
         SettingError,
-        "`{name}` at initialize is for models with a checkpoint (spacy-openner.SpanMatcher.v1), not for "
-        "spacy-openner.BiEncoderSpanMatcher.v1, which takes `tok2vec`, `label_encoder`, `width` and `max_width` among "
-        "its own settings, in [components.NAME.model]. Leave it out.",
+        "`{name}` at initialize is for models with a checkpoint (spacy-openner.TypeCacheSpanMatcher.v1, "
+        "spacy-openner.SpanMatcher.v1), not for spacy-openner.BiEncoderSpanMatcher.v1, which takes `tok2vec`, "
+        "`label_encoder`, `width` and `max_width` among its own settings, in [components.NAME.model]. Leave it out.",
     ),
     "O013": (
         SettingError,

@@ -104,7 +104,7 @@ def EmbeddingAlignment_v1(
 
     It needs no annotated texts. The confidence is the cosine of the two types' vectors.
 
-    encoder (str): Directory or hub name of a Hugging Face encoder; "" for that of the default weights.
+    encoder (str): Directory or hub name of a Hugging Face encoder; "" for that of the package's SpanMatcher.
     revision (str | None): Commit or tag of a hub name.
     mode (str): "nearest": many target types may have one source type; "one-to-one": each source type has one at most,
         so that the similarities are greatest in sum (extra `align`), and the other target types are miscellaneous.

@@ -152,6 +152,10 @@ class SharedModelReassigner(ABC):
     def make_default(self) -> Model:
         """Build a model with the default weights."""
 
+    def make_for(self, path: Path) -> Model:
+        """Build a model that reads what was written into a directory: one with the default weights, by default."""
+        return self.make_default()
+
     @abstractmethod
     def load_weights(self, model: Model) -> None:
         """Load the weights that a model names, unless they are there already."""
@@ -231,7 +235,7 @@ class SharedModelReassigner(ABC):
         if owner is not None and self._is_saved(path):
             write_json(path / SHARED, {"component": owner})
             return
-        if self._own is None and self._shared is not None:
+        if not self._given and self._shared_config:
             if model.layers:
                 raise error("O512", name=self._name, what=self.KIND)
             write_json(path / SHARED, {"model": json.loads(json.dumps(self._shared_config))})
@@ -259,9 +263,10 @@ class SharedModelReassigner(ABC):
                 raise error("O513", name=self._name, component=record["component"], what=self.KIND)
             return
         if "model" in record and not self._given:
+            self._shared_config = record["model"]
             self._own = registry.resolve({"model": record["model"]})["model"]
         elif self._own is None:
-            self._own = self.make_default()
+            self._own = self.make_for(path)
         self.read_weights(self._own, path)
 
 

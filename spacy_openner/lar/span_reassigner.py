@@ -9,7 +9,7 @@ import numpy as np
 from thinc.api import Model
 
 from ..errors import TextError, error
-from ..models.architectures import SpanMatcher_v1
+from ..models.architectures import TYPE_CACHE, SpanMatcher_v1, TypeCacheSpanMatcher_v1, span_architecture
 from ..models.queries import SpanQuery
 from ..models.span_model import is_span_model, span_model
 from ..models.words import doc_words
@@ -47,7 +47,11 @@ class SpanTypeReassigner(SharedModelReassigner):
 
     def make_default(self) -> Model:
         """Build the span matcher with the default weights."""
-        return SpanMatcher_v1()
+        return TypeCacheSpanMatcher_v1()
+
+    def make_for(self, path: Path) -> Model:
+        """Build a span matcher of the architecture that was written."""
+        return TypeCacheSpanMatcher_v1() if span_architecture(path) == TYPE_CACHE else SpanMatcher_v1()
 
     def __call__(self, cases: Sequence[EntityCase], types: LabelSpace) -> list[TypeChoice]:
         """Score the cases of each doc in one go, each for its own options."""

@@ -1,5 +1,6 @@
 """Registered builders of models."""
 
+from pathlib import Path
 from typing import Any, cast
 
 from spacy.tokens import Doc
@@ -7,6 +8,7 @@ from thinc.api import Model
 from thinc.types import Floats2d
 
 from ..errors import error
+from ..nn import hub
 from ..nn.precision import Precision
 from ..nn.shim import ModelShim
 from ..nn.tok2vec import TOK2VEC
@@ -25,6 +27,17 @@ from .type_matcher.shim import TypeRequest
 from .type_matcher.text_encoders import POOLINGS
 from .words import WordMode
 
+SPAN_MATCHER = "spacy-openner.SpanMatcher.v1"
+TYPE_CACHE = "spacy-openner.TypeCacheSpanMatcher.v1"
+
+
+def span_architecture(name: str | Path) -> str:
+    """Name the architecture that reads a span model, by the files in its directory.
+
+    name (str | Path): A directory; or a hub name, which stands for a checkpoint of the GLiNER family.
+    """
+    return TYPE_CACHE if (Path(name).expanduser() / hub.TYPE_CACHE.config).is_file() else SPAN_MATCHER
+
 
 def SpanMatcher_v1(
     name: str = "",
@@ -37,9 +50,9 @@ def SpanMatcher_v1(
     max_types: int | None = None,
     mixed_precision: bool = False,
 ) -> Model[WindowRequest, Any]:
-    """Score spans against types named at run time (GLiNER). Registered as "spacy-openner.SpanMatcher.v1".
+    """Score spans against types that stand in a prompt (GLiNER). Registered as "spacy-openner.SpanMatcher.v1".
 
-    name (str): Directory or hub name of a checkpoint of the GLiNER family; "" for the default weights.
+    name (str): Directory or hub name of a checkpoint of the GLiNER family; "" for the one in the package.
     revision (str | None): Commit or tag of a hub name.
     words (str): "spacy" for the doc's tokens, "gliner" for the splitter that published checkpoints know.
     precision (str): "auto", "float32", "bfloat16", "float16" (GPU) or "int8" (ONNX Runtime).
@@ -89,11 +102,11 @@ def TypeCacheSpanMatcher_v1(
 ) -> Model[TypeCacheRequest, Any]:
     """Score spans against types that are encoded once and kept. Registered as "spacy-openner.TypeCacheSpanMatcher.v1".
 
-    Types see themselves alone, texts see types and themselves: what a text costs hardly depends on the number of types,
-    and the order of types, or a type that is named twice, changes nothing.
+    The default of `open_ner_span`. Types see themselves alone, texts see types and themselves: what a text costs hardly
+    depends on the number of types, and the order of types, or a type that is named twice, changes nothing.
 
-    name (str): Directory or hub name of a type-cache model; "" for the weights in the package, unless `[initialize]`
-        makes a new one of an encoder.
+    name (str): Directory or hub name of a type-cache model; "" for the default weights, unless `[initialize]` makes a
+        new one of an encoder.
     revision (str | None): Commit or tag of a hub name.
     words (str): "spacy" for the doc's tokens, "gliner" for the splitter that GLiNER's checkpoints know.
     precision (str): "auto", "float32", "bfloat16" or "float16" (GPU); with backend "onnx": "auto", "float32" or "int8".
@@ -101,7 +114,7 @@ def TypeCacheSpanMatcher_v1(
     window (int | None): The most subwords of a text that the model reads at once; its own limit if None.
     overlap (int): Words that two windows share where no sentence start separates them.
     max_types (int | None): The most types that a text sees at once; longer lists are split, each part with a pass of
-        its own. All at once if None.
+        its own. All at once if None, whatever their number: there is no prompt that they must fit into.
     cache_mb (int): The most memory, in MiB, for encoded types; 0 to encode types for each batch anew.
     company (float): In training, the share of updates in which each text sees the types of all texts of the update,
         as texts later see long lists. What a text is taught does not change by it.
@@ -150,7 +163,7 @@ def BiEncoderSpanMatcher_v1(
     tok2vec (Model): Makes the token vectors: an embedding layer, or a listener to a `tok2vec` or `transformer`
         component, whose vectors are then computed once for all components.
     label_encoder (str): Directory or hub name of a Hugging Face encoder that reads the types; "" for that of the
-        default weights. It is not trained, and it is saved with the component.
+        package's SpanMatcher. It is not trained, and it is saved with the component.
     label_revision (str | None): Commit or tag of a hub name.
     width (int): Width of the head.
     max_width (int): Most words in a span.

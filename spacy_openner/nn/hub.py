@@ -69,7 +69,7 @@ GENERATOR = Kind("generator", "config.json", (*TEXTS, "*.safetensors"), ("pytorc
 def find(name: str, revision: str | None, kind: Kind = MATCHER) -> Path:
     """Find the directory of a model, fetching it where the name is a hub's.
 
-    name (str): "" for the default weights; a directory; or a hub name such as "owner/model".
+    name (str): "" for the package's own; a directory; or a hub name such as "owner/model".
     revision (str | None): Commit or tag; for hub names only. With HF_HUB_OFFLINE=1 only what was
         fetched before is found.
     kind (Kind): Of the model.

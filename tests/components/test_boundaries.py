@@ -6,6 +6,7 @@ from spacy.tokens import Doc, Span
 
 from spacy_openner.decoding.text_boundaries import text_boundaries
 from spacy_openner.errors import SettingError
+from spacy_openner.models.architectures import SPAN_MATCHER
 from spacy_openner.types import DEFAULT_BOUNDARIES
 from tests.support import tiny_gliner2, tiny_models
 from tests.support.generator_case import pipeline as generator_pipeline
@@ -32,6 +33,8 @@ LABELS = ["person", "city"]
 def nlp(request):
     nlp = spacy.blank("en")
     model = {"precision": "float32"}
+    if request.param == "open_ner_span":
+        model |= {"@architectures": SPAN_MATCHER}
     nlp.add_pipe(request.param, name="finder", config={"labels": LABELS, "model": model})
     return nlp
 
@@ -71,7 +74,11 @@ def test_without_boundaries_lines_are_one_text(nlp):
 
 def span_pipeline(path, **model):
     nlp = spacy.blank("en")
-    config = {"model": {"name": str(path), "precision": "float32", **model}, "labels": LABELS, "threshold": 0.0}
+    config = {
+        "model": {**tiny_models.span_matcher(path), "precision": "float32", **model},
+        "labels": LABELS,
+        "threshold": 0.0,
+    }
     nlp.add_pipe("open_ner_span", name="finder", config={**config, "overlap": "all"})
     return nlp
 

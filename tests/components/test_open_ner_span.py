@@ -238,7 +238,7 @@ def test_replacing_foreign_spans_is_said(make_nlp):
 
 def test_two_components_in_one_pipeline(make_nlp, tiny_path):
     nlp = make_nlp(labels=["person"], threshold=0.0)
-    config = {"labels": ["award"], "spans_key": "second", "threshold": 0.0, "model": {"name": str(tiny_path)}}
+    config = {"labels": ["award"], "spans_key": "second", "threshold": 0.0, "model": tiny.span_matcher(tiny_path)}
     nlp.add_pipe("open_ner_span", name="again", config=config)
     doc = nlp(tiny.SENTENCES[0])
     assert {s.label_ for s in doc.spans["openner"]} == {"person"}

@@ -24,7 +24,7 @@ def paths(tmp_path_factory):
 
 def build(path, model=None, **config):
     nlp = spacy.blank("en")
-    model = {"name": str(path), "precision": "float32", **(model or {})}
+    model = {**tiny.span_matcher(path), "precision": "float32", **(model or {})}
     nlp.add_pipe("open_ner_span", config={"labels": tiny.LABELS, "threshold": 0.5, "model": model, **config})
     return nlp
 

@@ -107,7 +107,7 @@ def test_a_reassigner_decides_anew(tmp_path):
 @pytest.mark.parametrize("stream", [False, True], ids=["call", "pipe"])
 def test_two_components_with_one_span_group(make_nlp, tiny_path, stream):
     nlp = make_nlp(threshold=0.0, labels=["person"])
-    model = {"name": str(tiny_path), "precision": "float32"}
+    model = tiny.span_matcher(tiny_path, precision="float32")
     nlp.add_pipe("open_ner_span", name="other", config={"labels": ["award"], "model": model, "threshold": 0.0})
     with pytest.warns(OpenNERWarning, match=r"W004.*'other'"):
         doc = next(nlp.pipe([TEXT])) if stream else nlp(TEXT)

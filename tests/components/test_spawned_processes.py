@@ -31,7 +31,7 @@ def nlp(tiny_path, bi_encoder_path, t5, tmp_path):
         nlp = lar_nlp(gated(span_matcher(tiny_path), llm(server.url), below=0.9))
         own = {"table": TABLE, "reassigner": generator(t5), "spans_key": "by_generator", "annotate_ents": False}
         nlp.add_pipe("lar_reassigner", name="by_generator", before="lar_reassigner", config=own)
-        plain = {"name": str(tiny_path), "precision": "float32"}
+        plain = tiny.span_matcher(tiny_path, precision="float32")
         add(nlp, "open_ner_span", "torch", plain, threshold=0.3)
         add(nlp, "open_ner_span", "onnx", {**plain, "backend": "onnx"}, threshold=0.3)
         add(nlp, "open_ner_span", "bi_encoder", {**plain, "name": str(bi_encoder_path)}, threshold=0.3)

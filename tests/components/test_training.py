@@ -96,7 +96,7 @@ def test_overfitting_IO(variant, tmp_path):
         path = tiny.saved("bert", tmp_path / str(seed), seed=seed, **options)
         nlp = spacy.blank("en")
         scorer = {"@scorers": "spacy-openner.entity_scorer.v1", "spans_key": "openner"}
-        config = {"labels": TYPES, "overlap": "nested", "model": {"name": str(path)}, "scorer": scorer}
+        config = {"labels": TYPES, "overlap": "nested", "model": tiny.span_matcher(path), "scorer": scorer}
         # Prompts as they are when it predicts, with all types: it learns in a fifth of the time.
         sampler = {"@misc": "spacy-openner.TypeSampler.v1", "negative_ratio": 1.0, "positive_dropout": 0.0}
         nlp.add_pipe("open_ner_span", config={**config, "sampler": sampler})
@@ -127,6 +127,9 @@ pipeline = ["open_ner_span"]
 
 [components.open_ner_span]
 factory = "open_ner_span"
+
+[components.open_ner_span.model]
+@architectures = "spacy-openner.SpanMatcher.v1"
 
 [initialize]
 

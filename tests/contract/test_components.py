@@ -65,7 +65,7 @@ def make(paths):
             _, of_span = component("span", paths["span"])
             own = {
                 "@misc": "spacy-openner.SpanTypeReassigner.v1",
-                "model": {"@architectures": "spacy-openner.SpanMatcher.v1", **of_span["model"]},
+                "model": of_span["model"],
             }
             pipe = nlp.add_pipe(name, config={"reassigner": own, **config})
         else:

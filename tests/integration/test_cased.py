@@ -25,7 +25,7 @@ def path(tmp_path_factory):
 def scores(path, *words):
     """Without rounding to bfloat16, where a machine has it."""
     nlp = spacy.blank("en")
-    model = {"name": str(path), "precision": "float32"}
+    model = tiny.span_matcher(path, precision="float32")
     pipe = nlp.add_pipe("open_ner_span", config={"labels": ["person", "city"], "model": model})
     doc = spacy.tokens.Doc(nlp.vocab, words)
     return pipe.span_scores(doc, [doc[i : i + 1] for i in range(len(doc))])

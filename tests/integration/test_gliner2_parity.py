@@ -69,7 +69,7 @@ def build(path: Path, labels, threshold: float):
     nlp = spacy.blank("en")
     config = {"labels": labels, "threshold": threshold, "overlap": "all", "use_descriptions": isinstance(labels, dict)}
     nlp.add_pipe(
-        "open_ner_span", config={**config, "model": {"name": str(path), "words": "gliner", "precision": "float32"}}
+        "open_ner_span", config={**config, "model": tiny.span_matcher(path, words="gliner", precision="float32")}
     )
     return nlp
 

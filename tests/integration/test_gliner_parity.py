@@ -53,7 +53,7 @@ def reference_scores(model, text: str, labels: list[str]) -> np.ndarray:
 def pipeline(path: Path, **config) -> Language:
     """This package's component with the same checkpoint."""
     nlp = spacy.blank("en")
-    model = {"name": str(path), "words": "gliner", "precision": "float32"}
+    model = tiny.span_matcher(path, words="gliner", precision="float32")
     nlp.add_pipe("open_ner_span", config={"labels": tiny.LABELS, "model": model, **config})
     return nlp
 

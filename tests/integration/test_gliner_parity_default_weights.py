@@ -8,6 +8,7 @@ import spacy
 
 from spacy_openner.models.words import GLINER_WORD
 from spacy_openner.nn import hub as sources
+from tests.support import tiny_models as tiny
 
 pytestmark = pytest.mark.data
 SETS = ("crossner_politics", "crossner_science", "wnut17", "wikigold", "cyner")
@@ -31,7 +32,7 @@ def test_same_entities_on_real_sentences(data_dir, n):
     path = str(sources.default_directory())
     reference = gliner.GLiNER.from_pretrained(path).inference(texts, labels, threshold=0.3, batch_size=16)
     nlp = spacy.blank("en")
-    model = {"name": path, "words": "gliner", "precision": "float32"}
+    model = tiny.span_matcher(path, words="gliner", precision="float32")
     nlp.add_pipe("open_ner_span", config={"labels": labels, "threshold": 0.3, "model": model})
     compared = entities = 0
     for doc, expected in zip(nlp.pipe(texts), reference, strict=True):

@@ -102,7 +102,7 @@ def test_the_component_is_not_loaded(nlp, tmp_path):
 def test_the_component_comes_later(nlp, tiny_path, tmp_path, before):
     late = spacy.blank("en")
     late.add_pipe("lar_reassigner", config={"labels": LABELS, "on_none": "never"})
-    model = {"name": str(tiny_path), "precision": "float32"}
+    model = tiny.span_matcher(tiny_path, precision="float32")
     late.add_pipe("open_ner_span", before=before, config={"model": model, "threshold": 1.0, "spans_key": "own"})
     assert types(late) == types(nlp)
     assert types(saved(late, tmp_path)) == types(nlp)

@@ -183,7 +183,7 @@ def test_the_pipelines_generator_is_shared(t5):
 
 def test_the_named_component_is_shared(make_nlp, tiny_path):
     nlp = make_nlp()
-    nlp.add_pipe("open_ner_span", name="second", config={"model": {"name": str(tiny_path)}})
+    nlp.add_pipe("open_ner_span", name="second", config={"model": tiny.span_matcher(tiny_path)})
     reassigner = {"@misc": "spacy-openner.SpanTypeReassigner.v1", "component": "second"}
     pipe = nlp.add_pipe("lar_reassigner", config={"labels": ["a"], "reassigner": reassigner})
     assert pipe.reassigner.model is nlp.get_pipe("second").model

@@ -8,6 +8,7 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 
 from spacy_openner.nn.mixed_precision import mixed_precision
 from tests.components.test_training import TYPES, examples, train
+from tests.support import tiny_models as tiny
 
 CPU = torch.device("cpu")
 
@@ -70,7 +71,7 @@ def test_off_is_off():
 def test_span_matchers_train(tiny_path):
     nlp = spacy.blank("en")
     pipe = nlp.add_pipe(
-        "open_ner_span", config={"labels": TYPES, "model": {"name": str(tiny_path), "mixed_precision": True}}
+        "open_ner_span", config={"labels": TYPES, "model": tiny.span_matcher(tiny_path, mixed_precision=True)}
     )
     data = examples(nlp)
     nlp.initialize(lambda: data)

@@ -85,7 +85,7 @@ def test_tokenizers(template, tmp_path):
     path = tiny.saved("bert", tmp_path)
     edit(path / "tokenizer_config.json", chat_template=template)
     nlp = spacy.blank("en")
-    nlp.add_pipe("open_ner_span", config={"labels": ["person"], "model": {"name": str(path)}})
+    nlp.add_pipe("open_ner_span", config={"labels": ["person"], "model": tiny.span_matcher(path)})
     with pytest.raises(CheckpointError, match=r"O120.*names become those of files"):
         nlp("Kim left.")
     with pytest.raises(ValueError, match="names become those of files"):

@@ -7,6 +7,7 @@ from typing import Any
 import spacy
 from spacy.language import Language
 
+from spacy_openner.models.architectures import SPAN_MATCHER
 from tests.support import tiny_gliner2
 from tests.support import tiny_models as tiny
 from tests.support.generator_case import PROMPT
@@ -53,6 +54,5 @@ def component(kind: str, path: Path | str) -> tuple[str, dict[str, Any]]:
     model["precision"] = "float32"
     if kind.startswith("generator"):
         return "gner_generator", {"model": model, "prompt": PROMPT}
-    if kind == "type-cache":
-        model["@architectures"] = ARCHITECTURE
+    model["@architectures"] = ARCHITECTURE if kind == "type-cache" else SPAN_MATCHER
     return "open_ner_span", {"model": model, "threshold": 0.3, "overlap": "all"}

@@ -4,6 +4,7 @@ import random
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from spacy_openner.models.architectures import SPAN_MATCHER
 from spacy_openner.models.gliner import checkpoint as gliner_checkpoint
 from spacy_openner.models.gliner.new_head import from_encoder
 from spacy_openner.models.type_matcher import text_encoders
@@ -173,6 +175,11 @@ def saved(kind: str, path: Path, **options) -> Path:
     """As `checkpoint`, saved."""
     gliner_checkpoint.save(checkpoint(kind, path, **options), path / "checkpoint")
     return path / "checkpoint"
+
+
+def span_matcher(path: Path | str, **settings: Any) -> dict[str, Any]:
+    """The settings of a model that reads a checkpoint of the GLiNER family; `open_ner_span` takes another by default."""
+    return {"@architectures": SPAN_MATCHER, "name": str(path), **settings}
 
 
 def long_text(n_words: int, seed: int = 0) -> str:

@@ -20,7 +20,7 @@ def warm_started(encoder: str | Path, *, layers: int = 2) -> Generator:
     vectors are the encoder's own.
 
     encoder (str | Path): A directory or hub name of a BERT that `transformers` loads, or the directory of a span
-        matcher on one, whose encoder reads types already.
+        model on one, whose encoder reads types already.
     layers (int): Of the decoder.
     RETURNS (Generator): An `EncoderDecoderModel`.
     RAISES (SettingError): For another kind of encoder, or more layers than it has.

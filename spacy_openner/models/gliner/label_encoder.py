@@ -84,7 +84,7 @@ def load(name: str | Path, revision: str | None = None) -> LabelEncoder:
     """Load an encoder of type texts.
 
     name (str | Path): Directory or hub name of a Hugging Face encoder; a directory with a checkpoint of the GLiNER
-        family, whose encoder (of a bi-encoder, the one of types) is taken; or "" for that of the default weights.
+        family, whose encoder (of a bi-encoder, the one of types) is taken; or "" for that of the package's SpanMatcher.
     revision (str | None): Commit or tag of a hub name.
     RAISES (CheckpointError): When it cannot be loaded.
     """

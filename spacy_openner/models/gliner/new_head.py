@@ -7,7 +7,7 @@ from ...errors import error
 from .checkpoint import Checkpoint
 from .config import MAX_TYPES, NUMBERS, Range
 from .network import Head, Network
-from .pretrained import pretrained
+from .pretrained import encoder_for_head
 from .span_head import MarkerHead, MarkerV0Head
 from .token_head import TokenHead
 
@@ -53,7 +53,7 @@ def from_encoder(
     for name, (value, allowed) in numbers.items():
         if not (allowed.holds(value) or (value is None and name in ("width", "max_types"))):
             raise error("O001", name=name, value=value, allowed=allowed)
-    tokenizer, backbone = _load(encoder)
+    tokenizer, backbone = encoder_for_head(encoder)
     head_width = width or backbone.config.hidden_size
     heads: dict[str, Any] = {
         "markerV0": lambda: MarkerV0Head(head_width, max_width, dropout),
@@ -79,7 +79,7 @@ def from_encoder(
     if max_types is not None:
         config[MAX_TYPES] = max_types
     if labels_encoder is not None:
-        labels_tokenizer, labels_backbone = _load(labels_encoder)
+        labels_tokenizer, labels_backbone = encoder_for_head(labels_encoder)
         network = Network(
             backbone,
             head,
@@ -95,13 +95,3 @@ def from_encoder(
     network = Network(backbone, head, backbone.config.hidden_size, lstm_layers=lstm_layers)
     ids = tokenizer.convert_tokens_to_ids(list(MARKERS))
     return Checkpoint(config, network.eval(), tokenizer, entity_id=ids[1], separator_id=ids[2])
-
-
-def _load(name: str | Path) -> tuple[Any, Any]:
-    try:
-        tokenizer, encoder = pretrained(name)
-    except ValueError as problem:
-        raise error("O124", name=str(name), reason=str(problem)) from problem
-    if not tokenizer.is_fast:
-        raise error("O107", path=str(name), kind=type(tokenizer).__name__)
-    return tokenizer, encoder

@@ -1,30 +1,34 @@
-"""Pretrained encoders, with nothing of them left to chance: those of `transformers`, and those of span matchers."""
+"""Pretrained encoders, with nothing of them left to chance: those of `transformers`, and those of span models."""
 
 from pathlib import Path
 from typing import Any
 
+from ...errors import error
 from ...files import load_json
+from ...nn import hub, int8
 from ...nn.backbones import (
     T5_FAMILY,
     TOKENIZER_FILES,
+    build_encoder,
     check_ids,
     check_json,
     from_config,
     in_float32,
+    load_tokenizer,
     quiet_transformers,
     try_encoder,
 )
 from ...nn.sizes import check_directory, check_numbers
 from ...nn.trust import check_trust
-from ...nn.weights import OPTIONAL_PARTS, not_finite
+from ...nn.weights import OPTIONAL_PARTS, load_strictly, not_finite, part_of, read_weights
 from .checkpoint import load
 from .config import CONFIG_FILE
 
 
 def pretrained(name: str | Path, revision: str | None = None) -> tuple[Any, Any]:
-    """Load a Hugging Face encoder in float32; of a model of two halves, its encoder, and of a span matcher, too.
+    """Load a Hugging Face encoder in float32; of a model of two halves, its encoder, and of a span model, too.
 
-    name (str | Path): A directory or hub name; a span matcher in a directory only.
+    name (str | Path): A directory or hub name; a span model of either family in a directory only.
     revision (str | None): Commit or tag of a hub name.
     RETURNS (tuple): Its tokenizer and the network.
     RAISES (ValueError): When it cannot be loaded; when weights that its output depends on are missing, of
@@ -34,6 +38,8 @@ def pretrained(name: str | Path, revision: str | None = None) -> tuple[Any, Any]
     if (Path(name) / CONFIG_FILE).is_file():
         checkpoint = load(Path(name))
         return checkpoint.tokenizer, checkpoint.network.encoder
+    if (Path(name) / hub.TYPE_CACHE.config).is_file():
+        return _of_type_cache(Path(name))
     try:
         tokenizer, network, info = _from_pretrained(name, revision)
     # Damaged files and odd configs fail in as many ways as there are architectures and releases.
@@ -50,6 +56,29 @@ def pretrained(name: str | Path, revision: str | None = None) -> tuple[Any, Any]
         raise ValueError(f"its weights {', '.join(found)}")
     check_ids(Path(name), tokenizer, network)
     return tokenizer, network
+
+
+def encoder_for_head(name: str | Path) -> tuple[Any, Any]:
+    """Load an encoder that is to get a new head, as `pretrained` does.
+
+    RAISES (CheckpointError): When it cannot be loaded, or its tokenizer is not a fast one.
+    """
+    try:
+        tokenizer, encoder = pretrained(name)
+    except ValueError as problem:
+        raise error("O124", name=str(name), reason=str(problem)) from problem
+    if not tokenizer.is_fast:
+        raise error("O107", path=str(name), kind=type(tokenizer).__name__)
+    return tokenizer, encoder
+
+
+def _of_type_cache(path: Path) -> tuple[Any, Any]:
+    """Load the encoder of a type cache, which lies in `models/type_cache`, by the parts that all families share."""
+    found = int8.load(path) if int8.is_chosen(path) else read_weights(path)
+    weights = part_of(found, "encoder.")
+    encoder = build_encoder(path, load_json(path / hub.TYPE_CACHE.config), "encoder", "", weights)
+    load_strictly(path, encoder, weights)
+    return load_tokenizer(path, path, str(path)), encoder.eval()
 
 
 def _from_pretrained(name: str | Path, revision: str | None) -> tuple[Any, Any, dict[str, Any]]:

@@ -61,7 +61,7 @@ class WindowRequest:
 class CheckpointShim(SpanModel):
     """A checkpoint, loaded at first use, and the runtime derived from it.
 
-    name (str): Directory or hub name; "" for the default weights of the package.
+    name (str): Directory or hub name; "" for the one in the package.
     revision (str | None): Commit or tag of a hub name.
     settings (PromptSettings): How it reads texts, and how it is run.
     load_checkpoint (CheckpointLoader): Loads checkpoints, of all families.

@@ -9,7 +9,7 @@ from ...errors import error
 from ..gliner import checkpoint as gliner
 from ..gliner.config import CONFIG_FILE
 from ..gliner.new_head import MARKERS
-from ..gliner.pretrained import pretrained
+from ..gliner.pretrained import encoder_for_head
 from ..gliner.span_head import MarkerV0Head
 from .checkpoint import TypeCacheCheckpoint, TypeCacheConfig
 from .layouts import layout_of
@@ -40,10 +40,11 @@ def from_encoder(
         key each, and texts see them by what the marker has read.
     RETURNS (TypeCacheCheckpoint): With pretrained weights where there are some, and the rest random.
     RAISES (SettingError): For a kind of encoder without an adapter, or another number of layers than it has.
+    RAISES (CheckpointError): When the encoder cannot be loaded.
     """
     if (Path(encoder) / CONFIG_FILE).is_file():
         return _from_gliner(Path(encoder), layers, width, max_width, max_words, dropout, markers_only)
-    tokenizer, backbone = pretrained(encoder)
+    tokenizer, backbone = encoder_for_head(encoder)
     if MARKERS[1] not in tokenizer.get_vocab():
         tokenizer.add_tokens([MARKERS[1]], special_tokens=True)
         backbone.resize_token_embeddings(len(tokenizer), mean_resizing=False)

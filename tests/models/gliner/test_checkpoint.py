@@ -38,7 +38,7 @@ def logits(path, text=tiny.SENTENCES[0]):
         "labels": tiny.LABELS,
         "threshold": 0.0,
         "overlap": "all",
-        "model": {"name": str(path), "precision": "float32"},
+        "model": tiny.span_matcher(path, precision="float32"),
     }
     nlp.add_pipe("open_ner_span", config=config)
     return tiny.found(nlp(text))
@@ -205,7 +205,7 @@ def test_parts_of_other_tasks_are_named_and_kept(copy, key, task, tmp_path):
 def test_pooled_words_are_the_same_in_any_batch(pooling, window, copy):
     edit(copy, subtoken_pooling=pooling)
     nlp = spacy.blank("en")
-    model = {"name": str(copy), "precision": "float32", "window": window}
+    model = tiny.span_matcher(copy, precision="float32", window=window)
     nlp.add_pipe("open_ner_span", config={"labels": ["person"], "threshold": 0.0, "overlap": "all", "model": model})
     together = list(nlp.pipe(tiny.SENTENCES))
     nlp.get_pipe("open_ner_span").batch_tokens = 1
@@ -225,7 +225,7 @@ def test_a_word_splitter_that_is_there_is_used(copy):
     edit(copy, words_splitter_type="spacy")
     nlp = spacy.blank("xx")
     config = {"labels": ["person"], "threshold": 0.0, "overlap": "all"}
-    nlp.add_pipe("open_ner_span", config={**config, "model": {"name": str(copy), "words": "gliner"}})
+    nlp.add_pipe("open_ner_span", config={**config, "model": tiny.span_matcher(copy, words="gliner")})
     doc = nlp("Kim  can't\nleave.")
     spans = {span.text for span in doc.spans["openner"]}
     assert {"Kim", "can't", "Kim  can't", "Kim  can't\nleave."} <= spans
@@ -236,7 +236,7 @@ def test_a_word_splitter_that_is_there_is_used(copy):
 def test_tokens_in_place_of_a_word_splitter_are_warned_of(copy):
     edit(copy, words_splitter_type="spacy")
     nlp = spacy.blank("xx")
-    nlp.add_pipe("open_ner_span", config={"labels": ["person"], "model": {"name": str(copy)}})
+    nlp.add_pipe("open_ner_span", config={"labels": ["person"], "model": tiny.span_matcher(copy)})
     with pytest.warns(OpenNERWarning, match="W123.*'english'"):
         nlp("Kim left.")
 

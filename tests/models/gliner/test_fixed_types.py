@@ -34,7 +34,7 @@ def put(directory, vectors):
 
 def pipeline(directory, labels, **settings):
     nlp = spacy.blank("en")
-    model = {"name": str(directory), "precision": "float32"}
+    model = tiny.span_matcher(directory, precision="float32")
     nlp.add_pipe(
         "open_ner_span", config={"labels": labels, "threshold": 0.0, "overlap": "all", "model": model, **settings}
     )

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from spacy_openner.models.gliner.new_head import pretrained
+from spacy_openner.models.gliner.pretrained import pretrained
 from spacy_openner.models.gliner.span_head import MarkerV0Head
 from spacy_openner.models.type_cache import attention
 from spacy_openner.models.type_cache.network import TextBatch, TypeCacheNetwork
