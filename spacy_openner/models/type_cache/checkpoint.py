@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from ...nn import int8
 from ...nn.backbones import build_encoder, embedding_rows, load_tokenizer
 from ...nn.sizes import check_network, shapes_of
 from ...nn.weights import WEIGHTS_FILE, load_strictly, part_of, read_weights, write_weights
-from ..gliner.config import NUMBERS
+from ..gliner.config import NUMBERS, Range
 from ..gliner.span_head import MarkerV0Head
 from .layouts import LAYOUTS
 from .network import TypeCacheNetwork
+from .score_scale import LEAST, MOST, ScoreScale
 
 CONFIG_FILE = "type_cache.json"
 RANGES = {
@@ -27,6 +28,7 @@ RANGES = {
     "max_words": NUMBERS["max_len"],
     "dropout": NUMBERS["dropout"],
 }
+SCALES = Range(LEAST, MOST, whole=False)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class TypeCacheConfig:
     dropout (float): Of the head, in training.
     markers_only (bool): Whether texts attend to the markers of types alone.
     marker (str): What stands before each type.
+    score_scale (ScoreScale): How sure scores are; forgotten when the weights are trained further.
     """
 
     encoder: dict[str, Any]
@@ -49,6 +52,7 @@ class TypeCacheConfig:
     dropout: float = 0.1
     markers_only: bool = False
     marker: str = "<<ENT>>"
+    score_scale: ScoreScale = field(default_factory=ScoreScale)
 
 
 @dataclass
@@ -79,7 +83,8 @@ def read_config(path: Path) -> TypeCacheConfig:
     if not file.is_file():
         raise error("O131", path=str(path), reason=f"no {CONFIG_FILE} there")
     try:
-        config = TypeCacheConfig(**load_json(file))
+        values = load_json(file)
+        config = TypeCacheConfig(**{**values, "score_scale": ScoreScale(**values.get("score_scale", {}))})
     except (ValueError, TypeError) as problem:
         raise error("O131", path=str(path), reason=f"{CONFIG_FILE}: {problem}") from problem
     if not isinstance(config.encoder, dict) or config.encoder.get("model_type") not in LAYOUTS:
@@ -88,6 +93,9 @@ def read_config(path: Path) -> TypeCacheConfig:
         value = getattr(config, name)
         if not allowed.holds(value):
             raise error("O131", path=str(path), reason=f"{CONFIG_FILE}: `{name}` is {value!r}, not {allowed}")
+    for value in (config.score_scale.above, config.score_scale.below):
+        if not SCALES.holds(value):
+            raise error("O131", path=str(path), reason=f"{CONFIG_FILE}: `score_scale` has {value!r}, not {SCALES}")
     if not isinstance(config.markers_only, bool) or not isinstance(config.marker, str):
         raise error(
             "O131", path=str(path), reason=f"{CONFIG_FILE}: `markers_only` is no truth value, or `marker` no text"
@@ -157,6 +165,11 @@ def save_int8(checkpoint: TypeCacheCheckpoint, path: Path) -> None:
     _save_rest(checkpoint, path)
 
 
+def write_config(config: TypeCacheConfig, path: Path) -> None:
+    """Write `type_cache.json` into a directory."""
+    (path / CONFIG_FILE).write_text(json.dumps(asdict(config), indent=2) + "\n", encoding="utf8")
+
+
 def _save_rest(checkpoint: TypeCacheCheckpoint, path: Path) -> None:
-    (path / CONFIG_FILE).write_text(json.dumps(asdict(checkpoint.config), indent=2) + "\n", encoding="utf8")
+    write_config(checkpoint.config, path)
     checkpoint.tokenizer.save_pretrained(path)

@@ -33,6 +33,7 @@ from .network import AskedTypes, TextBatch, TypeCacheNetwork, TypeStates
 from .new_network import from_encoder
 from .requests import EncodedTypes, OrderedQuery, TypeCacheRequest, cut_leaves, send_gradients
 from .runtime import TypeCacheRuntime
+from .score_scale import ScoreScale
 from .tokenization import ApartTokenizer
 
 # Texts whose lists of types are at least so long are batched list by list; shorter lists meet in one batch.
@@ -57,7 +58,7 @@ class TypeCacheSettings:
 class TypeCacheSpanModel(SpanModel):
     """A type-cache checkpoint, loaded at first use, what predicts, and the cache of types. See `SpanModel`.
 
-    name (str): Directory or hub name; "" where `initialize` makes new weights.
+    name (str): Directory or hub name; "" for the default weights, or where `initialize` makes new ones.
     revision (str | None): Commit or tag of a hub name.
     settings (TypeCacheSettings): How it reads texts, and how it is run.
     """
@@ -175,7 +176,7 @@ class TypeCacheSpanModel(SpanModel):
     def find(self, model: Model, queries: Sequence[SpanQuery], batch_tokens: int) -> list[list[ScoredSpan]]:
         """Score all spans; see `SpanModel.find`."""
         best = BestSpans(len(queries))
-        ordered = OrderedQuery.all_of(queries)
+        ordered = OrderedQuery.all_of(queries, self.checkpoint.config.score_scale)
         plain = [each.query for each in ordered]
         for windows in self._batches(plain, batch_tokens):
             found = self.select(self.request(windows, plain), *limits(windows, plain))
@@ -198,7 +199,7 @@ class TypeCacheSpanModel(SpanModel):
 
     def score(self, model: Model, query: SpanQuery, spans: Sequence[tuple[int, int]]) -> np.ndarray:
         """Score given spans; see `SpanModel.score`."""
-        (ordered,) = OrderedQuery.all_of([query])
+        (ordered,) = OrderedQuery.all_of([query], self.checkpoint.config.score_scale)
         query = ordered.query
         scores = np.zeros((len(spans), len(query.types)), dtype=np.float32)
         for window in self.planner.plan_for_spans(query.words, query.types, spans):
@@ -208,7 +209,7 @@ class TypeCacheSpanModel(SpanModel):
             found = self.score_in_window(self.request([window], [query]), starts, ends).numpy()
             cells = np.ix_(shown, list(window.types))
             scores[cells] = np.maximum(scores[cells], found)
-        return scores[:, ordered.order.columns]
+        return ordered.scale(scores[:, ordered.order.columns])
 
     def score_in_window(self, inputs: TypeCacheRequest, starts: Tensor, ends: Tensor) -> Tensor:
         """Score given spans of a batch of one row.
@@ -288,8 +289,10 @@ class TypeCacheSpanModel(SpanModel):
         return logits, lambda gradient: torch.autograd.backward(logits, gradient)
 
     def finish_update(self, optimizer: Optimizer) -> None:
-        """Apply the gradients; the cache and what predicts are stale then."""
-        self.apply_gradients(self.checkpoint.network, optimizer)
+        """Apply the gradients; the cache, what predicts, and the scale of scores are stale then."""
+        checkpoint = self.checkpoint
+        self.apply_gradients(checkpoint.network, optimizer)
+        checkpoint.config = replace(checkpoint.config, score_scale=ScoreScale())
         self._reset_runtime()
 
     def set_dropout(self, rate: float) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..queries import ScoredSpan, SpanQuery
 from .network import AskedTypes, TextBatch, TypeStates
+from .score_scale import ScoreScale
 
 
 @dataclass(frozen=True)
@@ -88,31 +89,37 @@ class OrderedTypes:
 class OrderedQuery:
     """A query with its types in order.
 
-    query: As it is scored.
+    query: As it is scored; its thresholds are those of the network's scores.
     order: Its types.
+    scale: Makes the component's scores of the network's.
     """
 
     query: SpanQuery
     order: OrderedTypes
+    scale: ScoreScale
 
     @classmethod
-    def all_of(cls, queries: Sequence[SpanQuery]) -> list["OrderedQuery"]:
+    def all_of(cls, queries: Sequence[SpanQuery], scale: ScoreScale) -> list["OrderedQuery"]:
         """Put queries in order; those that share a list of types go on to share one."""
         known: dict[tuple[int, int], OrderedTypes] = {}
         ordered = []
         for query in queries:
             key = id(query.types), id(query.thresholds)
             if key not in known:
-                known[key] = OrderedTypes.of(query.types, query.thresholds)
+                known[key] = OrderedTypes.of(query.types, scale.inverse()(query.thresholds))
             order = known[key]
-            ordered.append(cls(query._replace(types=order.types, thresholds=order.thresholds), order))
+            ordered.append(cls(query._replace(types=order.types, thresholds=order.thresholds), order, scale))
         return ordered
 
     def restore(self, query: SpanQuery, spans: Sequence[ScoredSpan]) -> list[ScoredSpan]:
         """Return spans of the query as it was put, each over the threshold of its own mention of the type."""
         mentions = self.order.mentions if spans else []
+        scores = self.scale([span.score for span in spans]).tolist()
         return [
-            span._replace(type=i) for span in spans for i in mentions[span.type] if span.score > query.thresholds[i]
+            span._replace(type=i, score=score)
+            for span, score in zip(spans, scores, strict=True)
+            for i in mentions[span.type]
+            if score > query.thresholds[i]
         ]
 
 

@@ -1,0 +1,59 @@
+"""Fit how sure the scores of a type-cache model are, and store that with its weights.
+
+    python scripts/fit_scores.py assets/type_cache corpus/default/dev
+
+Spans that the model finds in annotated texts, each asked for the types of its own corpus, are right or wrong; of these the
+scale is fitted that makes scores as sure as they are right (`models/type_cache/score_scale.py`). What is found at a
+threshold of 0.5 stays the same. Texts should be none that the weights were trained on.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import spacy
+import torch
+import typer
+
+from spacy_openner.calibration.predictions import changed, judge_predictions
+from spacy_openner.models.span_model import span_model
+from spacy_openner.models.type_cache.checkpoint import write_config
+from spacy_openner.models.type_cache.score_scale import ScoreScale, fit_scale
+from spacy_openner.training.corpus import OpenNERCorpus_v1
+
+# Scores under it are not looked at: there are endless many, and all are right to be low.
+FLOOR = 0.02
+
+
+def judged(pipe: Any, nlp: spacy.Language, corpus: Path, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """Score the spans of a corpus, and tell which are right."""
+    read = OpenNERCorpus_v1({"dev": {"path": corpus, "limit": limit}}, exclude_labels=["miscellaneous"], shuffle=False)
+    with changed(pipe, threshold=FLOOR, label_thresholds={}):
+        texts = judge_predictions(nlp, pipe, list(read(nlp)), None).texts
+    spans = [(each, text) for text in texts for each in text.candidates if each not in text.unknown]
+    return np.array([each.score for each, _ in spans]), np.array([each in text.right for each, text in spans])
+
+
+def main(
+    weights: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Its type_cache.json is rewritten.")],
+    corpus: Annotated[Path, typer.Argument(exists=True, help="A .spacy file, or a directory of these.")],
+    limit: Annotated[int, typer.Option(help="Texts of the corpus; 0 for all.")] = 0,
+    threads: Annotated[int, typer.Option(help="For the arithmetic.")] = 1,
+) -> None:
+    """Fit, store, and print both errors of calibration."""
+    torch.set_num_threads(threads)
+    nlp = spacy.blank("en")
+    model = {"@architectures": "spacy-openner.TypeCacheSpanMatcher.v1", "name": str(weights), "precision": "float32"}
+    pipe: Any = nlp.add_pipe("open_ner_span", config={"model": model})
+    checkpoint: Any = span_model(pipe.model).checkpoint  # type: ignore[attr-defined]
+    checkpoint.config = replace(checkpoint.config, score_scale=ScoreScale())
+    scores, right = judged(pipe, nlp, corpus, limit)
+    scale = fit_scale(scores, right)
+    write_config(replace(checkpoint.config, score_scale=scale), weights)
+    before, after = (float(values.mean() - right.mean()) for values in (scores, scale(scores)))
+    typer.echo(f"{weights}: {scale}, of {len(scores)} spans; too sure in the mean by {before:.3f}, now {after:.3f}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
