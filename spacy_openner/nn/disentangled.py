@@ -13,7 +13,7 @@ output is read, as in `last_layer`. Exact but for float noise.
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -33,6 +33,23 @@ def supports(encoder: nn.Module) -> bool:
     return bool(scores) and scores <= POSITION_SCORES and stack.conv is None and len(stack.layer) > 0
 
 
+class Padding(NamedTuple):
+    """The columns of a batch that some row has no subword in.
+
+    start: The first of them.
+    mask: Where rows have none. *Shape:* (batch, 1, 1, columns), bool.
+    """
+
+    start: int
+    mask: torch.Tensor
+
+    @classmethod
+    def of(cls, attention_mask: torch.Tensor) -> "Padding":
+        """Find the padding at the ends of rows."""
+        start = int(attention_mask.sum(dim=1).min())
+        return cls(start, ~attention_mask[:, None, None, start:].bool())
+
+
 class DisentangledEncoder:
     """A `TextEncoder` that runs a DeBERTa for prediction.
 
@@ -47,7 +64,7 @@ class DisentangledEncoder:
         stack = self.encoder.encoder
         hidden = self.encoder.embeddings(input_ids=input_ids, mask=attention_mask)
         distances = self._distances(hidden)
-        padding = ~attention_mask.bool()[:, None, None, :]
+        padding = Padding.of(attention_mask)
         for layer in stack.layer[:-1]:
             hidden = _run(layer, hidden, distances, padding, None)
         return _run(stack.layer[-1], hidden, distances, padding, positions)
@@ -76,16 +93,14 @@ def bucket(distance: torch.Tensor, buckets: int, longest: int) -> torch.Tensor:
 
 
 def _run(
-    layer: Any, hidden: torch.Tensor, distances: torch.Tensor, padding: torch.Tensor, read: torch.Tensor | None
+    layer: Any, hidden: torch.Tensor, distances: torch.Tensor, padding: Padding, read: torch.Tensor | None
 ) -> torch.Tensor:
     """Run one layer at some positions, at all if None. *Shape:* (batch, read, width)."""
     attention = layer.attention.self
-    query, key, value = (
-        _heads(projection(hidden), attention.num_attention_heads)
-        for projection in (attention.query_proj, attention.key_proj, attention.value_proj)
-    )
+    query, key, value = attention.query_proj(hidden), attention.key_proj(hidden), attention.value_proj(hidden)
     bias, scale = _position_scores(attention, query, key, distances)
-    bias.masked_fill_(padding, torch.finfo(bias.dtype).min)
+    bias[..., padding.start :].masked_fill_(padding.mask, torch.finfo(bias.dtype).min)
+    query, key, value = (_heads(each, attention.num_attention_heads) for each in (query, key, value))
     here = hidden
     if read is not None:
         rows = torch.arange(len(read), device=read.device)[:, None]
@@ -102,36 +117,39 @@ def _position_scores(
 ) -> tuple[torch.Tensor, float]:
     """Score pairs of positions by their distance.
 
+    query, key (torch.Tensor): *Shape of each:* (batch, subwords, width).
     RETURNS (tuple): Scores, scaled, *shape* (batch, heads, subwords, subwords); and the scale of all scores.
     """
     kinds, heads = attention.pos_att_type, attention.num_attention_heads
     shared = attention.share_att_key
-    scale = 1 / math.sqrt(query.shape[-1] * (1 + len(set(kinds))))
-    n = query.shape[2]
+    scale = 1 / math.sqrt(query.shape[-1] // heads * (1 + len(set(kinds))))
     parts = []
     if "c2p" in kinds:
         project = attention.key_proj if shared else attention.pos_key_proj
-        product = query @ (_heads(project(distances), heads) * scale).transpose(-1, -2)
-        parts.append(_skewed(product, n))
+        parts.append(_by_distance(query, project(distances) * scale, heads))
     if "p2c" in kinds:
         project = attention.query_proj if shared else attention.pos_query_proj
-        product = key @ (_heads(project(distances), heads) * scale).transpose(-1, -2).flip(-1)
-        parts.append(_skewed(product, n).transpose(-1, -2))
-    return (parts[0] + parts[1] if len(parts) > 1 else parts[0].contiguous()), scale
+        parts.append(_by_distance(key, project(distances).flip(0) * scale, heads).transpose(-1, -2))
+    return (parts[0] + parts[1] if len(parts) > 1 else parts[0].clone()), scale
 
 
-def _skewed(product: torch.Tensor, n: int) -> torch.Tensor:
-    """View scores of distances as scores of positions: [i, j] is column j - i + n - 1 of row i.
+def _by_distance(vectors: torch.Tensor, distances: torch.Tensor, heads: int) -> torch.Tensor:
+    """Multiply the vectors of positions and distances; [i, j] is column j - i + n - 1 of the product of row i.
 
-    product (torch.Tensor): *Shape:* (batch, heads, n, 2 * n - 1).
-    RETURNS (torch.Tensor): A view. *Shape:* (batch, heads, n, n).
+    vectors (torch.Tensor): *Shape:* (batch, n, width).
+    distances (torch.Tensor): *Shape:* (2 * n - 1, width).
+    RETURNS (torch.Tensor): A view of the product. *Shape:* (batch, heads, n, n).
     """
-    product = product.contiguous()
-    batch, heads, _, width = product.shape
-    strides = (heads * n * width, n * width, width - 1, 1)
+    batch, n, width = vectors.shape
+    rows = vectors.reshape(batch * n, heads, width // heads).transpose(0, 1)
+    columns = distances.unflatten(-1, (heads, -1)).permute(1, 2, 0)
+    # One product for each head, of all rows of the batch.
+    product = torch.bmm(rows, columns)
+    count = product.shape[-1]
+    strides = (n * count, batch * n * count, count - 1, 1)
     return product.as_strided((batch, heads, n, n), strides, product.storage_offset() + n - 1)
 
 
 def _heads(vectors: torch.Tensor, heads: int) -> torch.Tensor:
-    """Give each head its part of the vectors. *Shape:* (..., heads, subwords, part)."""
+    """Give each head its part of the vectors. *Shape:* (batch, heads, subwords, part)."""
     return vectors.unflatten(-1, (heads, -1)).transpose(-2, -3)
