@@ -74,8 +74,8 @@ def make_checkpoint(path: Path, args: argparse.Namespace) -> Path:
 def ours(path: Path, labels: list[str], texts: list[str], threshold: float, **model: str) -> Run:
     """`open_ner_span` in a blank pipeline."""
     nlp = spacy.blank("en")
-    settings = {"labels": labels, "threshold": threshold, "model": span_matcher(path, words="gliner", **model)}
-    nlp.add_pipe("open_ner_span", config=settings)
+    settings = {"labels": labels, "threshold": threshold, "overlap": "all"}
+    nlp.add_pipe("open_ner_span", config={**settings, "model": span_matcher(path, words="gliner", **model)})
     return lambda: list(nlp.pipe(texts, batch_size=1000))
 
 
@@ -84,8 +84,8 @@ def theirs(path: Path, labels: list[str], texts: list[str], threshold: float, si
     from gliner2 import AutoExtractor
 
     model = AutoExtractor.from_pretrained(str(path)).eval().to(getattr(torch, dtype))
-    options = {"batch_size": size, "threshold": threshold, "include_confidence": True, "include_spans": True}
-    return lambda: model.batch_extract_entities(texts, labels, **options)
+    options = {"batch_size": size, "threshold": threshold, "overlap_policy": "allow"}
+    return lambda: model.batch_extract_entities(texts, labels, include_confidence=True, include_spans=True, **options)
 
 
 def fitting_threshold(path: Path, labels: list[str], texts: list[str]) -> float:
