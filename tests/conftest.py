@@ -37,23 +37,24 @@ NEED_ALL = ("test_default", "test_docs", "test_gliner_parity_default", "test_ope
 FEW_CASES = {k: v for k, v in ALL_CASES.items() if k in CONTRACTIONS or ("." in k and k[0].isalpha())}
 
 
-# What the inner loop leaves out, by names of files, of tests and of fixtures; `integration` is a directory.
-KINDS = {
+# What the inner loop leaves out: by directories, by names of files and tests, and by fixtures.
+DIRECTORIES = {"integration": "integration"} | dict.fromkeys(("components", "contract", "models", "serve"), "model")
+NAMES = {
     "train": re.compile(r"test_training|test_adapters|overfit|learn|_trained|train(s|ing)?\b|gradient"),
     "process": re.compile(
-        r"faults/|bulk/|serve/test_(page|process)|process|fork|spawn|kill|from_spacys_own|end_to_end_(json|table)"
+        r"faults/|bulk/|serve/test_(page|process)|process|fork|spawn|kill|without_presidio"
+        r"|from_spacys_own|end_to_end_(json|table)|nothing_heavy|after_import_alone"
     ),
 }
-PROCESS_FIXTURES = {"service", "shared_url", "installed", "server_process"}
+PROCESS_FIXTURES = {"service", "shared_url", "installed"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by kind."""
     for item in items:
         name = item.nodeid.partition("[")[0]
-        kinds = {kind for kind, pattern in KINDS.items() if pattern.search(name)}
-        if "integration" in item.path.parts:
-            kinds.add("integration")
+        kinds = {kind for kind, pattern in NAMES.items() if pattern.search(name)}
+        kinds |= {kind for directory, kind in DIRECTORIES.items() if directory in item.path.parts}
         if not PROCESS_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             kinds.add("process")
         for kind in kinds:
