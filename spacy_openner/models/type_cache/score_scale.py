@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-LEAST, MOST = 0.02, 50.0
+LEAST, MOST = 0.1, 10.0
 
 
 @dataclass(frozen=True)

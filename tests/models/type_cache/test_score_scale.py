@@ -1,6 +1,7 @@
 """The scale of scores: what it keeps, what it fits, and when it is forgotten."""
 
 import json
+import re
 import runpy
 import shutil
 from dataclasses import replace
@@ -125,3 +126,10 @@ def test_one_command_fits_it_anew(scaled, tmp_path):
     assert first != SCALE
     CliRunner().invoke(app, [str(copy), str(tmp_path / "dev.spacy")])
     assert checkpoints.read_config(copy).score_scale == first
+    # Of rare types alone there are fewer spans.
+    texts = tmp_path / "dev.spacy"
+    counts = [
+        int(re.findall(r"of (\d+) spans", CliRunner().invoke(app, [str(copy), str(texts), *more]).output)[0])
+        for more in ([], ["--train", str(texts), "--rare", "3"])
+    ]
+    assert 0 < counts[1] < counts[0]
