@@ -81,7 +81,9 @@ def _encoder_config(path: Path, values: Any, name: str | None, key: str) -> Any:
         if values:
             check_numbers(values)
             check_trust(values)
-            values = with_rope_of_release_4({**values})
+            # Networks are built in float32, and releases write types of numbers in words that others cannot read.
+            values = {name: value for name, value in values.items() if name not in ("dtype", "torch_dtype")}
+            values = with_rope_of_release_4(values)
             return AutoConfig.for_model(values.pop("model_type", None) or "deberta-v2", **values)
     except Exception as problem:
         raise error("O105", path=str(path), reason=f"its {key}: {_said(problem)}") from problem

@@ -10,9 +10,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ..errors import error
+from ..files import NotJSON, load_json
 
 WEIGHTS_FILE = "model.safetensors"
 PICKLED_WEIGHTS_FILE = "pytorch_model.bin"
+INDEX_FILE = "model.safetensors.index.json"
 # Parts of a backbone that no score depends on: old exports carry or lack them, depending on the release.
 OPTIONAL_PARTS = ("pooler.", "position_ids", "embeddings.token_type_ids")
 
@@ -23,15 +25,17 @@ KeyTable = Sequence[tuple[str, str]]
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """Read published names and tensors, in float32. Pickles are read with `weights_only=True`: they run no code.
 
-    path (Path): A directory.
+    path (Path): A directory. Weights in several files are found by `model.safetensors.index.json`.
     RAISES (CheckpointError): When there is no file of weights, it is damaged, or holds numbers that are not finite.
     """
     file = path / WEIGHTS_FILE
     try:
         if file.is_file():
-            with safe_open(file, framework="pt") as source:
-                tensors = {key: source.get_tensor(key) for key in source.keys()}  # noqa: SIM118
-                aliases = source.metadata() or {}
+            tensors, aliases = _read_safetensors(file)
+        elif (file := path / INDEX_FILE).is_file():
+            parts = [_read_safetensors(path / name) for name in _parts(file)]
+            tensors = {key: value for part, _ in parts for key, value in part.items()}
+            aliases = {key: value for _, part in parts for key, value in part.items()}
         elif (file := path / PICKLED_WEIGHTS_FILE).is_file():
             tensors, aliases = torch.load(file, map_location="cpu", weights_only=True), {}
             if not isinstance(tensors, dict) or not all(map(torch.is_tensor, tensors.values())):
@@ -46,6 +50,27 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     if bad := not_finite(tensors):
         raise error("O105", path=str(file), reason=f"its weights are no finite numbers in {bad[:5]}")
     return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+
+
+def _read_safetensors(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Read the tensors of a file, and its metadata."""
+    with safe_open(file, framework="pt") as source:
+        return {key: source.get_tensor(key) for key in source.keys()}, source.metadata() or {}  # noqa: SIM118
+
+
+def _parts(index: Path) -> list[str]:
+    """Read the names of the files that an index names.
+
+    RAISES (CheckpointError): When it is damaged, names files elsewhere, or one that is not there.
+    """
+    try:
+        names = sorted(set(load_json(index)["weight_map"].values()))
+    except (NotJSON, KeyError, TypeError, AttributeError) as problem:
+        raise error("O105", path=str(index), reason=str(problem) or "no weight_map") from problem
+    for name in names:
+        if not isinstance(name, str) or Path(name).name != name or not (index.parent / name).is_file():
+            raise error("O105", path=str(index), reason=f"it names {name!r}, which is no file beside it")
+    return names
 
 
 def not_finite(weights: Mapping[str, torch.Tensor]) -> list[str]:
