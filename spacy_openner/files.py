@@ -133,15 +133,21 @@ def json_text(value: Any) -> str:
 
 
 def refuse_overwriting(inputs: Iterable[Path | None], outputs: Iterable[Path | None]) -> None:
-    """Refuse outputs that are inputs too.
+    """Refuse outputs that are inputs too, and those that are named twice.
 
-    inputs, outputs (Iterable[Path | None]): Files, there or not; directories stand for all files in them.
+    inputs, outputs (Iterable[Path | None]): Files, there or not; directories among inputs stand for all files in them.
     RAISES (SettingError): Naming the first such output.
     """
     read = {os.path.realpath(file) for path in inputs if path is not None for file in _files_at(path)}
+    written: set[str] = set()
     for output in outputs:
-        if output is not None and os.path.realpath(output) in read:
+        place = None if output is None else os.path.realpath(output)
+        if place in read:
             raise error("O409", path=str(output))
+        if place in written:
+            raise error("O415", path=str(output))
+        if place is not None:
+            written.add(place)
 
 
 class NotJSON(ValueError):
@@ -169,7 +175,7 @@ def parse_json(data: bytes | str) -> Any:
     """
     text = _decode(data) if isinstance(data, bytes) else data
     try:
-        value = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+        value = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=unique_keys, parse_constant=_refuse_constant)
     except json.JSONDecodeError as problem:
         reason = "data after the end of the value" if problem.msg == "Extra data" else problem.msg
         raise NotJSON(reason, problem.lineno, problem.colno) from problem
@@ -236,12 +242,16 @@ def _decode(data: bytes) -> str:
         raise NotJSON(f"bytes that are not UTF-8 ({problem.reason})", line, column) from problem
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Build an object. Of two entries for one key nobody knows which was meant."""
-    repeated = [key for key, n in Counter(key for key, _ in pairs).items() if n > 1]
-    if repeated:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build an object. Of two entries for one key nobody knows which was meant.
+
+    RAISES (NotJSON): Naming such keys.
+    """
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        repeated = [key for key, n in Counter(key for key, _ in pairs).items() if n > 1]
         raise NotJSON(f"more than one entry for {repeated}")
-    return dict(pairs)
+    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:

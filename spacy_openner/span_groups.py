@@ -66,6 +66,25 @@ def get_score(span: Span) -> float | None:
     return None
 
 
+def all_scores(doc: Doc) -> dict[tuple[int, int, int], float]:
+    """Return what `get_score` says of all spans that it knows, in one go.
+
+    RETURNS (dict[tuple[int, int, int], float]): By first character, the one behind the last, and label.
+    RAISES (TextError): See `get_score`.
+    """
+    found: dict[tuple[int, int, int], float] = {}
+    for key, group in doc.spans.items():
+        if ORIGIN not in group.attrs:
+            continue
+        scores: dict[tuple[int, int, int], float] = {}
+        for i, span in enumerate(spans_of(doc, key)):
+            score = _score_at(group, i)
+            if score is not None:
+                scores.setdefault(_identity(span), score)
+        found |= scores
+    return found
+
+
 def _score_at(group: SpanGroup, index: int) -> float | None:
     """Return one score; None where they are not in step with the spans, or no numbers."""
     scores = group.attrs.get(SCORES)

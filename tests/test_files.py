@@ -242,6 +242,8 @@ def test_outputs_that_are_inputs_are_refused(tmp_path):
             refuse_overwriting([tmp_path / "in.txt"], [output])
     with pytest.raises(SettingError, match="O409"):
         refuse_overwriting([tmp_path], [tmp_path / "in.txt"])
+    with pytest.raises(SettingError, match="O415"):
+        refuse_overwriting([], [tmp_path / "out", None, None, tmp_path / "x" / ".." / "out"])
 
 
 @pytest.mark.parametrize(

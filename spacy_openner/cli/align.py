@@ -4,6 +4,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from ..data.docbin import labels_file
 from ..files import refuse_overwriting, write_json
 from .options import AsJson, GoldFile, Opt, Pipeline, load_with_gold, put, put_json, with_progress
 from .tables import one_line, render_table
@@ -46,7 +47,7 @@ def align(
     from ..lar.alignment import ENTS, AlignmentStrategy, PseudoLabelAlignment_v1, align_labels
     from ..lar.embedding_alignment import EmbeddingAlignment_v1
 
-    refuse_overwriting([gold], [output, types])
+    refuse_overwriting([gold, labels_file(gold), Path(pipeline)], [output, types])
     nlp, docs, annotated = load_with_gold(pipeline, gold)
     sources = LabelSet([name.strip() for name in source_types.split(",") if name.strip()])
     if strategy is Strategy.predictions:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..data.docbin import labels_file
 from ..data.files import read_lines
 from ..errors import error
 from ..files import NotJSON, parse_json, refuse_overwriting
@@ -112,7 +113,7 @@ def explain(
     from ..data.docbin import read_annotated, write_annotated
     from ..llm.annotation import AnnotationReport, explain_docs
 
-    _check_target(target, [source])
+    _check_target(target, [source, labels_file(source)])
     asking = make_client(target, model, base_url, max_requests, cache, client)
     nlp, report = blank_pipeline("xx"), AnnotationReport()
     docs, types = read_annotated(source, nlp.vocab)
@@ -196,4 +197,4 @@ def deliver(report: "AnnotationReport", client: "LLMClient", done: str, as_json:
 def _check_target(target: Path, inputs: list[Path | None]) -> None:
     if target.suffix != ".spacy":
         raise error("O001", name="target", value=str(target), allowed="NAME.spacy")
-    refuse_overwriting(inputs, [target, target.with_suffix(".labels.json")])
+    refuse_overwriting(inputs, [target, labels_file(target)])

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from ..data import convert as conversion
+from ..data.docbin import labels_file
 from ..data.formats import READERS
 from ..data.naming import read_label_map, read_types
+from ..files import refuse_overwriting
 from ..types import DEFAULT_SPANS_KEY
 from .options import Arg, AsJson, FileOpt, Opt, put, put_json
 from .tables import render_table
@@ -45,6 +47,8 @@ def convert(
     as_json: AsJson = False,
 ) -> None:
     """Convert annotated data to .spacy files with all spans, and list its types beside them."""
+    written = conversion.target_file(source, target)
+    refuse_overwriting([labels, types, tag_names, type_system], [written, labels_file(written)])
     options = {
         "word_column": word_column,
         "tag_column": tag_column or None,

@@ -30,6 +30,8 @@ def annotate(
     attrs: Mapping[str, Any] | None = None,
     replaces: Collection[Entity] = (),
     refines: bool = False,
+    behind: Collection[Candidate] = (),
+    later: Collection[str] = (),
 ) -> None:
     """Write what a component found.
 
@@ -45,12 +47,14 @@ def annotate(
     replaces (Collection[Entity]): Entities of `doc.ents` that the candidates stand for: they go, and what they are
         linked to passes to a candidate of the same place. So do those that an earlier run of the component wrote.
     refines (bool): Whether the component is meant to replace the spans of one before it.
+    behind (Collection[Candidate]): Candidates that give way to others in `doc.ents`, whatever their scores.
+    later (Collection[str]): Components that run after this one: what they wrote is of an earlier run of the pipeline.
     """
     old = doc.spans.get(spans_key, ())
     is_own = is_written_by(doc, spans_key, name) or (spans_key in doc.spans and DROPPED in old.attrs)
     if len(old) and not is_own and not refines:
         warn("W004", key=spans_key, n=len(old), name=name)
-    replaces = {*replaces, *(entities_put(doc, spans_key) if is_own else ())}
+    replaces = {*replaces, *put_by(doc, later), *(entities_put(doc, spans_key) if is_own else ())}
     every: dict[str, Any] = {**(attrs or {}), ORIGIN: name}
     every[SCORES] = np.array([c.score for c in candidates], dtype="float32")
     if any(c.explanation for c in candidates):
@@ -58,7 +62,7 @@ def annotate(
     spans = [Span(doc, c.start, c.end, label=c.label) for c in candidates]
     doc.spans[spans_key] = SpanGroup(doc, name=spans_key, attrs=every, spans=spans)
     if annotate_ents:
-        chosen = _annotate_ents(doc, candidates, overwrite_ents, replaces)
+        chosen = _annotate_ents(doc, candidates, overwrite_ents, replaces, behind)
         doc.spans[spans_key].attrs[IN_ENTS] = [c in chosen for c in candidates]
 
 
@@ -81,8 +85,18 @@ def entities_put(doc: Doc, key: str) -> set[Entity]:
     return {(s.start, s.end, s.label_) for s, is_in in zip(spans, put, strict=True) if is_in}
 
 
+def put_by(doc: Doc, names: Collection[str]) -> set[Entity]:
+    """Return the entities that components of some names put into `doc.ents`, as far as their span groups are there."""
+    keys = [key for key, group in doc.spans.items() if names and group.attrs.get(ORIGIN) in names]
+    return {entity for key in keys for entity in entities_put(doc, key)}
+
+
 def _annotate_ents(
-    doc: Doc, candidates: Sequence[Candidate], overwrite: bool, replaces: Collection[Entity]
+    doc: Doc,
+    candidates: Sequence[Candidate],
+    overwrite: bool,
+    replaces: Collection[Entity],
+    behind: Collection[Candidate],
 ) -> set[Candidate]:
     """Write the best flat set of candidates to `doc.ents`, and return it."""
     old, links = [], {}
@@ -94,7 +108,9 @@ def _annotate_ents(
     # Tokens that an earlier component ruled out as entities (entity_ruler and ner honour them as well).
     blocked = [(token.i, token.i + 1) for token in doc if token.ent_iob == 3 and not token.ent_type]
     taken = blocked if overwrite else [*blocked, *((ent.start, ent.end) for ent in old)]
-    chosen = flat_beside(candidates, taken)
+    chosen = flat_beside((c for c in candidates if c not in behind), taken)
+    if behind:
+        chosen += flat_beside(behind, [*taken, *((c.start, c.end) for c in chosen)])
     if overwrite:
         covered = {token for c in chosen for token in range(c.start, c.end)}
         old = [ent for ent in old if covered.isdisjoint(range(ent.start, ent.end))]

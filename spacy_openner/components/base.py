@@ -123,6 +123,10 @@ class OpenLabelPipe(Pipe, Generic[SettingsT]):
     def _threshold_of(self, label: str) -> float:
         return self._settings.label_thresholds.get(label, self._settings.threshold)
 
+    def _later_components(self) -> tuple[str, ...]:
+        """Name the components behind this one, as far as its pipeline is known."""
+        return () if self.pipeline_config is None else self.pipeline_config.later_names()
+
     # Prediction
 
     def __call__(self, doc: Doc) -> Doc:

@@ -63,6 +63,7 @@ class OpenNERPipe(OpenLabelPipe[EntitySettingsT]):
 
     def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[Sequence[Candidate]]) -> None:
         """Write candidates to docs."""
+        later = self._later_components()
         for doc, candidates in zip(docs, predictions, strict=True):
             annotate(
                 doc,
@@ -71,4 +72,5 @@ class OpenNERPipe(OpenLabelPipe[EntitySettingsT]):
                 spans_key=self.spans_key,
                 annotate_ents=self.annotate_ents,
                 overwrite_ents=self.overwrite_ents,
+                later=later,
             )

@@ -24,7 +24,7 @@ from ..scoring.gold import GoldSurvey, explanations_of
 from ..settings import LARReassignerSettings
 from ..span_groups import scores_in_step, spans_of
 from ..types import ENTS, Candidate
-from .annotate import Entity, annotate, entities_put, is_written_by
+from .annotate import Entity, annotate, entities_put, is_written_by, put_by
 from .base import Setting
 from .entity_pipe import SCORE_WEIGHTS, OpenNERPipe
 from .factory import connected, default_config, settings_from_config, takes_settings
@@ -199,10 +199,11 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
             self.tally.add(each)
         # What a generator said about an entity stays with it.
         why = explanations_of(doc, self.spans_key)
-        found = [(d, why.get((*d.place, d.source), "")) for d in decisions if d.label]
+        kept = [d for d in decisions if d.label]
+        found = [Candidate(d.start, d.end, d.label, d.score, why.get((*d.place, d.source), "")) for d in kept]
         annotate(
             doc,
-            [Candidate(d.start, d.end, d.label, d.score, text) for d, text in found],
+            found,
             name=self.name,
             spans_key=self.spans_key,
             annotate_ents=self.annotate_ents,
@@ -210,6 +211,9 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
             attrs=as_attrs(doc, decisions),
             replaces={(*d.place, d.source) for d in decisions},
             refines=True,
+            later=self._later_components(),
+            # The year in "1998 election", which nobody asked for, leaves the election its place.
+            behind=frozenset(c for c, d in zip(found, kept, strict=True) if d.by == BY_SOURCE),
         )
 
     def _entities(self, doc: Doc) -> list[Candidate]:
@@ -224,7 +228,9 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
 
     def _entities_before(self, doc: Doc) -> list[Entity]:
         """Return the entities of a doc as they were before an earlier run of this component, if there was one."""
+        of_later = put_by(doc, self._later_components())
         entities = [(ent.start, ent.end, ent.label_) for ent in doc.ents]
+        entities = [each for each in entities if each not in of_later]
         if not is_written_by(doc, self.spans_key, self.name):
             return entities
         written = entities_put(doc, self.spans_key)
@@ -311,14 +317,9 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
             survey.warn(self.name)
             return
         targets = self.settings.labels or None
+        key, source = self.spans_key, self.source
         self.table = align_labels(
-            nlp,
-            examples,
-            alignment,
-            source=self.source,
-            before=self.name,
-            targets=targets,
-            spans_key=self.spans_key,
+            nlp, examples, alignment, source=source, before=self.name, targets=targets, spans_key=key
         )
 
     def _save(self, path: Path) -> None:

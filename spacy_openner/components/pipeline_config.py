@@ -39,6 +39,13 @@ class PipelineConfig:
         own = self._pipe()
         return next((nlp.get_pipe_config(name) for name, pipe in nlp.components if pipe is own), None)
 
+    def later_names(self) -> tuple[str, ...]:
+        """Return the names of the components behind this one; none where the pipeline is gone, or does not hold it."""
+        nlp, own = self._nlp(), self._pipe()
+        names = [name for name, _ in nlp.components] if nlp is not None else []
+        at = [i for i, (_, pipe) in enumerate(nlp.components) if pipe is own] if nlp is not None else []
+        return tuple(names[at[0] + 1 :]) if at else ()
+
     def write(self, settings: Settings, names: Iterable[str]) -> None:
         """Say what some settings are now, as far as a config can hold it."""
         section = self.section

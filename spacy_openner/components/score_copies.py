@@ -6,7 +6,7 @@ from spacy.tokens import Doc, Span
 
 from ..errors import error
 from ..labels import is_text
-from ..span_groups import SCORE_ATTRIBUTE, get_score
+from ..span_groups import SCORE_ATTRIBUTE, all_scores
 
 
 @Language.factory("copy_openner_scores", default_config={"attribute": "score"}, assigns=["span._.score"])
@@ -41,8 +41,9 @@ class ScoreCopier(Pipe):
     def __call__(self, doc: Doc) -> Doc:
         """Copy the scores of one doc."""
         best: dict[tuple[int, int], tuple[float, Span]] = {}
+        scores = all_scores(doc)
         for span in [*doc.ents, *(span for group in doc.spans.values() for span in group)]:
-            score = get_score(span)
+            score = scores.get((span.start_char, span.end_char, span.label))
             place = (span.start, span.end)
             # Spans of the same place share their attributes, whatever their labels.
             if score is not None and (place not in best or best[place][0] < score):

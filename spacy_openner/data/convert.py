@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import error
 from ..files import json_text, refuse_overwriting, replaced_file
 from ..types import DEFAULT_SPANS_KEY
-from .docbin import labels_file
+from .docbin import labels_file, withdraw
 from .formats import detect_format, read
 from .naming import list_types, make_renamer
 from .report import ConversionReport
@@ -71,11 +71,13 @@ def convert(
     intake = _Intake(make_renamer(labels, natural))
     groups = _group(intake.take(read(source, kind, intake.tally, **options)), n_sents)
     with ExitStack() as stack:
+        beside = stack.enter_context(replaced_file(listing, parents=True))
         files, n_docs = _write_docs(groups, target, spans_key, shard, stack)
         if not n_docs:
             raise error("O406", path=str(source), kind=kind, skipped=", ".join(intake.tally.skipped) or "none")
         listed = list_types(intake.types, types, labels)
-        stack.enter_context(replaced_file(listing)).write_text(json_text(listed), encoding="utf8")
+        beside.write_text(json_text(listed), encoding="utf8")
+        withdraw(listing, json_text(listed))
     if shard is not None:
         # Older ones would be read too.
         for path in set(old_shards) - set(files):

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import error
-from ..files import replaced_file, write_json
+from ..files import json_text, replaced_file
 from .naming import read_types
 from .texts import AnnotatedText, Span, Tally
 
@@ -66,15 +67,33 @@ def read_annotated(path: Path, vocab: "Vocab") -> tuple[list["Doc"], list[str] |
 def write_annotated(docs: Iterable["Doc"], path: Path, types: Any = None) -> None:
     """Write docs to a .spacy file, and their types beside it: both files, or neither.
 
-    types (Sequence[str] | Mapping[str, str] | None): None to list none.
+    Two files cannot be replaced in one step. Who is killed between the two leaves docs without a list, which says
+    nothing, and not with one of other docs, which would say that these have no entities of its types.
+
+    types (Sequence[str] | Mapping[str, str] | None): None to list none; an old list is removed.
     RAISES (DataError): When that cannot be done; what was there stays.
     """
     from spacy.tokens import DocBin
 
-    with replaced_file(path, parents=True) as beside:
-        DocBin(docs=docs, store_user_data=True).to_disk(beside)
-        if types is not None:
-            write_json(labels_file(path), types)
+    listing, text = labels_file(path), None if types is None else json_text(types)
+    with ExitStack() as stack:
+        if text is not None:
+            stack.enter_context(replaced_file(listing, parents=True)).write_text(text, encoding="utf8")
+        DocBin(docs=docs, store_user_data=True).to_disk(stack.enter_context(replaced_file(path, parents=True)))
+        withdraw(listing, text)
+
+
+def withdraw(listing: Path, text: str | None) -> None:
+    """Remove a list of types that is about to be replaced, unless it says the same.
+
+    text (str | None): What it is to say; None for no list.
+    RAISES (DataError): When it cannot be removed.
+    """
+    try:
+        if listing.is_file() and (text is None or listing.read_bytes() != text.encode()):
+            listing.unlink()
+    except OSError as problem:
+        raise error("O407", path=str(listing), reason=problem) from problem
 
 
 def read_spacy(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from ..errors import error
+from ..files import unique_keys
 
 SNIFFED, CHUNK = 1 << 16, 1 << 20
 # A value that no chunk completes is given up after so many characters, not at the end of a large file.
@@ -95,7 +96,7 @@ def _line_values(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                value = json.loads(line)
+                value = json.loads(line, object_pairs_hook=unique_keys)
             except json.JSONDecodeError as err:
                 raise _NotJson(_Place(number, err.colno), line[err.pos :] or line) from err
             except (ValueError, RecursionError) as err:
@@ -121,7 +122,7 @@ def _list_values(chunks: Iterable[str]) -> Iterator[tuple[int, Any]]:
     The items must be objects: a number could be cut by the end of a chunk without anyone noticing. Behind the list
     there is nothing.
     """
-    chunks = chain(chunks, [""])
+    chunks, decoder = chain(chunks, [""]), json.JSONDecoder(object_pairs_hook=unique_keys)
     text, place, mark = "", _Place(1, 1), "["
     for chunk in chunks:
         text, at = text + chunk, 0
@@ -135,7 +136,7 @@ def _list_values(chunks: Iterable[str]) -> Iterator[tuple[int, Any]]:
             if not has_mark and begin < len(text):
                 raise _NotJson(place.after(text[at:begin]), text[begin:])
             try:
-                value, end = json.JSONDecoder().raw_decode(text, item)
+                value, end = decoder.raw_decode(text, item)
             except (ValueError, RecursionError) as err:
                 wrong = getattr(err, "pos", item)
                 if not chunk or len(text) - wrong > LONGEST_VALUE or not isinstance(err, json.JSONDecodeError):

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Sequence
+from itertools import accumulate
 
 # Characters that differ in type only, as NFKC does not see it.
 SAME = str.maketrans(
@@ -74,29 +75,32 @@ def place_mentions(index: SpellingIndex, mentions: Sequence[tuple[str, str]]) ->
         [(3, 4), (0, 2)]
     """
     options = {text: index.find(text) for text in dict.fromkeys(text for text, _ in mentions)}
-    places: list[tuple[int, int] | None] = [None] * len(mentions)
-    taken: set[tuple[tuple[int, int], str]] = set()
-    covered: set[int] = set()
     longest_first = sorted(range(len(mentions)), key=lambda i: -len(mentions[i][0]))
-    for alone in (True, False):
-        for i in longest_first:
+    places: list[tuple[int, int] | None] = [None] * len(mentions)
+    covered: set[int] = set()
+    # What is covered stays so: each place is looked at once.
+    left = {text: iter(runs) for text, runs in options.items()}
+    for i in longest_first:
+        places[i] = next((run for run in left[mentions[i][0]] if covered.isdisjoint(range(*run))), None)
+        covered.update(range(*(places[i] or (0, 0))))
+    before = [0, *accumulate(word in covered for word in range(max(covered, default=-1) + 1))]
+    taken = {(place, label) for place, (_, label) in zip(places, mentions, strict=True)}
+    inner = {(text, label): iter(options[text]) for text, label in mentions}
+    for i in longest_first:
+        if places[i] is None:
             text, label = mentions[i]
-            if places[i] is not None:
-                continue
-            place = next(
-                (run for run in options[text] if (run, label) not in taken and _fits(run, covered, alone)), None
-            )
-            if place is not None:
-                places[i] = place
-                taken.add((place, label))
-                covered.update(range(*place))
+            fitting = (run for run in inner[text, label] if (run, label) not in taken and _is_covered(run, before))
+            places[i] = next(fitting, None)
     return places
 
 
-def _fits(run: tuple[int, int], covered: set[int], alone: bool) -> bool:
-    """Tell whether a run of words stands alone, or else within what is covered already."""
-    words = [word in covered for word in range(*run)]
-    return not any(words) if alone else all(words) or not any(words)
+def _is_covered(run: tuple[int, int], before: Sequence[int]) -> bool:
+    """Tell whether all words of a run are covered.
+
+    before (Sequence[int]): How many words before each one are; of those behind the last such word nothing is said.
+    """
+    first, last = run
+    return last < len(before) and before[last] - before[first] == last - first
 
 
 def spelled_letters(text: str) -> tuple[str, list[int]]:

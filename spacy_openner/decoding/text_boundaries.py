@@ -15,8 +15,9 @@ SHAPED = re.compile(r"[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]|\A\s*\|")
 PARAGRAPH = re.compile(r"[\f\x1c-\x1e\u2029]")
 BULLET = re.compile(r"[-*+•‣◦▪▫●○■□–—·∙➢►✓](?:[ \t]+\[[ xX]\])?(?:[ \t]+|$)|\(?[A-Za-z]\)[ \t]+|\[[ xX]\][ \t]+")
 NUMBER = re.compile(r"\(?(\d{1,3})[.)](?:[ \t]+|$)")
-TAB = re.compile(r"[ \t]*\t[ \t]*")
-PIPE = re.compile(r"[ \t]*\|[ \t|:-]*")
+# From the first of some blanks on, so that they are passed over once.
+TAB = re.compile(r"(?<![ \t])[ \t]*\t[ \t]*")
+PIPE = re.compile(r"(?<![ \t])[ \t]*\|[ \t|:-]*")
 SENTENCE_END = tuple(".!?…。！？")
 
 NARROW = 40

@@ -110,6 +110,11 @@ TASK_MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "The key in the environment variable {name!r} has characters that no key has: blanks, control characters or "
         "letters beyond ASCII. Set it anew.",
     ),
+    "O522": (
+        SettingError,
+        "No connection to {url} can be set up: {reason}. Correct `base_url`, or the environment variables that name "
+        "proxies (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) and certificates (SSL_CERT_FILE).",
+    ),
     "O507": (
         SettingError,
         "`{name}` may hold a secret, and settings are saved in config files. Put the key into the environment variable "
@@ -201,5 +206,6 @@ TASK_MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "{where}: cannot tell which layer holds the entities; there are: {layers}. Name it: --layer (`layer=`).",
     ),
     "O409": (SettingError, "{path!r} would be overwritten, and it is read too. Choose another target."),
+    "O415": (SettingError, "{path!r} is named for two outputs. Choose another file for one of them."),
     "O408": (SettingError, "`{name}` does not go with the format {kind!r}, which takes: {options}. Leave it out."),
 }

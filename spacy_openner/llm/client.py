@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import error, warn
 from .cache import Cache, key_of
-from .keys import Redactor, read_key
+from .keys import CREDENTIALS, HIDDEN, Redactor, check_url, read_key
 from .responses import OF_THE_TEXT, STOPPING, Fault, parse
 from .server import Server, ServerSettings
 from .session import Session, SessionClosed, http_client
@@ -141,18 +141,25 @@ class LLMClient:
     def _start(self) -> Session:
         import openai
 
-        key = read_key(self.api_key_env)
-        if key is None and self.settings.base_url is None and not os.environ.get("OPENAI_BASE_URL"):
+        key, elsewhere = read_key(self.api_key_env), os.environ.get("OPENAI_BASE_URL")
+        if self.settings.base_url is None and elsewhere:
+            check_url("OPENAI_BASE_URL", elsewhere)
+        elif key is None and self.settings.base_url is None:
             raise error("O504", name=self.api_key_env)
         self._server.redact = Redactor(key)
-        # Repetitions are counted, paced and paid for here, so the client's own are off.
-        client = openai.AsyncOpenAI(
-            api_key=key or NO_KEY,
-            base_url=self.settings.base_url,
-            timeout=self.settings.timeout,
-            max_retries=0,
-            http_client=http_client(self.settings.timeout),
-        )
+        try:
+            # Repetitions are counted, paced and paid for here, so the client's own are off.
+            client = openai.AsyncOpenAI(
+                api_key=key or NO_KEY,
+                base_url=self.settings.base_url,
+                timeout=self.settings.timeout,
+                max_retries=0,
+                http_client=http_client(self.settings.timeout),
+            )
+        except Exception as problem:
+            # Whatever is wrong with proxies and certificates. Addresses of proxies may hold secrets.
+            reason = CREDENTIALS.sub(HIDDEN, f"{type(problem).__name__}: {problem}")
+            raise error("O522", url=self.settings.base_url or elsewhere or "OpenAI", reason=reason) from None
         session = Session(client, Cache(self.cache_dir), self.concurrency, self.requests_per_minute)
         weakref.finalize(self, session.close)
         return session

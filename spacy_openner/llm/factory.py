@@ -4,11 +4,10 @@ import json
 import math
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from ..errors import error
 from .client import LLMClient
-from .keys import check_variable_name
+from .keys import check_url, check_variable_name
 
 DEFAULT_KEY = "OPENAI_API_KEY"
 MOST_AT_ONCE = 1000
@@ -74,7 +73,7 @@ def LLMClient_v1(
     _check("api_key_env", "...", isinstance(api_key_env, str), "the name of an environment variable")
     check_variable_name(api_key_env)
     if base_url is not None:
-        _check_url(base_url)
+        check_url("base_url", base_url)
     is_path = cache_dir is None or (isinstance(cache_dir, str) and bool(cache_dir.strip()) and "\0" not in cache_dir)
     _check("cache_dir", cache_dir, is_path, "a directory, or null")
     return LLMClient(
@@ -128,18 +127,3 @@ def _check_parameters(parameters: Any) -> None:
         json.dumps(parameters, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as problem:
         raise error("O001", name="parameters", value=sorted(parameters), allowed="what JSON can hold") from problem
-
-
-def _check_url(base_url: Any) -> None:
-    allowed = "http://... or https://..."
-    _check("base_url", base_url, isinstance(base_url, str), allowed)
-    try:
-        parts = urlsplit(base_url)
-        has_secret = parts.username or parts.password or parts.query
-        # Reading the port checks it.
-        is_right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        has_secret, is_right = False, False
-    if has_secret:
-        raise error("O507", name="base_url")
-    _check("base_url", base_url, is_right, allowed)

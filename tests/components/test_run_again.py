@@ -122,3 +122,20 @@ def test_a_reassigner_is_meant_to_refine(make_nlp):
         warnings.simplefilter("error", OpenNERWarning)
         doc = nlp(TEXT)
         assert {ent.label_ for ent in nlp(doc).ents} == {"winner"}
+
+
+def test_what_later_components_found_is_of_the_run_before(make_nlp):
+    """A component that runs again finds what it did when nothing behind it had run, whatever the span groups' keys."""
+    nlp = make_nlp(labels=["person"], threshold=0.9, spans_key="first")
+    config = {**nlp.get_pipe_config("open_ner_span"), "labels": ["city", "company"], "threshold": 0.2}
+    nlp.add_pipe("open_ner_span", name="behind", config={**config, "spans_key": "second"})
+    doc = nlp("Marie Curie lived in Paris with Pierre and won a prize in Oslo")
+    assert {ent.label_ for ent in doc.ents} & {"city", "company"}
+    nlp.get_pipe("open_ner_span").threshold = 0.1
+    fresh = nlp(nlp.make_doc(doc.text))
+    again = nlp(doc)
+    for key in ("first", "second"):
+        assert [(s.start, s.end, s.label_) for s in again.spans[key]] == [
+            (s.start, s.end, s.label_) for s in fresh.spans[key]
+        ]
+    assert [(e.start, e.end, e.label_) for e in again.ents] == [(e.start, e.end, e.label_) for e in fresh.ents]

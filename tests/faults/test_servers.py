@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from spacy_openner.errors import SettingError
 from spacy_openner.llm.factory import LLMClient_v1
 from spacy_openner.llm.responses import OF_THE_TEXT
 from spacy_openner.llm.types import Failure, LLMRequest
@@ -133,6 +134,29 @@ def quickly(monkeypatch):
     """Waits are of milliseconds, and the key is this one."""
     monkeypatch.setattr("spacy_openner.llm.server.FIRST_WAIT", 0.01)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("OPENAI_BASE_URL", "nonsense", r"O001.*OPENAI_BASE_URL.*nonsense"),
+        ("OPENAI_BASE_URL", "http://localhost:99999/v1", r"O001.*OPENAI_BASE_URL"),
+        ("OPENAI_BASE_URL", "http://[::1", r"O001.*OPENAI_BASE_URL"),
+        ("OPENAI_BASE_URL", "http://user:very-secret@localhost/v1", r"O507.*OPENAI_BASE_URL"),
+        ("OPENAI_BASE_URL", "ftp://user:very-secret@localhost:x/v1", r"O507.*OPENAI_BASE_URL"),
+        ("HTTP_PROXY", "socks9://user:very-secret@localhost:9", r"O522.*ValueError.*HTTP_PROXY"),
+        ("SSL_CERT_FILE", "/nowhere/at.all", r"O522.*FileNotFoundError.*SSL_CERT_FILE"),
+    ],
+)
+def test_surroundings_that_are_wrong(name, value, message, monkeypatch):
+    """The error says where to look, and repeats no password."""
+    for each in ("HTTP_PROXY", "http_proxy", "no_proxy", "NO_PROXY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setenv(name, value)
+    url = None if name == "OPENAI_BASE_URL" else "http://localhost:9/v1"
+    with pytest.raises(SettingError, match=message) as raised:
+        LLMClient_v1("tiny", base_url=url).ask([ask("a")])
+    assert "very-secret" not in str(raised.value)
 
 
 def ask(text):

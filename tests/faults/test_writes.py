@@ -46,7 +46,14 @@ def _write_docs(path, state):
 def _read_docs(path):
     (doc,) = DocBin().from_disk(path / "docs.spacy").get_docs(NLP.vocab)
     assert len(doc) == 500
-    return doc.spans["openner"][0].label_
+    return _of_its_types(doc, path / "docs.labels.json")
+
+
+def _of_its_types(doc, listing):
+    """The label of a doc; a list of types beside it, if there is one, knows it."""
+    label = doc.spans["openner"][0].label_
+    assert not listing.exists() or label in json.loads(listing.read_text())
+    return label
 
 
 def _convert(path, state):
@@ -57,7 +64,7 @@ def _convert(path, state):
 
 def _read_converted(path):
     (doc,) = DocBin().from_disk(path / "converted.spacy").get_docs(NLP.vocab)
-    return doc.spans["openner"][0].label_
+    return _of_its_types(doc, path / "converted.labels.json")
 
 
 STATIC: dict[str, Path] = {}
@@ -124,6 +131,13 @@ def test_killed_at_any_change(writer, tmp_path):
     assert states[0] == "old"
     assert states[-1] == "new"
     assert len(states) > 2
+
+
+def test_a_list_of_other_docs_goes(tmp_path):
+    _write_docs(tmp_path, "old")
+    doc = Doc(NLP.vocab, words=["Ada"])
+    write_annotated([doc], tmp_path / "docs.spacy")
+    assert not (tmp_path / "docs.labels.json").exists()
 
 
 @pytest.mark.parametrize("deadly", [False, True], ids=["full", "killed"])

@@ -241,6 +241,7 @@ def test_a_span_that_scores_nothing_is_judged_by_its_neighbours(nlp, tiny_path, 
     scores = Scores(monkeypatch, {(1, 4): {"award": 0.7, "city": 0.2}, (1, 3): {"city": 0.6}})
     choice = chosen(nlp, tiny_path, (0, 5))
     assert choice == ("award", pytest.approx(0.7), SPAN, NEIGHBOUR, (1, 4))
+    assert chosen(nlp, tiny_path, (0, 5), none_below=0.71).label == NONE
     # Its start is 2 words off.
     scores.table[2, 6] = {"city": 0.9}
     assert chosen(nlp, tiny_path, (0, 5)).span == (2, 6)
@@ -248,8 +249,8 @@ def test_a_span_that_scores_nothing_is_judged_by_its_neighbours(nlp, tiny_path, 
 
 
 def test_a_span_that_scores_needs_no_neighbours(nlp, tiny_path, monkeypatch):
-    Scores(monkeypatch, {(0, 5): {"person": 0.06}, (1, 4): {"award": 0.7}})
-    assert chosen(nlp, tiny_path, (0, 5)) == ("person", pytest.approx(0.06), SPAN, "", None)
+    Scores(monkeypatch, {(0, 5): {"person": 0.41}, (1, 4): {"award": 0.7}})
+    assert chosen(nlp, tiny_path, (0, 5)) == ("person", pytest.approx(0.41), SPAN, "", None)
 
 
 def test_nothing_anywhere_is_none(nlp, tiny_path, monkeypatch):
