@@ -127,7 +127,7 @@ def test_a_reassigner_is_meant_to_refine(make_nlp):
 def test_what_later_components_found_is_of_the_run_before(make_nlp):
     """A component that runs again finds what it did when nothing behind it had run, whatever the span groups' keys."""
     nlp = make_nlp(labels=["person"], threshold=0.9, spans_key="first")
-    config = {**nlp.get_pipe_config("open_ner_span"), "labels": ["city", "company"], "threshold": 0.2}
+    config = {"model": nlp.get_pipe_config("open_ner_span")["model"], "labels": ["city", "company"], "threshold": 0.2}
     nlp.add_pipe("open_ner_span", name="behind", config={**config, "spans_key": "second"})
     doc = nlp("Marie Curie lived in Paris with Pierre and won a prize in Oslo")
     assert {ent.label_ for ent in doc.ents} & {"city", "company"}
