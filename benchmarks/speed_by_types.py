@@ -85,7 +85,7 @@ class Worker:
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
         if not answer:
-            raise SystemExit(f"a system's process ended with {self.process.wait()}")
+            raise RuntimeError(f"its process ended with {self.process.wait()}")
         return json.loads(answer)
 
     def end(self) -> None:
@@ -174,8 +174,12 @@ def measure(
     for count in args.types:
         chosen = texts if count <= 100 else texts[: max(1, len(texts) // 4)]
         here = {name: worker for name, worker in workers.items() if count <= MOST_TYPES.get(name, count)}
-        for worker in here.values():
-            worker(labels=types[:count], texts=chosen)
+        for name, worker in list(here.items()):
+            try:
+                worker(labels=types[:count], texts=chosen)
+            except (RuntimeError, BrokenPipeError) as problem:
+                print(f"{name}: left out from {count} types on, {problem}")
+                del here[name], workers[name]
         rounds: list[dict[str, dict[str, float]]] = []
         while not rounds or (len(rounds) < args.rounds and time.monotonic() - begun < args.seconds):
             rounds.append({name: worker(texts=chosen) for name, worker in here.items()})
