@@ -31,13 +31,17 @@ def docs_of(nlp, rows):
     return docs
 
 
-def test_its_entities_get_target_types_and_better_bounds(nlp, data_dir):
+@pytest.mark.parametrize(
+    "model", [None, {"@architectures": "spacy-openner.SpanMatcher.v1"}], ids=["default", "prompts"]
+)
+def test_its_entities_get_target_types_and_better_bounds(model, nlp, data_dir):
     """The table is made on the train set; strict F1 of the target types in `doc.ents`."""
     train, dev = (read_set("crossner_politics", split, data_dir) for split in ("train", "dev"))
     dev = dev[:SENTENCES]
     table = align_labels(nlp, docs_of(nlp, train))
     scores = {}
-    pipe = nlp.add_pipe("lar_reassigner", config={"labels": list(table.targets)})
+    reassigner = {"@misc": "spacy-openner.SpanTypeReassigner.v1", "model": model}
+    pipe = nlp.add_pipe("lar_reassigner", config={"labels": list(table.targets), "reassigner": reassigner})
     pipe.table = table
     for corrects in (False, True):
         pipe.correct_bounds = corrects
@@ -46,5 +50,6 @@ def test_its_entities_get_target_types_and_better_bounds(nlp, data_dir):
             found = {(ent.start, ent.end, ent.label_) for ent in doc.ents if ent.label_ in table.targets}
             score.score_set(found, {tuple(span) for span in row["spans"]})
         scores[corrects] = score.fscore
+    nlp.remove_pipe("lar_reassigner")
     print(scores)
     assert scores[True] >= 0.6
