@@ -71,7 +71,7 @@ def run(nlp, texts):
 @pytest.mark.parametrize("by", ["pickle", "cloudpickle"])
 def test_pickles_in_a_process_that_imported_nothing(by, build, others, tmp_path):
     """`cloudpickle` is what Spark, Dask, Ray and joblib write."""
-    pickler = pickle if by == "pickle" else pytest.importorskip("joblib").externals.cloudpickle
+    pickler = pickle if by == "pickle" else pytest.importorskip("cloudpickle")
     pipelines = {name: build(name) for name in FACTORIES}
     (tmp_path / "nlps").write_bytes(pickler.dumps(pipelines))
     (tmp_path / "texts").write_bytes(pickle.dumps(TEXTS))
