@@ -165,7 +165,7 @@ def test_an_unknown_setting_of_the_head_is_refused(make_nlp, tmp_path):
     nlp = spacy.blank("en")
     pipe = nlp.add_pipe("open_ner_span", config={"labels": TYPES})
     encoder = tiny.backbone("bert", tmp_path / "encoder")
-    with pytest.raises(SettingError, match=r"widht.*span_mode"):
+    with pytest.raises(SettingError, match=r"widht.*max_width"):
         pipe.initialize(list, encoder=str(encoder), head={"widht": 3})
 
 
