@@ -10,7 +10,7 @@ from torch.nn.functional import linear
 from ...errors import error
 from ...nn.backbones import T5_FAMILY
 from .decoder_cache import CachedDecoder, LayerStates, PassInput, row_states
-from .hf_cache import bert_cache, to_dynamic_cache, to_encoder_decoder_cache, to_layer_states
+from .hf_cache import bert_cache, cache_argument, returned_states, to_dynamic_cache, to_encoder_decoder_cache
 
 
 class CrossAttentionDecoder(CachedDecoder):
@@ -42,15 +42,16 @@ class CrossAttentionDecoder(CachedDecoder):
 
     def _run(self, inputs: PassInput) -> tuple[Tensor, LayerStates]:
         states, mask = self._prompts(inputs.rows)
-        out = self.model.get_decoder()(
+        network = self.model.get_decoder()
+        out = network(
             input_ids=inputs.ids,
             attention_mask=inputs.mask,
             encoder_hidden_states=states,
             encoder_attention_mask=mask,
-            past_key_values=to_encoder_decoder_cache(inputs.past),
+            **cache_argument(network, to_encoder_decoder_cache(inputs.past)),
             use_cache=True,
         )
-        return out.last_hidden_state, to_layer_states(out.past_key_values)
+        return out.last_hidden_state, returned_states(out)
 
 
 class T5Decoder(CrossAttentionDecoder):
@@ -72,16 +73,17 @@ class BertDecoder(CrossAttentionDecoder):
 
     def _run(self, inputs: PassInput) -> tuple[Tensor, LayerStates]:
         states, mask = self._prompts(inputs.rows)
-        out = self.model.decoder.base_model(
+        network = self.model.decoder.base_model
+        out = network(
             input_ids=inputs.ids,
             position_ids=inputs.positions,
             attention_mask=inputs.mask,
             encoder_hidden_states=states,
             encoder_attention_mask=mask,
-            past_key_values=bert_cache(inputs.past),
+            **cache_argument(network, bert_cache(inputs.past)),
             use_cache=True,
         )
-        return out.last_hidden_state, to_layer_states(out.past_key_values)
+        return out.last_hidden_state, returned_states(out)
 
     def _scores(self, states: Tensor, columns: Tensor) -> Tensor:
         prediction = self.model.decoder.cls.predictions
@@ -117,10 +119,10 @@ class CausalDecoder(CachedDecoder):
             input_ids=inputs.ids,
             position_ids=inputs.positions,
             attention_mask=inputs.mask,
-            past_key_values=to_dynamic_cache(inputs.past),
+            **cache_argument(self.trunk, to_dynamic_cache(inputs.past)),
             use_cache=True,
         )
-        return out.last_hidden_state, to_layer_states(out.past_key_values)
+        return out.last_hidden_state, returned_states(out)
 
     def _scores(self, states: Tensor, columns: Tensor) -> Tensor:
         config = self.model.config.get_text_config(decoder=True)

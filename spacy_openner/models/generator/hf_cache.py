@@ -4,9 +4,10 @@ Only what all supported releases have is used: a `DynamicCache` is filled by `up
 two lists before there were layers.
 """
 
+from inspect import signature
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from .decoder_cache import LayerStates
 
@@ -29,6 +30,18 @@ def to_encoder_decoder_cache(layers: LayerStates | None) -> Any:
     from transformers import EncoderDecoderCache
 
     return EncoderDecoderCache(to_dynamic_cache(layers), to_dynamic_cache(layers, 2))
+
+
+def cache_argument(network: nn.Module, cache: Any) -> dict[str, Any]:
+    """Return a cache as the argument that a network takes it by."""
+    name = "cache" if "cache" in signature(network.forward).parameters else "past_key_values"
+    return {name: cache}
+
+
+def returned_states(out: Any) -> LayerStates:
+    """Return the states of the cache that a network's output holds, by its new or its old name."""
+    cache = getattr(out, "cache", None)
+    return to_layer_states(out.past_key_values if cache is None else cache)
 
 
 def to_layer_states(cache: Any) -> LayerStates:

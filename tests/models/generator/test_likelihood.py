@@ -7,6 +7,9 @@ from spacy_openner.models.generator.checkpoint import load
 from spacy_openner.models.generator.likelihood import log_likelihoods
 from tests.support import tiny_models as tiny
 
+# Arguments of transformers that go out of use are not used.
+pytestmark = pytest.mark.filterwarnings("error::FutureWarning")
+
 PROMPTS = ["Marie Curie won the Nobel Prize", "Hi", tiny.SENTENCES[3]]
 ANSWERS = [["person : Curie -> person", "a"], [], ["a -> person", "a -> award or city", "city"]]
 
