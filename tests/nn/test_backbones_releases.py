@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from spacy_openner.models.gliner import checkpoint as gliner_checkpoint
+from spacy_openner.models.gliner.tokenization import PromptTokenizer
 from spacy_openner.nn import backbones
 from spacy_openner.nn.backbones import load_tokenizer, with_rope_of_release_4
 from tests.support import tiny_models as tiny
@@ -79,3 +80,18 @@ def test_tokenizers_of_release_5_split_alike(kind, tmp_path):
             assert ours.ids == theirs.ids
     assert second.pad_token_id == first.pad_token_id
     assert second.unk_token_id == first.unk_token_id
+
+
+def test_byte_level_words_without_the_space_before_split_alike(tmp_path):
+    """Release 4 refuses lists of words to such a tokenizer, release 5 cuts each word as if inside another: so do we."""
+    tiny.tokenizer("roberta").save_pretrained(tmp_path)
+    for name, change in (
+        ("tokenizer.json", {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}}),
+        ("tokenizer_config.json", {"tokenizer_class": "RobertaTokenizer", "add_prefix_space": False}),
+    ):
+        file = tmp_path / name
+        file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    tokenizer = PromptTokenizer(load_tokenizer(tmp_path, tmp_path, None), 512)
+    (encoded,) = tokenizer._encode([["Marie", "Curie", "Paris"]], special=False)
+    assert encoded.tokens == ["Ma", "rie", "C", "urie", "P", "ari", "s"]
+    assert encoded.word_ids == [0, 0, 1, 1, 2, 2, 2]
