@@ -47,7 +47,9 @@ def align(
     from ..lar.alignment import ENTS, AlignmentStrategy, PseudoLabelAlignment_v1, align_labels
     from ..lar.embedding_alignment import EmbeddingAlignment_v1
 
-    refuse_overwriting([gold, labels_file(gold), Path(pipeline)], [output, types])
+    # A list of types beside the gold docs is read; where there is none, it is what `types` is meant for.
+    listed = labels_file(gold)
+    refuse_overwriting([gold, listed if listed.is_file() else None, Path(pipeline)], [output, types])
     nlp, docs, annotated = load_with_gold(pipeline, gold)
     sources = LabelSet([name.strip() for name in source_types.split(",") if name.strip()])
     if strategy is Strategy.predictions:

@@ -8,9 +8,9 @@ import zlib
 import pytest
 import spacy
 import srsly
-from spacy.tokens import Doc, Span
+from spacy.tokens import Doc, DocBin, Span
 
-from spacy_openner.data import convert, docbin
+from spacy_openner.data import convert
 from spacy_openner.data.docbin import read_annotated, write_annotated
 from spacy_openner.errors import DataError
 
@@ -48,7 +48,7 @@ def test_what_cannot_be_written_leaves_both_files(nlp, doc, tmp_path, monkeypatc
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(docbin, "write_json", full)
+    monkeypatch.setattr(DocBin, "to_disk", full)
     with pytest.raises(DataError, match=r"O407.*No space left"):
         write_annotated([doc, doc], path, ["new"])
     assert (path.read_bytes(), json.loads((tmp_path / "dev.labels.json").read_text())) == (before, ["old"])
