@@ -49,7 +49,7 @@ def line(slope: float = 2.0, tok2vec: Model | None = None) -> Model:
 
 
 def slope_of(model: Model) -> float:
-    return float(model.shims[0]._model.weight)
+    return float(model.shims[0]._model.weight.detach())
 
 
 def test_files_and_bytes(tmp_path):
