@@ -10,7 +10,7 @@ BOUNDS: dict[str, tuple[str, ...]] = {
     "schema without lengths of texts": ("maxLength",),
     "schema without bounds": ("maxLength", "maxItems"),
 }
-"""What of a schema is left out; OpenAI knows no `maxLength`, and some servers no `maxItems`."""
+"""Parts of a schema that are left out; OpenAI knows no `maxLength`, and some servers no `maxItems`."""
 FORMS = (*BOUNDS, "JSON object", "words")
 """From the strictest on. llama-cpp-python's schema stands in a "json_object"."""
 

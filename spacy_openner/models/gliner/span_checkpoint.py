@@ -1,4 +1,4 @@
-"""What a checkpoint of a span matcher has, of whichever family that builds on this one's networks it is."""
+"""The parts that checkpoints of span matchers have, of every family that builds on the networks of this one."""
 
 from collections.abc import Callable
 from pathlib import Path
