@@ -1,7 +1,9 @@
 """Scores of entities in the span groups of a doc, and `Span._.openner_score`, which reads them."""
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from spacy.tokens import Doc, Span, SpanGroup
 
@@ -57,7 +59,7 @@ def get_score(span: Span) -> float | None:
         if ORIGIN not in group.attrs:
             continue
         try:
-            index = next(_positions(group, span), None)
+            index = _position(group, key, span)
         except IndexError as problem:
             raise error("O204", key=key, n=len(span.doc)) from problem
         score = None if index is None else _score_at(group, index)
@@ -94,19 +96,49 @@ def _score_at(group: SpanGroup, index: int) -> float | None:
         return None
 
 
-def _positions(group: SpanGroup, span: Span) -> Iterator[int]:
-    """Find the spans of a group that have the bounds and the label of one.
+def _position(group: SpanGroup, key: str, span: Span) -> int | None:
+    """Find the first span of a group that has the bounds and the label of one.
 
     Components write spans in the order of the text, where a search by halves finds them. A group that was changed may
     be in another order: it is read as a whole.
     """
-    wanted = (span.start_char, span.end_char, span.label)
+    wanted = _identity(span)
     for i in range(bisect_left(group, span.start_char, key=lambda each: each.start_char), len(group)):
         if group[i].start_char != span.start_char:
             break
         if _identity(group[i]) == wanted:
-            yield i
-    yield from (i for i, each in enumerate(group) if _identity(each) == wanted)
+            return i
+    if _is_in_order(group, key):
+        return None
+    return next((i for i, each in enumerate(group) if _identity(each) == wanted), None)
+
+
+class _Checked(NamedTuple):
+    """A group that was read as a whole. Its scores stand for it, since a group may refer to its doc by its attributes,
+    which would then be kept for ever."""
+
+    group: int
+    scores: object
+    n_spans: int
+    n_tokens: int
+    in_order: bool
+
+
+_CHECKED: WeakKeyDictionary[Doc, dict[str, _Checked]] = WeakKeyDictionary()
+"""By the group's name in `doc.spans`."""
+
+
+def _is_in_order(group: SpanGroup, key: str) -> bool:
+    """Tell whether spans are in the order of the text. Read once for each state of a group: where another component
+    found many entities, each of them asks."""
+    doc, scores = group.doc, group.attrs.get(SCORES)
+    checked = _CHECKED.setdefault(doc, {})
+    known = checked.get(key)
+    state = (id(group), len(group), len(doc))
+    if known is None or known.scores is not scores or (known.group, known.n_spans, known.n_tokens) != state:
+        in_order = all(a <= b for a, b in pairwise([span.start_char for span in group]))
+        known = checked[key] = _Checked(id(group), scores, len(group), len(doc), in_order)
+    return known.in_order
 
 
 def _identity(span: Span) -> tuple[int, int, int]:

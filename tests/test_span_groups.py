@@ -102,6 +102,22 @@ def test_groups_in_another_order(doc):
     assert scores(doc) == pytest.approx([0.5, 0.625, 0.9, 0.75])
 
 
+def test_groups_that_change_after_they_were_read(doc):
+    """Whatever is changed: the order, a span in its place, the number of spans."""
+    town, none = Span(doc, 7, 8, label="town"), Span(doc, 0, 1, label="person")
+    assert none._.openner_score is None
+    test_groups_in_another_order(doc)
+    group = doc.spans["openner"]
+    assert (town._.openner_score, none._.openner_score) == (0.5, None)
+    group[2] = none
+    assert none._.openner_score == pytest.approx(0.9)
+    group[2] = town
+    assert none._.openner_score is None
+    group.append(none)
+    group.attrs["scores"].append(0.25)
+    assert none._.openner_score == 0.25
+
+
 @pytest.mark.parametrize("odd", [None, 3, "abcd", {"a": 1}, [0.5], [None] * 4])
 def test_odd_scores_are_none(doc, odd):
     doc.spans["openner"].attrs["scores"] = odd

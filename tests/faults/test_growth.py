@@ -33,6 +33,18 @@ def copy_scores():
     assert [round(doc.ents[i]._.score, 4) for i in (0, 1, 2)] == [0.0, 0.0, round(2 / N, 4)]
 
 
+def score_entities_of_others():
+    """Twice as many as elsewhere, half of them by another component, which the group of ours does not hold."""
+    doc = annotated(2 * N)
+    scores = [ent._.openner_score for ent in doc.ents]
+    assert scores[1::2] == [None] * N
+    assert None not in scores[::2]
+    group = doc.spans["openner"]
+    group.attrs["scores"] = list(group.attrs["scores"])
+    foreign = [Span(doc, i, i + 1, label="mine") for i in range(2 * N)]
+    assert [span._.openner_score for span in foreign] == [None] * 2 * N
+
+
 def place_equal_mentions():
     """A list of one word, as often as an answer may name it, in a text of this word alone."""
     index = SpellingIndex("a " * N, range(0, 2 * N, 2), range(1, 2 * N, 2))
@@ -51,13 +63,22 @@ def place_nested_mentions():
     "work",
     [
         copy_scores,
+        score_entities_of_others,
         place_equal_mentions,
         place_nested_mentions,
         lambda: text_boundaries("a" + " " * 500_000 + "b\nc", DEFAULT_BOUNDARIES),
         lambda: text_boundaries("| a" + " " * 500_000 + "b |\nc", DEFAULT_BOUNDARIES),
         lambda: text_boundaries("a" + "\t " * 200_000 + "b\nc", DEFAULT_BOUNDARIES),
     ],
-    ids=["copied scores", "equal mentions", "nested mentions", "blanks", "blanks in a table", "tabs"],
+    ids=[
+        "copied scores",
+        "entities of others",
+        "equal mentions",
+        "nested mentions",
+        "blanks",
+        "blanks in a table",
+        "tabs",
+    ],
 )
 def test_linear(work):
     begun = time.process_time()
