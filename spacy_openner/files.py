@@ -31,7 +31,7 @@ ABANDONED_AFTER = 24 * 3600.0
 
 
 @contextmanager
-def replaced_file(path: str | Path, *, parents: bool = False) -> Iterator[Path]:
+def replaced_file(path: str | Path, *, parents: bool = False, clear: bool = True) -> Iterator[Path]:
     """Give the block a path beside the file to write to; rename it over the file when the block ends well.
 
     A block that fails, and a process that is killed, leave the old file as it was. The new one has the permissions of
@@ -39,6 +39,8 @@ def replaced_file(path: str | Path, *, parents: bool = False) -> Iterator[Path]:
 
     path (str | Path): The file to write. A link is followed.
     parents (bool): Make the directories above it that are missing.
+    clear (bool): Remove what killed processes left of it, for which the directory is listed: not wanted where many
+        files are written to one directory, and cleared up after together.
     YIELDS (Path): Where to write in the meantime.
     RAISES (DataError): When the file cannot be written.
     """
@@ -49,7 +51,7 @@ def replaced_file(path: str | Path, *, parents: bool = False) -> Iterator[Path]:
         return
     beside = _beside(path, PARTIAL)
     with _coded_errors(path):
-        _prepare(path, parents)
+        _prepare(path, parents, clear)
         try:
             os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             if path.exists():
@@ -126,10 +128,19 @@ def write_json(path: str | Path, value: Any) -> None:
 def json_text(value: Any) -> str:
     """Return a value as JSON, laid out for people too."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
-    if any("\ud800" <= char <= "\udfff" for char in text):
+    if not is_utf8(text):
         # Lone surrogates are no UTF-8; as JSON's escapes they can be written, and read back.
         text = json.dumps(value, indent=2)
     return text + "\n"
+
+
+def is_utf8(text: str) -> bool:
+    """Tell whether UTF-8 can hold a text: not where it has lone surrogates, halves of pairs that are no characters."""
+    try:
+        text.encode("utf8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def refuse_overwriting(inputs: Iterable[Path | None], outputs: Iterable[Path | None]) -> None:
@@ -334,13 +345,15 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _prepare(path: Path, parents: bool) -> None:
+def _prepare(path: Path, parents: bool, clear: bool = True) -> None:
     """Make directories, and remove what killed processes left there; what one had moved away is put back."""
     if parents:
         path.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{path.name[:100]}."
-    for left in sorted(path.parent.iterdir()):
-        if not left.name.startswith(prefix) or not left.name.endswith((PARTIAL, REPLACED)):
+    # Names alone, of which only these become paths: there may be many.
+    names = os.listdir(path.parent) if clear else []
+    for left in (path.parent / name for name in sorted(names) if name.startswith(prefix)):
+        if not left.name.endswith((PARTIAL, REPLACED)):
             continue
         with suppress(OSError):
             if not _is_abandoned(left, left.name[len(prefix) :]):

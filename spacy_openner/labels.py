@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeGuard, overload
 from spacy.tokens import Doc
 
 from .errors import error
+from .files import is_utf8
 
 LABELS_ATTRIBUTE = "openner_labels"
 LABEL_SCORES_ATTRIBUTE = "openner_type_scores"
@@ -19,13 +20,7 @@ LabelsLike: TypeAlias = Sequence[str] | Mapping[str, str] | AbstractSet[str]
 
 def is_text(value: object) -> TypeGuard[str]:
     """Return whether a value is a string that is not blank, and that UTF-8 can hold: one without lone surrogates."""
-    if not isinstance(value, str) or not value.strip():
-        return False
-    try:
-        value.encode("utf8")
-    except UnicodeEncodeError:
-        return False
-    return True
+    return isinstance(value, str) and bool(value.strip()) and is_utf8(value)
 
 
 class LabelSet(Mapping[str, str]):

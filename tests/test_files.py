@@ -189,6 +189,18 @@ def test_what_a_killed_writer_left_is_cleared_up_by_the_next_one(tmp_path, kind,
     assert (read(), names(tmp_path)) == ("newer", ["target"])
 
 
+def test_others_of_a_directory_can_be_left_to_the_caller(tmp_path):
+    left = tmp_path / ".data.999999999@host.0.part"
+    left.touch()
+    os.utime(left, (0, 0))
+    with replaced_file(tmp_path / "data", clear=False) as beside:
+        beside.write_text("new")
+    assert left.exists()
+    with replaced_file(tmp_path / "data") as beside:
+        beside.write_text("newer")
+    assert not left.exists()
+
+
 def test_partial_files_of_other_machines_go_after_a_day(tmp_path):
     fresh, old = (tmp_path / f".a.12@elsewhere.{i}.part" for i in (1, 2))
     for path in (fresh, old):

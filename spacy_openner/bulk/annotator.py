@@ -40,7 +40,7 @@ class RunSettings:
     format (str): See `records.WRITABLE`.
     shard_size (int): The most records in an output file.
     spans_key (str): The span group that entities are read from, beside `doc.ents`.
-    batch_size (int): Records that the pipeline gets at a time.
+    batch_size (int | None): Records that the pipeline gets at a time; as many as its config says if None.
     threads (int): Of each process, for the arithmetic.
     gpu (bool): Run the pipeline on a GPU.
     """
@@ -52,7 +52,7 @@ class RunSettings:
     format: str = "jsonl"
     shard_size: int = 1000
     spans_key: str = DEFAULT_SPANS_KEY
-    batch_size: int = 64
+    batch_size: int | None = None
     threads: int = 1
     gpu: bool = False
 
@@ -183,7 +183,7 @@ class UnitAnnotator:
             write_text(dest / DEAD_LETTERS / f"{name}.jsonl", "".join(lines))
         if not kept:
             return 0
-        with replaced_file(dest / f"{name}.{settings.format}") as beside:
+        with replaced_file(dest / f"{name}.{settings.format}", clear=False) as beside:
             return write_records(beside, settings.format, kept, docs, settings.spans_key, settings.fields)
 
 

@@ -70,8 +70,7 @@ class Journal:
             except OSError as problem:
                 raise error("O607", dest=str(self.dest)) from problem
             # Nobody else writes here now: what is half written is what a killed run left.
-            for partial in self.dest.rglob(f".*{PARTIAL}"):
-                partial.unlink(missing_ok=True)
+            self._clear_partial()
             for attempts in self.folder.glob(f"*/*{ATTEMPTS}"):
                 attempts.unlink()
             if path.exists():
@@ -79,6 +78,12 @@ class Journal:
             else:
                 write_json(path, settings)
             yield
+            # Nor do workers any more, of which some may have been killed.
+            self._clear_partial()
+
+    def _clear_partial(self) -> None:
+        for partial in self.dest.rglob(f".*{PARTIAL}"):
+            partial.unlink(missing_ok=True)
 
     def _check_settings(self, path: Path, settings: Mapping[str, Any]) -> None:
         before = _read(path)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from spacy.tokens import Doc
 
 from ..errors import error
+from ..files import is_utf8
 
 READABLE = ("jsonl", "csv", "txt", "parquet", "spacy")
 WRITABLE = ("jsonl", "parquet", "spacy")
@@ -109,4 +110,4 @@ def as_json(value: Any) -> str:
     """Render a value as one line of JSON."""
     # Dates, decimals and the like, which Parquet has and JSON has not, are written as Python prints them.
     text = json.dumps(value, ensure_ascii=False, default=str)
-    return json.dumps(value, default=str) if any("\ud800" <= char <= "\udfff" for char in text) else text
+    return text if is_utf8(text) else json.dumps(value, default=str)

@@ -66,7 +66,7 @@ def run_corpus(
     entities_field: str = "entities",
     spans_key: str = DEFAULT_SPANS_KEY,
     shard_size: int = 1000,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     limit: int | None = None,
     progress: bool = False,
 ) -> RunReport:
@@ -89,7 +89,8 @@ def run_corpus(
     text_field, id_field, entities_field (str): Names of the fields of records.
     spans_key (str): The span group that entities are read from, beside `doc.ents`.
     shard_size (int): The most records in an output file.
-    batch_size (int): Records that the pipeline gets at a time.
+    batch_size (int | None): Records that the pipeline gets at a time; as many as its config says (`nlp.batch_size`) if
+        None. Texts that are taken together can be put beside others of their length.
     limit (int | None): The most records to annotate, from the first one on.
     progress (bool): Show a bar with rate and time left, on standard error.
     RETURNS (RunReport): With the problems of units that could not be finished; the same call tries these again.
@@ -98,9 +99,11 @@ def run_corpus(
     """
     _check_choice("engine", engine, ENGINES)
     _check_choice("format", format, WRITABLE)
-    sizes = {"workers": workers, "threads": threads, "shard_size": shard_size, "batch_size": batch_size}
-    for name, value in {**sizes, **({} if limit is None else {"limit": limit})}.items():
+    for name, value in {"workers": workers, "threads": threads, "shard_size": shard_size}.items():
         _check_count(name, value)
+    for name, chosen in {"batch_size": batch_size, "limit": limit}.items():
+        if chosen is not None:
+            _check_count(name, chosen)
     if isinstance(gpus, bool) or not isinstance(gpus, int | float) or not 0 <= gpus < math.inf:
         raise error("O001", name="gpus", value=gpus, allowed="a number from 0")
     files = find_sources(str(source))

@@ -16,6 +16,7 @@ import typer
 from .. import environment
 from ..data.files import read_lines
 from ..errors import OpenNERError, OpenNERWarning, error
+from ..files import is_utf8
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -99,7 +100,7 @@ def decoded(text: str) -> str:
 
     RAISES (TextError): For bytes that are not.
     """
-    if not any("\ud800" <= char <= "\udfff" for char in text):
+    if is_utf8(text):
         return text
     try:
         return os.fsencode(text).decode()

@@ -32,7 +32,7 @@ def run(
     entities_field: Annotated[str, Opt(help="Field that gets the entities.")] = "entities",
     spans_key: Annotated[str, Opt(help="Span group to read, beside doc.ents.")] = DEFAULT_SPANS_KEY,
     shard_size: Annotated[int, Opt(min=1, help="Most records in an output file.")] = 1000,
-    batch_size: Annotated[int, Opt(min=1, help="Records that the pipeline gets at a time.")] = 64,
+    batch_size: Annotated[int | None, Opt(min=1, help="Records taken together; else as the pipeline says.")] = None,
     limit: Annotated[int | None, Opt(min=1, help="Most records to annotate.")] = None,
     as_json: AsJson = False,
     progress: Progress = None,

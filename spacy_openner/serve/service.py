@@ -18,6 +18,7 @@ from spacy.language import Language
 
 from ..components.entity_pipe import OpenNERPipe
 from ..errors import OpenNERError
+from ..files import is_utf8
 from ..labels import LabelSet, LabelsLike
 from .batching import Batcher, BatchStats, Expired, QueueFull, Stopping
 from .finder import EntityFinder, RequestSettings
@@ -162,7 +163,7 @@ def _check_texts(texts: list[str], limits: ServeSettings) -> None:
     for i, text in enumerate(texts):
         if len(text) > limits.max_text_chars:
             raise HTTPException(422, f"text {i} has {len(text):,} characters; at most {limits.max_text_chars:,}")
-        if any("\ud800" <= char <= "\udfff" for char in text):
+        if not is_utf8(text):
             raise HTTPException(422, f"text {i} holds half a surrogate pair, which is no character")
 
 
@@ -173,5 +174,5 @@ def _check_labels(asked: RequestSettings, limits: ServeSettings) -> None:
     for part in chain(labels, labels.values()):
         if len(part) > limits.max_label_chars:
             raise HTTPException(422, f"a label or description has at most {limits.max_label_chars:,} characters")
-        if any("\ud800" <= char <= "\udfff" for char in part):
+        if not is_utf8(part):
             raise HTTPException(422, "a label holds half a surrogate pair, which is no character")

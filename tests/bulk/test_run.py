@@ -14,6 +14,7 @@ import spacy
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
+from spacy_openner.bulk.journal import Journal
 from spacy_openner.bulk.plan import choose_unit_bytes, find_sources, plan_units
 from spacy_openner.bulk.reading import read_records
 from spacy_openner.bulk.records import Record, RecordFields
@@ -133,6 +134,37 @@ def test_units_cover_every_line_once(tmp_path, monkeypatch, size):
     vocab = Vocab()
     found = [record.text for unit in units for record in read_records(unit, RecordFields(), vocab)]
     assert found == texts
+
+
+def test_what_a_killed_worker_has_half_written_is_gone_at_the_end(tmp_path):
+    with Journal(tmp_path / "out").opened({}):
+        (tmp_path / "out" / ".part-000000-00000-00000.jsonl.123@host.abcd.part").touch()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["_run"]
+
+
+@pytest.mark.parametrize(("own", "given", "sizes"), [(7, None, [7, 3, 7, 3]), (7, 4, [4, 4, 2, 4, 4, 2])])
+def test_records_are_taken_together_as_the_pipeline_says(tmp_path, own, given, sizes):
+    taken = []
+
+    class Noting:
+        def __call__(self, doc):
+            return doc
+
+        def pipe(self, stream, batch_size):
+            for docs in spacy.util.minibatch(stream, batch_size):
+                taken.append(len(docs))
+                yield from docs
+
+    @spacy.Language.factory("noting")
+    def make_noting(nlp, name):
+        return Noting()
+
+    nlp = spacy.blank("en", config={"nlp": {"batch_size": own}})
+    nlp.add_pipe("noting")
+    nlp.to_disk(tmp_path / "noting")
+    source = write_jsonl(tmp_path / "in.jsonl", make_records(20))
+    run_corpus(source, tmp_path / "out", tmp_path / "noting", shard_size=10, batch_size=given)
+    assert taken == sizes
 
 
 def test_limit(pipeline, tmp_path, monkeypatch):
