@@ -5,8 +5,13 @@
 The form is explained in assets/open_types/README.md. A text's list of types holds those that are in it, those that
 its writer says are absent, and some that are absent in all likelihood: types of other texts that are not close to any
 of its own. Two types are close when one span has both, or when both share spans with a third.
+
+What shares a broad type with a text's own types is close to them, and yet most worth asking for: whether an actor is
+taken for a "scientist". families.json groups finer types of some broad ones; of what a text tells the finer type
+throughout, types of other families are absent.
 """
 
+import json
 import random
 import re
 from collections import Counter, defaultdict
@@ -21,6 +26,10 @@ from spacy.tokens import Doc, DocBin
 from spacy_openner.labels import set_labels
 
 NAME = "open_types"
+FAMILIES = "families.json"
+# Draws of types of other families for a text.
+SISTERS = 8
+Families = Mapping[str, Sequence[Sequence[str]]]
 TYPES = re.compile(r"\]\(([^()\[\]]+)\)")
 
 
@@ -35,6 +44,14 @@ class Text(NamedTuple):
     def present(self) -> list[str]:
         """The types of its spans, each once."""
         return list(dict.fromkeys(label for _, _, label in self.spans))
+
+    @property
+    def mentions(self) -> dict[tuple[int, int], set[str]]:
+        """The types of each mention."""
+        mentions: dict[tuple[int, int], set[str]] = defaultdict(set)
+        for start, end, label in self.spans:
+            mentions[start, end].add(label)
+        return mentions
 
 
 def parse(line: str) -> Text:
@@ -71,13 +88,21 @@ def close_types(texts: Iterable[Text]) -> dict[str, set[str]]:
     """For each type, those that share a span with it or with one that does."""
     direct: dict[str, set[str]] = defaultdict(set)
     for text in texts:
-        by_span: dict[tuple[int, int], set[str]] = defaultdict(set)
-        for start, end, label in text.spans:
-            by_span[start, end].add(label)
-        for together in by_span.values():
+        for together in text.mentions.values():
             for label in together:
                 direct[label] |= together
     return {label: set().union(*(direct[other] for other in others)) for label, others in direct.items()}
+
+
+def sisters(text: Text, families: Families) -> list[str]:
+    """The types of other families than a text's own, of broad types whose finer type is told at each mention."""
+    found: set[str] = set()
+    for broad, groups in families.items():
+        finer = {label for group in groups for label in group}
+        if all(labels & finer for labels in text.mentions.values() if broad in labels):
+            own = [set(group) for group in groups if not set(group).isdisjoint(text.present)]
+            found |= finer.difference(*own) if own else set()
+    return sorted(found.difference(text.present, text.absent))
 
 
 def universe(
@@ -90,13 +115,17 @@ def universe(
     return list(dict.fromkeys(known + drawn))[: len(known) + more]
 
 
-def to_docs(texts: Sequence[Text], more: int, seed: int) -> Iterable[Doc]:
+def to_docs(texts: Sequence[Text], more: int, seed: int, families: Families | None = None) -> Iterable[Doc]:
     """Make gold docs with spans under `openner` and their own lists of types."""
     nlp, draw, close = spacy.blank("en"), random.Random(seed), close_types(texts)
     counts = Counter(label for text in texts for label in text.present)
     # Frequent types weigh more, as in what users ask for, but rare ones have their turn.
     pool = [label for label in sorted(counts) for _ in range(min(counts[label], 20))]
     for text in texts:
+        # Politicians are asked for more often than logicians are.
+        near = sisters(text, families or {})
+        beside = draw.choices(near, [min(counts[label], 400) + 1 for label in near], k=SISTERS) if near else []
+        text = text._replace(absent=list(dict.fromkeys(text.absent + beside)))
         doc = nlp.make_doc(text.text)
         spans = [doc.char_span(s, e, label=label, alignment_mode="expand") for s, e, label in text.spans]
         doc.spans["openner"] = spans
@@ -128,7 +157,8 @@ def main(
     seed: Annotated[int, typer.Option(help="Of the choice of absent types.")] = 0,
 ) -> None:
     """Convert."""
-    docs = list(to_docs(read(texts), more, seed))
+    families = json.loads(path.read_text(encoding="utf8")) if (path := texts / FAMILIES).exists() else {}
+    docs = list(to_docs(read(texts), more, seed, families))
     for split in ("train", "dev"):
         chosen = [doc for i, doc in enumerate(docs) if (bool(dev) and i % dev == 0) == (split == "dev")]
         target = corpus / split / f"{NAME}.spacy"

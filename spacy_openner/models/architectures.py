@@ -98,6 +98,7 @@ def TypeCacheSpanMatcher_v1(
     max_types: int | None = None,
     cache_mb: int = 256,
     company: float = 0.25,
+    company_types: int = 0,
     mixed_precision: bool = False,
 ) -> Model[TypeCacheRequest, Any]:
     """Score spans against types that are encoded once and kept. Registered as "spacy-openner.TypeCacheSpanMatcher.v1".
@@ -118,6 +119,8 @@ def TypeCacheSpanMatcher_v1(
     cache_mb (int): The most memory, in MiB, for encoded types; 0 to encode types for each batch anew.
     company (float): In training, the share of updates in which each text sees the types of all texts of the update,
         as texts later see long lists. What a text is taught does not change by it.
+    company_types (int): The most types of earlier updates that they see besides in such updates; how many is drawn anew
+        each time. These are encoded without gradients.
     mixed_precision (bool): Train with bfloat16 products.
     RETURNS (Model): Its weights are loaded at first use.
     RAISES (SettingError): For a value that is not allowed.
@@ -130,6 +133,7 @@ def TypeCacheSpanMatcher_v1(
         ("overlap", overlap, 0),
         ("max_types", max_types, 1),
         ("cache_mb", cache_mb, 0),
+        ("company_types", company_types, 0),
     ):
         if value is not None:
             _check_number(setting, value, least)
@@ -144,6 +148,7 @@ def TypeCacheSpanMatcher_v1(
         max_types=max_types,
         cache_mb=cache_mb,
         company=company,
+        company_types=company_types,
         mixed_precision=mixed_precision,
     )
     return _model("type_cache_span_matcher", TypeCacheSpanModel(name, revision, settings))

@@ -46,6 +46,19 @@ def test_types_that_may_be_there_unannotated_are_never_asked_for():
         assert set(asked[2:]) == {"city"}
 
 
+def test_sisters_of_a_text_s_types_are_asked_for_where_each_mention_tells_its_own():
+    families = {"person": [["chemist", "scientist"], ["actor", "singer"], ["singer", "writer"]]}
+    told = parse("[Ann](chemist; person) saw [Bob](actor; person). || city")
+    silent = parse("[Ann](chemist; person) saw [Bob](person). || city")
+    other = parse("[Oslo](city) || film")
+    sisters = script["sisters"]
+    assert sisters(told, families) == ["writer"]
+    assert sisters(silent, families) == []
+    assert sisters(other, families) == []
+    docs = script["to_docs"]([told, silent, other], 0, 0, families)
+    assert [doc._.openner_labels[-1] for doc in docs] == ["writer", "city", "film"]
+
+
 def test_every_shipped_line_is_well_formed_and_different():
     texts = read(ROOT / "assets" / "open_types")
     assert len(texts) > 4000

@@ -31,7 +31,7 @@ from .checkpoint import TypeCacheCheckpoint
 from .layouts import TEXT_START
 from .network import AskedTypes, TextBatch, TypeCacheNetwork, TypeStates
 from .new_network import from_encoder
-from .requests import EncodedTypes, OrderedQuery, TypeCacheRequest, cut_leaves, send_gradients
+from .requests import EncodedTypes, MetTypes, OrderedQuery, TypeCacheRequest, cut_leaves, send_gradients
 from .runtime import TypeCacheRuntime
 from .score_scale import ScoreScale
 from .tokenization import ApartTokenizer
@@ -52,6 +52,7 @@ class TypeCacheSettings:
     max_types: int | None = None
     cache_mb: int = 256
     company: float = 0.0
+    company_types: int = 0
     mixed_precision: bool = False
 
 
@@ -70,6 +71,7 @@ class TypeCacheSpanModel(SpanModel):
     def __init__(self, name: str, revision: str | None, settings: TypeCacheSettings) -> None:
         self.settings = settings
         self.cache = TypeStateCache(settings.cache_mb * 2**20)
+        self.met = MetTypes()
         self._exported = onnx.ExportedFiles()
         super().__init__(name, revision, settings.mixed_precision)
 
@@ -261,19 +263,28 @@ class TypeCacheSpanModel(SpanModel):
         planned = list(self.planner.plan([text.words for text in texts], [text.types for text in texts]))
         if not planned:
             return
-        encoded = self._encode_for_training(sorted({t for text in texts for t in text.types}))
+        asked = sorted({t for text in texts for t in text.types})
+        in_company = random.random() < self.settings.company
+        company = self.met.beside(asked, self.settings.company_types if in_company else 0)
+        encoded = self._encode_for_training(asked, company)
         leaves = cut_leaves(encoded)
-        seen = encoded.texts if random.random() < self.settings.company else None
+        seen = encoded.texts if in_company else None
         for windows in batch_windows(planned, batch_tokens):
             request = replace(self.request(windows, texts), seen=seen, states=leaves)
             yield TrainingBatch(request, gold_targets(windows, texts), 1 / len(planned))
         send_gradients(encoded.states, leaves.states)
 
-    def _encode_for_training(self, types: Sequence[str]) -> EncodedTypes:
+    def _encode_for_training(self, types: Sequence[str], company: Sequence[str] = ()) -> EncodedTypes:
+        """Encode types, and those beside them without gradients."""
         network = self.checkpoint.network.train()
         self._reset_runtime()
         with mixed_precision(self.device, self.mixed_precision):
-            return EncodedTypes(types, self._encode(network, types))
+            states = self._encode(network, types)
+            if company:
+                with torch.no_grad():
+                    others = self._encode(network, company)
+                states = states.joined(others)
+        return EncodedTypes([*types, *company], states)
 
     def begin_update(self, inputs: TypeCacheRequest) -> tuple[Tensor, Callable[[Tensor], None]]:
         """Score a batch for training.

@@ -56,13 +56,22 @@ class TypeStates:
     vectors: Tensor
     lengths: Sequence[int]
 
-    def shared(self, scored: Sequence[int] | None = None) -> "AskedTypes":
+    def joined(self, other: "TypeStates") -> "TypeStates":
+        """Put other types behind these."""
+        keys, values = (
+            [torch.cat(pair, dim=1) for pair in zip(mine, theirs, strict=True)]
+            for mine, theirs in ((self.keys, other.keys), (self.values, other.values))
+        )
+        return TypeStates(keys, values, torch.cat([self.vectors, other.vectors]), [*self.lengths, *other.lengths])
+
+    def shared(self, scored: Sequence[Sequence[int]] | None = None) -> "AskedTypes":
         """Let each row of a batch see all of these types.
 
-        scored (Sequence[int] | None): Indices of the types that spans are scored for, in order, all by default.
+        scored (Sequence[Sequence[int]] | None): Indices of the types that spans of each row are scored for, in order,
+            or of all rows where there is one list; all types by default.
         """
-        vectors = self.vectors if scored is None else self.vectors[torch.tensor(scored, device=self.vectors.device)]
-        return AskedTypes(self, None, None, vectors[None])
+        vectors = self.vectors[None] if scored is None else self.vectors[_padded(scored)[0].to(self.vectors.device)]
+        return AskedTypes(self, None, None, vectors)
 
     def for_rows(self, scored: Sequence[Sequence[int]], seen: Sequence[Sequence[int]] | None = None) -> "AskedTypes":
         """Let each row see types of its own.
@@ -122,9 +131,13 @@ class AskedTypes:
 
     def part(self, rows: slice) -> "AskedTypes":
         """Return what some of the rows see."""
-        if self.index is None or self.mask is None:
-            return self
-        return replace(self, index=self.index[rows], mask=self.mask[rows], vectors=self.vectors[rows])
+        index, mask, vectors = self.index, self.mask, self.vectors
+        return replace(
+            self,
+            index=None if index is None else index[rows],
+            mask=None if mask is None else mask[rows],
+            vectors=vectors[rows] if len(vectors) > 1 else vectors,
+        )
 
     def keys_values(self, layer: int) -> tuple[Tensor, Tensor]:
         """Implement `SeenTypes`."""

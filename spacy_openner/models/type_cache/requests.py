@@ -1,5 +1,6 @@
 """Inputs of the network: queries whose order of types cannot matter, and types that were encoded together."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -33,7 +34,7 @@ class TypeCacheRequest:
 class EncodedTypes:
     """Types that were encoded together.
 
-    texts: The types, sorted, each once.
+    texts: The types, each once.
     states: Their states, in the same order.
     """
 
@@ -48,9 +49,29 @@ class EncodedTypes:
         scored = {key: [index[text] for text in row] for key, row in lists.items()}
         shown = {key: sorted({index[text] for text in seen or row}) for key, row in lists.items()}
         everything, first = list(range(len(self.texts))), scored[id(rows[0])]
-        if all(row == everything for row in shown.values()) and all(row == first for row in scored.values()):
-            return self.states.shared(first)
+        if all(row == everything for row in shown.values()):
+            alike = all(row == first for row in scored.values())
+            return self.states.shared([first] if alike else [scored[id(row)] for row in rows])
         return self.states.for_rows([scored[id(row)] for row in rows], [shown[id(row)] for row in rows])
+
+
+class MetTypes:
+    """Types that training has met lately, the latest last; never more than `LIMIT`."""
+
+    LIMIT = 4096
+
+    def __init__(self) -> None:
+        self._types: dict[str, None] = {}
+
+    def beside(self, types: Sequence[str], most: int) -> list[str]:
+        """Draw a random number of other types, `most` at most, and remember those of this update."""
+        known = sorted(self._types.keys() - set(types))
+        for text in types:
+            self._types.pop(text, None)
+            self._types[text] = None
+        for text in list(self._types)[: -self.LIMIT]:
+            del self._types[text]
+        return random.sample(known, min(random.randint(0, most), len(known)))
 
 
 @dataclass(frozen=True)

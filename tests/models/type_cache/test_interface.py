@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import random
 import threading
 
 import numpy as np
@@ -15,6 +16,7 @@ from spacy_openner.errors import SettingError
 from spacy_openner.labels import set_labels
 from spacy_openner.models.span_model import span_model
 from spacy_openner.models.type_cache import interface
+from spacy_openner.models.type_cache.requests import MetTypes
 from tests.support.tiny_models import LABELS, SENTENCES, backbone, found, long_text, same
 from tests.support.type_cache import KINDS, pipeline, saved_type_cache
 
@@ -219,7 +221,15 @@ def test_bfloat16(bert):
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("words", "tokens"), ("precision", "int8"), ("window", 3), ("cache_mb", -1), ("company", 2.0), ("max_types", 0)],
+    [
+        ("words", "tokens"),
+        ("precision", "int8"),
+        ("window", 3),
+        ("cache_mb", -1),
+        ("company", 2.0),
+        ("company_types", -1),
+        ("max_types", 0),
+    ],
 )
 def test_settings_are_checked(setting, value):
     with pytest.raises(SettingError, match="O001"):
@@ -305,6 +315,35 @@ def test_company_shows_all_types_and_teaches_the_same(bert):
     shim.begin_update = lambda request: requests.append(request) or begin(request)
     assert np.isfinite(trained(nlp, 2)).all()
     assert all(request.seen is not None and set(request.seen) >= set(request.types[0]) for request in requests)
+
+
+def test_types_of_earlier_updates_are_seen_and_get_no_gradients(bert):
+    nlp = pipeline(bert, ["person"], {"company": 1.0, "company_types": 40})
+    shim, seen = shim_of(nlp), []
+    begin = shim.begin_update
+    shim.begin_update = lambda request: seen.append(set(request.seen) - set(request.types[0])) or begin(request)
+    random.seed(0)
+    for i in range(30):
+        gold = examples(nlp, 2)
+        for eg in gold:
+            set_labels(eg.reference, ["person", "city", f"kind {i}"])
+        losses = nlp.update(gold, losses={})
+        assert np.isfinite(losses["open_ner_span"])
+    assert seen[0] == set()
+    assert max(map(len, seen)) > 5
+    assert set().union(*seen) <= {"person", "city", *(f"kind {i}" for i in range(29))}
+    grown = [len(others) for others in seen]
+    assert len(set(grown)) > 5, "how many is drawn anew"
+
+
+def test_types_met_are_bounded():
+    met = MetTypes()
+    for i in range(50):
+        met.beside([f"{i} {k}" for k in range(100)], 0)
+    random.seed(1)
+    drawn = {text for _ in range(50) for text in met.beside(["49 0"], 5000)}
+    assert len(drawn) == MetTypes.LIMIT - 1
+    assert "0 0" not in drawn
 
 
 def test_mixed_precision_trains(bert):
