@@ -28,7 +28,7 @@ from spacy_openner.labels import set_labels
 NAME = "open_types"
 FAMILIES = "families.json"
 # Draws of types of other families for a text.
-SISTERS = 8
+SISTERS = 5
 Families = Mapping[str, Sequence[Sequence[str]]]
 TYPES = re.compile(r"\]\(([^()\[\]]+)\)")
 

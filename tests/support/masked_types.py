@@ -27,7 +27,9 @@ def run_masked(network: TypeCacheNetwork, types: Sequence[Tensor], text: Tensor)
         [*(network.layout.type_positions(len(t)) for t in types), network.layout.text_positions(len(text))]
     )
     kind = network.encoder.config.model_type
-    hidden = {"mpnet": _mpnet, "modernbert": _modernbert}.get(kind, _bert)(network, ids, allowed, positions, owner)
+    own = owner[:, None] == owner
+    masks = [own if i < network.blind_layers else allowed for i in range(len(network.layout.layers))]
+    hidden = {"mpnet": _mpnet, "modernbert": _modernbert}.get(kind, _bert)(network, ids, masks, positions, owner)
     starts = torch.tensor([0, *(len(t) for t in types)]).cumsum(0)[:-1]
     return hidden[starts], hidden[len(ids) - len(text) :]
 
@@ -36,10 +38,10 @@ def _added(allowed: Tensor) -> Tensor:
     return torch.zeros(allowed.shape).masked_fill(~allowed, torch.finfo(torch.float32).min)[None, None]
 
 
-def _bert(network: TypeCacheNetwork, ids: Tensor, allowed: Tensor, positions: Tensor, owner: Tensor) -> Tensor:
+def _bert(network: TypeCacheNetwork, ids: Tensor, masks: list[Tensor], positions: Tensor, owner: Tensor) -> Tensor:
     first = network.layout.first_position
     hidden = network.encoder.embeddings(input_ids=ids[None], position_ids=positions[None] + first)
-    for layer in network.encoder.encoder.layer:
+    for layer, allowed in zip(network.encoder.encoder.layer, masks, strict=True):
         hidden = _hidden(layer(hidden, _added(allowed)))
     return hidden[0]
 
@@ -49,7 +51,7 @@ def _hidden(output) -> Tensor:
     return output if torch.is_tensor(output) else output[0]
 
 
-def _mpnet(network: TypeCacheNetwork, ids: Tensor, allowed: Tensor, positions: Tensor, owner: Tensor) -> Tensor:
+def _mpnet(network: TypeCacheNetwork, ids: Tensor, masks: list[Tensor], positions: Tensor, owner: Tensor) -> Tensor:
     """The distance of a text to a type is as far as the table goes; within a sequence steps are counted."""
     steps = torch.cat([torch.arange(int((owner == o).sum())) for o in owner.unique_consecutive()])
     distance = steps - steps[:, None]
@@ -57,25 +59,28 @@ def _mpnet(network: TypeCacheNetwork, ids: Tensor, allowed: Tensor, positions: T
     stack = network.encoder.encoder
     bias = stack.relative_attention_bias(stack.relative_position_bucket(distance)).permute(2, 0, 1)[None]
     hidden = network.encoder.embeddings(input_ids=ids[None], position_ids=positions[None] + 2)
-    for layer in stack.layer:
+    for layer, allowed in zip(stack.layer, masks, strict=True):
         hidden = _hidden(layer(hidden, _added(allowed), position_bias=bias))
     return hidden[0]
 
 
-def _modernbert(network: TypeCacheNetwork, ids: Tensor, allowed: Tensor, positions: Tensor, owner: Tensor) -> Tensor:
+def _modernbert(
+    network: TypeCacheNetwork, ids: Tensor, masks: list[Tensor], positions: Tensor, owner: Tensor
+) -> Tensor:
     """Layers with a window show a text no types, and only its neighbours."""
     encoder = network.encoder
     near = (torch.arange(len(ids))[:, None] - torch.arange(len(ids))).abs() <= encoder.config.local_attention // 2
-    masks = {True: _added(allowed), False: _added((owner[:, None] == owner) & near)}
+    windows = _added((owner[:, None] == owner) & near)
     hidden = encoder.embeddings(input_ids=ids[None])
     for i, layer in enumerate(encoder.layers):
         kinds = getattr(encoder.config, "layer_types", None)
         is_global = kinds[i] == "full_attention" if kinds else i % encoder.config.global_attn_every_n_layers == 0
+        allowed = _added(masks[i])
         if hasattr(encoder, "rotary_emb"):
             kind = "full_attention" if is_global else "sliding_attention"
             turns = encoder.rotary_emb(hidden, positions[None], kind)
-            hidden = layer(hidden, attention_mask=masks[is_global], position_embeddings=turns)
+            hidden = layer(hidden, attention_mask=allowed if is_global else windows, position_embeddings=turns)
         else:
-            settings = {"attention_mask": masks[True], "sliding_window_mask": masks[False]}
+            settings = {"attention_mask": allowed, "sliding_window_mask": windows}
             hidden = layer(hidden, **settings, position_ids=positions[None])[0]
     return encoder.final_norm(hidden)[0]

@@ -17,7 +17,7 @@ from ...nn.sizes import check_network, shapes_of
 from ...nn.weights import WEIGHTS_FILE, load_strictly, part_of, read_weights, write_weights
 from ..gliner.config import NUMBERS, Range
 from ..gliner.span_head import MarkerV0Head
-from .layouts import LAYOUTS
+from .layouts import LAYOUTS, sees_types
 from .network import TypeCacheNetwork
 from .score_scale import LEAST, MOST, ScoreScale
 
@@ -27,6 +27,7 @@ RANGES = {
     "max_width": NUMBERS["max_width"],
     "max_words": NUMBERS["max_len"],
     "dropout": NUMBERS["dropout"],
+    "blind_layers": Range(0, 1000),
 }
 SCALES = Range(LEAST, MOST, whole=False)
 
@@ -41,6 +42,7 @@ class TypeCacheConfig:
     max_words (int): Most words that one window shows.
     dropout (float): Of the head, in training.
     markers_only (bool): Whether texts attend to the markers of types alone.
+    blind_layers (int): In how many of the first layers texts see no types.
     marker (str): What stands before each type.
     score_scale (ScoreScale): How sure scores are; forgotten when the weights are trained further.
     """
@@ -51,6 +53,7 @@ class TypeCacheConfig:
     max_words: int = 384
     dropout: float = 0.1
     markers_only: bool = False
+    blind_layers: int = 0
     marker: str = "<<ENT>>"
     score_scale: ScoreScale = field(default_factory=ScoreScale)
 
@@ -115,7 +118,10 @@ def load(path: Path) -> TypeCacheCheckpoint:
     rows = embedding_rows(of_encoder)
     encoder = build_encoder(path, {"encoder": config.encoder}, "encoder", "", of_encoder)
     head = _head_of_size(path, config, part_of(weights, "head."))
-    network = TypeCacheNetwork(encoder, head, markers_only=config.markers_only)
+    if not sees_types(encoder, config.blind_layers):
+        reason = f"{CONFIG_FILE}: `blind_layers` is {config.blind_layers}, so that no layer would see types"
+        raise error("O131", path=str(path), reason=reason)
+    network = TypeCacheNetwork(encoder, head, markers_only=config.markers_only, blind_layers=config.blind_layers)
     load_strictly(path, network, weights)
     checkpoint = TypeCacheCheckpoint(config, network.eval(), load_tokenizer(path, path, str(path)))
     if not 0 <= checkpoint.marker_id < rows or config.marker not in checkpoint.tokenizer.get_vocab():

@@ -340,3 +340,8 @@ def layout_of(encoder: nn.Module) -> Layout:
     if kind not in LAYOUTS:
         raise error("O001", name="the encoder's kind", value=kind, allowed=", ".join(LAYOUTS))
     return LAYOUTS[kind](encoder)
+
+
+def sees_types(encoder: nn.Module, blind_layers: int) -> bool:
+    """Tell whether texts would see types in any layer behind the first ones."""
+    return any(layer.sees_types for layer in layout_of(encoder).layers[blind_layers:])

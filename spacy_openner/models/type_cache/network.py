@@ -1,8 +1,9 @@
 """The network of the type cache: types encoded apart, texts that attend to them.
 
 A type's subwords (marker and name) attend to one another alone, so that their keys and values in every layer, and
-the type's vector, depend on its own words only. A text's subwords attend to the types asked and to the text. Both
-halves together equal one run of the encoder over `types + text` under the mask of that rule.
+the type's vector, depend on its own words only. A text's subwords attend to the types asked and to the text; in the
+first layers, where words are put together from subwords, to the text alone if so chosen. Both halves together equal one
+run of the encoder over `types + text` under the mask of that rule.
 """
 
 from collections.abc import Callable, Sequence
@@ -157,16 +158,21 @@ class TypeCacheNetwork(nn.Module):
     encoder (nn.Module): A Hugging Face encoder that `layout_of` knows.
     head (MarkerV0Head | MarkerHead): Scores spans against types.
     markers_only (bool): Let texts attend to the marker of each type alone, which has read the type's name.
+    blind_layers (int): In how many of the first layers texts see no types.
     """
 
-    def __init__(self, encoder: nn.Module, head: MarkerV0Head | MarkerHead, *, markers_only: bool = False) -> None:
+    def __init__(
+        self, encoder: nn.Module, head: MarkerV0Head | MarkerHead, *, markers_only: bool = False, blind_layers: int = 0
+    ) -> None:
         super().__init__()
         self.encoder: Any = encoder
         self.head = head
         width = hidden_size(encoder)
         self.projection = nn.Linear(width, head.width) if width != head.width else None
         self.layout = layout_of(encoder)
-        self.markers_only = markers_only
+        self.markers_only, self.blind_layers = markers_only, blind_layers
+        for layer in self.layout.layers[:blind_layers]:
+            layer.sees_types = False
 
     def encode_types(self, input_ids: Sequence[Tensor]) -> TypeStates:
         """Encode types, those of one length together, so that nothing is padded.

@@ -1,7 +1,7 @@
 """New type-cache networks, on any encoder with an adapter or on a span matcher that reads prompts."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -12,7 +12,7 @@ from ..gliner.new_head import MARKERS
 from ..gliner.pretrained import encoder_for_head
 from ..gliner.span_head import MarkerV0Head
 from .checkpoint import TypeCacheCheckpoint, TypeCacheConfig
-from .layouts import layout_of
+from .layouts import layout_of, sees_types
 from .network import TypeCacheNetwork
 
 
@@ -25,6 +25,7 @@ def from_encoder(
     max_words: int = 384,
     dropout: float = 0.1,
     markers_only: bool = False,
+    blind_layers: int = 0,
 ) -> TypeCacheCheckpoint:
     """Make a network to be trained.
 
@@ -38,58 +39,67 @@ def from_encoder(
     dropout (float): Of the head, in training.
     markers_only (bool): Let texts attend to the markers of types alone: names and descriptions of any length cost one
         key each, and texts see them by what the marker has read.
+    blind_layers (int): In how many of the first layers texts see no types. With half of the layers long lists cost half
+        of what they cost otherwise, and types beside a type matter less.
     RETURNS (TypeCacheCheckpoint): With pretrained weights where there are some, and the rest random.
-    RAISES (SettingError): For a kind of encoder without an adapter, or another number of layers than it has.
+    RAISES (SettingError): For a kind of encoder without an adapter, another number of layers than it has, or where no
+        layer would see types.
     RAISES (CheckpointError): When the encoder cannot be loaded.
     """
+    rest = Rest(layers, max_words, dropout, markers_only, blind_layers)
     if (Path(encoder) / CONFIG_FILE).is_file():
-        return _from_gliner(Path(encoder), layers, width, max_width, max_words, dropout, markers_only)
+        return _from_gliner(Path(encoder), width, max_width, rest)
     tokenizer, backbone = encoder_for_head(encoder)
     if MARKERS[1] not in tokenizer.get_vocab():
         tokenizer.add_tokens([MARKERS[1]], special_tokens=True)
         backbone.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     head = MarkerV0Head(width or backbone.config.hidden_size, max_width or 12, dropout)
-    return _checkpoint(backbone, head, tokenizer, layers, max_words, dropout, markers_only)
+    return _checkpoint(backbone, head, tokenizer, rest)
 
 
-def _from_gliner(
-    path: Path,
-    layers: int | None,
-    width: int | None,
-    max_width: int | None,
-    max_words: int,
-    dropout: float,
-    markers_only: bool,
-) -> TypeCacheCheckpoint:
+class Rest(NamedTuple):
+    """What does not shape the head; see `from_encoder`."""
+
+    layers: int | None
+    max_words: int
+    dropout: float
+    markers_only: bool
+    blind_layers: int
+
+
+def _from_gliner(path: Path, width: int | None, max_width: int | None, rest: Rest) -> TypeCacheCheckpoint:
     start = gliner.load(path)
     old = start.network.head
     reusable = isinstance(old, MarkerV0Head) and width in (None, old.width) and max_width in (None, old.max_width)
     head_width = width or old.width
-    head = MarkerV0Head(head_width, max_width or getattr(old, "max_width", 0) or 12, dropout)
+    head = MarkerV0Head(head_width, max_width or getattr(old, "max_width", 0) or 12, rest.dropout)
     if reusable:
         head.load_state_dict(old.state_dict())
-    made = _checkpoint(start.network.encoder, head, start.tokenizer, layers, max_words, dropout, markers_only)
+    made = _checkpoint(start.network.encoder, head, start.tokenizer, rest)
     projection = made.network.projection
     if reusable and projection is not None and start.network.projection is not None:
         projection.load_state_dict(start.network.projection.state_dict())
     return made
 
 
-def _checkpoint(
-    encoder: Any,
-    head: MarkerV0Head,
-    tokenizer: Any,
-    layers: int | None,
-    max_words: int,
-    dropout: float,
-    markers_only: bool,
-) -> TypeCacheCheckpoint:
-    if layers is not None:
-        _keep_layers(encoder, layers)
-    network = TypeCacheNetwork(encoder, head, markers_only=markers_only).eval()
+def _checkpoint(encoder: Any, head: MarkerV0Head, tokenizer: Any, rest: Rest) -> TypeCacheCheckpoint:
+    if rest.layers is not None:
+        _keep_layers(encoder, rest.layers)
+    if isinstance(rest.blind_layers, bool) or rest.blind_layers < 0 or not sees_types(encoder, rest.blind_layers):
+        most = len(layout_of(encoder).layers) - 1
+        allowed = f"a whole number from 0 to at most {most}, so that a layer behind them sees types"
+        raise error("O001", name="blind_layers", value=rest.blind_layers, allowed=allowed)
+    network = TypeCacheNetwork(encoder, head, markers_only=rest.markers_only, blind_layers=rest.blind_layers).eval()
     config = {key: value for key, value in encoder.config.to_dict().items() if key != "_name_or_path"}
     settings = TypeCacheConfig(
-        config, head.width, head.max_width, max_words, dropout, markers_only=markers_only, marker=MARKERS[1]
+        config,
+        head.width,
+        head.max_width,
+        rest.max_words,
+        rest.dropout,
+        markers_only=rest.markers_only,
+        blind_layers=rest.blind_layers,
+        marker=MARKERS[1],
     )
     return TypeCacheCheckpoint(settings, network, tokenizer)
 

@@ -139,3 +139,14 @@ def test_layers_are_cut_behind(tmp_path):
 def test_an_encoder_without_an_adapter(tmp_path):
     with pytest.raises(SettingError, match="deberta-v2"):
         from_encoder(backbone("deberta-v2", tmp_path))
+
+
+@pytest.mark.parametrize(("kind", "layers"), [("bert", 2), ("bert", -1), ("bert", True), ("modernbert", 1)])
+def test_some_layer_sees_types(kind, layers, tmp_path):
+    with pytest.raises(SettingError, match=r"O001.*blind_layers"):
+        saved_type_cache(kind, tmp_path, blind_layers=layers)
+    path = saved_type_cache(kind, tmp_path)
+    config = json.loads((path / "type_cache.json").read_text(encoding="utf8"))
+    (path / "type_cache.json").write_text(json.dumps({**config, "blind_layers": layers}), encoding="utf8")
+    with pytest.raises(CheckpointError, match=r"O131.*blind_layers"):
+        checkpoints.load(path)

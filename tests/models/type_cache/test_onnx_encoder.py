@@ -79,8 +79,9 @@ def test_many_types(bert):
         assert np.allclose(*scores, atol=1e-4)
 
 
-def test_markers_only(tmp_path):
-    path = saved_type_cache("bert", tmp_path, markers_only=True)
+@pytest.mark.parametrize("options", [{"markers_only": True}, {"blind_layers": 1}], ids=str)
+def test_markers_only_and_blind_layers(tmp_path, options):
+    path = saved_type_cache("bert", tmp_path, **options)
     all_same(
         results(pipeline(path, LABELS, ONNX, overlap="all")), results(pipeline(path, LABELS, overlap="all")), atol=1e-4
     )
