@@ -1,4 +1,4 @@
-"""Few-shot learning: the default weights against a bare encoder, and what is forgotten with and without replay.
+"""Few-shot learning: the default weights against assets/default and a bare encoder; what is forgotten, and with replay.
 
     python -m benchmarks.few_shot CORPUS --encoder DIRECTORY_OF_MINILM
 
@@ -29,12 +29,14 @@ def corpus(path: Path, limit: int = 0, seed: int = 0, **options: Any) -> OpenNER
     )
 
 
-def fresh(encoder: Path | None) -> Language:
-    """A pipeline with the default weights, or with a new head on an encoder."""
+def fresh(encoder: Path | None = None, model: dict[str, str] | None = None) -> Language:
+    """A pipeline with the default weights, a new head on an encoder, or another model."""
     nlp = spacy.blank("en")
     scorer = {"@scorers": "spacy-openner.entity_scorer.v1", "spans_key": "openner"}
     sampler = {"@misc": "spacy-openner.TypeSampler.v1", "negative_ratio": 1.0, "positive_dropout": 0.0}
-    pipe = nlp.add_pipe("open_ner_span", config={"scorer": scorer, "sampler": sampler})
+    pipe = nlp.add_pipe(
+        "open_ner_span", config={"scorer": scorer, "sampler": sampler, **({"model": model} if model else {})}
+    )
     head = {"width": 192, "dropout": 0.1}
     pipe.initialize(list, nlp=nlp, labels=[], encoder=str(encoder) if encoder else None, head=head)
     return nlp
@@ -67,17 +69,22 @@ def main() -> None:
         return args.corpus / split / f"{name}.spacy"
 
     new, old = (corpus(file("dev", name), args.dev, shuffle=False) for name in (args.set, args.old))
-    default = fresh(None)
-    rows = [{"start": "default", "sentences": 0, "new set F": score(default, new), "old set F": score(default, old)}]
+    prompts = {"@architectures": "spacy-openner.SpanMatcher.v1", "name": "assets/default"}
+    untrained = {"default": fresh(), "assets/default": fresh(model=prompts)}
+    rows = [
+        {"start": name, "sentences": 0, "new set F": score(nlp, new), "old set F": score(nlp, old)}
+        for name, nlp in untrained.items()
+    ]
     replayed = {"replay": {"old": {"path": file("train", args.old)}}, "replay_share": args.replay_share}
     for size in map(int, args.sizes.split(",")):
-        for start, encoder, options in (
-            ("encoder", args.encoder, {}),
-            ("default", None, {}),
-            ("default, replay", None, replayed),
+        for start, made, options in (
+            ("encoder", {"encoder": args.encoder}, {}),
+            ("assets/default", {"model": prompts}, {}),
+            ("default", {}, {}),
+            ("default, replay", {}, replayed),
         ):
             fix_random_seed(0)
-            nlp = fresh(encoder)
+            nlp = fresh(**made)
             train(nlp, corpus(file("train", args.set), size, **options), args.steps, args.batch, args.rate)
             found = {"new set F": score(nlp, new), "old set F": score(nlp, old)}
             rows.append({"start": start, "sentences": size, **found})
