@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and JSON is read strictly."""
+"""Files are written whole or not at all."""
 
 import os
 import signal
@@ -11,15 +11,10 @@ import pytest
 from spacy_openner import files
 from spacy_openner.errors import DataError, SettingError
 from spacy_openner.files import (
-    NotJSON,
-    parse_json,
-    read_json,
-    read_json_strictly,
     refuse_overwriting,
     replaced_directory,
     replaced_file,
     write_bytes,
-    write_json,
     write_text,
 )
 
@@ -89,8 +84,6 @@ def test_what_cannot_be_written_is_said(tmp_path, target):
 def test_text_that_is_no_utf8(tmp_path):
     with pytest.raises(DataError, match="O407"):
         write_text(tmp_path / "a", "\ud800")
-    write_json(tmp_path / "a", {"x": "\ud800é"})
-    assert read_json_strictly(tmp_path / "a") == {"x": "\ud800é"}
 
 
 def test_a_directory_is_swapped_whole(tmp_path):
@@ -135,24 +128,6 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path):
     assert path.read_text() == "old"
     write_text(path, "new")
     assert path.read_text() == "new"
-
-
-def test_strict_json(tmp_path):
-    path = tmp_path / "a.json"
-    write_json(path, {"b": [1, "é"]})
-    assert "é" in path.read_text(encoding="utf8")
-    assert read_json_strictly(path) == {"b": [1, "é"]}
-    for text, reason in (
-        ('{"a": 1, "a": 2}', "more than one entry"),
-        ("[1,]", "."),
-        ("[1] x", "."),
-        ("[" * 100000, "."),
-    ):
-        path.write_text(text)
-        with pytest.raises(DataError, match=rf"\[O403\].*{reason}"):
-            read_json_strictly(path)
-    with pytest.raises(DataError, match="O403"):
-        read_json_strictly(tmp_path / "none.json")
 
 
 KILLED = """
@@ -256,53 +231,3 @@ def test_outputs_that_are_inputs_are_refused(tmp_path):
         refuse_overwriting([tmp_path], [tmp_path / "in.txt"])
     with pytest.raises(SettingError, match="O415"):
         refuse_overwriting([], [tmp_path / "out", None, None, tmp_path / "x" / ".." / "out"])
-
-
-@pytest.mark.parametrize(
-    ("data", "value"),
-    [(b"[1]", [1]), ("\ufeff{}".encode(), {}), (b' {"a": [1.5, null]}\n', {"a": [1.5, None]}), ('"\\u00e9"', "é")],
-)
-def test_json_is_read(data, value):
-    assert parse_json(data) == value
-
-
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        (b"", "line 1, column 1"),
-        (b"[1,\n 2,]", "line 2, column"),
-        (b'{"a": 1}\n{"b": 2}', "after the end of the value at line 2, column 1"),
-        (b"[1] rubbish", "line 1, column 5"),
-        (b'{"a": 1, "b": 2, "a": 3}', "more than one entry for .*'a'"),
-        (b"[NaN]", "NaN"),
-        (b"[-Infinity]", "Infinity"),
-        (b'{"a":\n "\xff"}', "UTF-8 .* at line 2, column 3"),
-        ('{"a": 1}'.encode("utf-16"), "UTF-8"),
-        (b"[" * 101 + b"]" * 101, "more than 100 deep"),
-        (b"[" * 200_000, "100 deep"),
-        (b'{"a":' * 200_000, "100 deep"),
-        (b"9" * 5000, "digits"),
-    ],
-)
-def test_what_is_no_json_says_where(data, reason):
-    with pytest.raises(NotJSON, match=reason):
-        parse_json(data)
-
-
-def test_values_of_the_largest_depth_are_read():
-    assert parse_json("[" * 100 + "1" + "]" * 100)
-
-
-def test_json_of_a_known_form(tmp_path, monkeypatch):
-    path = tmp_path / "a.json"
-    write_json(path, {"Größe": [1]})
-    assert read_json(path, "a mapping", dict) == {"Größe": [1]}
-    with pytest.raises(DataError, match=r"O404.*a list; found"):
-        read_json(path, "a list", list)
-    path.write_bytes(b"\x1f\x8b")
-    with pytest.raises(DataError, match=r"O404.*UTF-8"):
-        read_json(path, "a list")
-    monkeypatch.setattr(files, "MAX_JSON_BYTES", 1 << 20)
-    path.write_bytes(b" " * (1 << 20) + b"1")
-    with pytest.raises(DataError, match="more than 1 MB"):
-        read_json(path, "a number")

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import error
-from ..files import PARTIAL, write_json
+from ..files import PARTIAL
+from ..json_files import write_json
 
 FOLDER = "_run"
 SETTINGS_FILE = "run.json"

@@ -15,7 +15,7 @@ from spacy.tokens import DocBin
 from spacy.vocab import Vocab
 
 from ..errors import error
-from ..files import unique_keys
+from ..json_files import unique_keys
 from .arrow import import_arrow, import_parquet
 from .records import BadRecord, Record, RecordFields, Unit, as_json
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from ..data.docbin import labels_file
-from ..files import refuse_overwriting, write_json
+from ..files import refuse_overwriting
+from ..json_files import write_json
 from .options import AsJson, GoldFile, Opt, Pipeline, load_with_gold, put, put_json, with_progress
 from .tables import one_line, render_table
 

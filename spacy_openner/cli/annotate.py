@@ -9,7 +9,8 @@ import typer
 from ..data.docbin import labels_file
 from ..data.files import read_lines
 from ..errors import error
-from ..files import NotJSON, parse_json, refuse_overwriting
+from ..files import refuse_overwriting
+from ..json_files import NotJSON, parse_json
 from ..types import DEFAULT_BOUNDARIES
 from .options import (
     Arg,

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import error
-from ..files import json_text, refuse_overwriting, replaced_file
+from ..files import refuse_overwriting, replaced_file
+from ..json_files import json_text
 from ..types import DEFAULT_SPANS_KEY
 from .docbin import labels_file, withdraw
 from .formats import detect_format, read

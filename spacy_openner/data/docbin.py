@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import error
-from ..files import json_text, replaced_file
+from ..files import replaced_file
+from ..json_files import json_text
 from .naming import read_types
 from .texts import AnnotatedText, Span, Tally
 

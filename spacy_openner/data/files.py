@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from ..errors import error
-from ..files import unique_keys
+from ..json_files import unique_keys
 
 SNIFFED, CHUNK = 1 << 16, 1 << 20
 # A value that no chunk completes is given up after so many characters, not at the end of a large file.

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import error
-from ..files import read_json
+from ..json_files import read_json
 from .columns import TAG, TagReader
 from .files import read_values
 from .texts import AnnotatedText, Tally

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import error, warn
-from ..files import read_json
+from ..json_files import read_json
 
 # "timeRange" -> "time Range", "HTMLTag" -> "HTML Tag"; "mRNA" and "DNAs" stay.
 CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")

@@ -13,7 +13,7 @@ from spacy.util import registry
 from thinc.api import Model
 
 from ..errors import error
-from ..files import read_json_strictly, write_json
+from ..json_files import read_json_strictly, write_json
 from ..llm.types import UsageReport
 
 TOO_LONG = "too long"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import error
-from ..files import read_json_strictly, write_json
+from ..json_files import read_json_strictly, write_json
 from ..prompts.lar import KIND, NONE
 
 FORMAT = "spacy-openner.alignment.v1"

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..errors import error
-from ..files import NotJSON, load_json
+from ..json_files import NotJSON, load_json
 from .sizes import MOST_LAYERS, check_network, check_numbers, shapes_of
 from .trust import check_trust
 

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ..errors import error
-from ..files import NotJSON, load_json
+from ..json_files import NotJSON, load_json
 
 WEIGHTS_FILE = "model.safetensors"
 PICKLED_WEIGHTS_FILE = "pytorch_model.bin"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..errors import error
-from ..files import read_json
+from ..json_files import read_json
 
 SYNONYMS = 'a mapping from types to lists of other names: {"person": ["human being", "people"]}'
 

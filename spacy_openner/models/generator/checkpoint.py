@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from ...errors import error
-from ...files import load_json
+from ...json_files import load_json
 from ...nn import int8, lora
 from ...nn.backbones import check_json, in_float32, load_tokenizer
 from ...nn.sizes import check_directory, check_numbers

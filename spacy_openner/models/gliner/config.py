@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import error
-from ...files import NotJSON, load_json
+from ...json_files import NotJSON, load_json
 
 CONFIG_FILE = "gliner_config.json"
 MAX_TYPES = "openner_max_types"

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import error
-from ...files import load_json
+from ...json_files import load_json
 from ...nn import hub, int8
 from ...nn.backbones import (
     T5_FAMILY,

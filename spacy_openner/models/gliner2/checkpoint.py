@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ...errors import error, warn
-from ...files import load_json
+from ...json_files import load_json
 from ...nn.backbones import build_encoder, embedding_rows, hidden_size, load_tokenizer
 from ...nn.sizes import check_network, check_numbers, shapes_of
 from ...nn.weights import KeyTable, load_strictly, part_of, read_weights, rename, write_weights

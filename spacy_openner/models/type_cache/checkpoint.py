@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 
 from ...errors import OpenNERError, error
-from ...files import load_json
+from ...json_files import load_json
 from ...nn import int8
 from ...nn.backbones import build_encoder, embedding_rows, load_tokenizer
 from ...nn.sizes import check_network, shapes_of

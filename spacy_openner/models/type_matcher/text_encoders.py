@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
 from ...errors import error
-from ...files import load_json
+from ...json_files import load_json
 from ...nn import int8 as int8_rows
 from ...nn.backbones import hidden_size, subword_limit
 from ...nn.batching import batch_by_length
