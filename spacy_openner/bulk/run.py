@@ -99,13 +99,10 @@ def run_corpus(
     """
     _check_choice("engine", engine, ENGINES)
     _check_choice("format", format, WRITABLE)
-    for name, value in {"workers": workers, "threads": threads, "shard_size": shard_size}.items():
-        _check_count(name, value)
-    for name, chosen in {"batch_size": batch_size, "limit": limit}.items():
-        if chosen is not None:
-            _check_count(name, chosen)
-    if isinstance(gpus, bool) or not isinstance(gpus, int | float) or not 0 <= gpus < math.inf:
-        raise error("O001", name="gpus", value=gpus, allowed="a number from 0")
+    given = {"batch_size": batch_size, "limit": limit}
+    _check_counts(workers=workers, threads=threads, shard_size=shard_size)
+    _check_counts(**{name: value for name, value in given.items() if value is not None})
+    _check_gpus(gpus)
     files = find_sources(str(source))
     fields = RecordFields(text_field, id_field, entities_field)
     asked = dict(labels) if isinstance(labels, Mapping) else None if labels is None else list(labels)
@@ -125,16 +122,15 @@ def run_corpus(
     with journal.opened(_identity(settings, limit)):
         unit_bytes = settle_sources(journal, files, is_limited=limit is not None)
         units = _limited(plan_units(files, unit_bytes), fields, limit)
-        finished = [(unit, counts) for unit in units if (counts := journal.unit_counts(unit.name)) is not None]
-        done = {unit.name for unit, _ in finished}
-        left = [unit for unit in units if unit.name not in done]
+        finished = {unit.name: counts for unit in units if (counts := journal.unit_counts(unit.name)) is not None}
+        left = [unit for unit in units if unit.name not in finished]
         run = partial(run_on_ray, gpus=gpus) if engine == "ray" else run_locally
         with closing(run(left, settings, workers)) as results:
-            return _gather(results, units, [counts for _, counts in finished], dest, progress)
+            return _gather(results, units, list(finished.values()), progress)
 
 
 def _gather(
-    results: Iterator[UnitResult], units: Sequence[Unit], before: Sequence[Counts], dest: str | Path, progress: bool
+    results: Iterator[UnitResult], units: Sequence[Unit], before: Sequence[Counts], progress: bool
 ) -> RunReport:
     """Add up what comes back.
 
@@ -210,6 +206,12 @@ def _check_choice(name: str, value: Any, allowed: Sequence[str]) -> None:
         raise error("O001", name=name, value=value, allowed=", ".join(allowed))
 
 
-def _check_count(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise error("O001", name=name, value=value, allowed="a whole number from 1")
+def _check_counts(**counts: Any) -> None:
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise error("O001", name=name, value=value, allowed="a whole number from 1")
+
+
+def _check_gpus(gpus: Any) -> None:
+    if isinstance(gpus, bool) or not isinstance(gpus, int | float) or not 0 <= gpus < math.inf:
+        raise error("O001", name="gpus", value=gpus, allowed="a number from 0")

@@ -2,12 +2,15 @@
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..types import DEFAULT_SPANS_KEY
 from .options import Arg, AsJson, Label, Labels, LabelsFile, Opt, Progress, given_labels, is_terminal, put, put_json
+
+if TYPE_CHECKING:
+    from ..bulk.run import RunReport
 
 Engine = Enum("Engine", {"local": "local", "ray": "ray"}, type=str)
 OutputFormat = Enum("OutputFormat", {"jsonl": "jsonl", "parquet": "parquet", "spacy": "spacy"}, type=str)
@@ -66,6 +69,13 @@ def run(
         limit=limit,
         progress=is_terminal(sys.stderr) if progress is None else progress,
     )
+    _show(report, as_json)
+    if not report.is_complete:
+        raise typer.Exit(1)
+
+
+def _show(report: "RunReport", as_json: bool) -> None:
+    """Print what was done, and what is left."""
     counts = report.counts
     if as_json:
         put_json({**counts._asdict(), "units": report.units, "finished": report.finished, "problems": report.problems})
@@ -76,4 +86,3 @@ def run(
     if not report.is_complete:
         left = report.units - report.finished
         typer.echo(f"{left:,} of {report.units:,} units are left; the same command tries them again.", err=True)
-        raise typer.Exit(1)

@@ -88,15 +88,9 @@ def convert(
         format=kind,
         files=tuple(map(str, files)),
         labels_file=str(listing),
-        texts=intake.texts,
         docs=n_docs,
-        tokens=intake.tokens,
-        spans=sum(intake.types.values()),
         types=dict(sorted(((label, intake.types[label]) for label in listed), key=lambda item: -item[1])),
-        dropped=intake.tally.dropped,
-        repaired=intake.tally.repaired,
-        skipped=intake.tally.skipped,
-        unread=intake.tally.unread,
+        **intake.counts(),
     )
 
 
@@ -112,6 +106,19 @@ class _Intake:
     types: Counter[str] = field(default_factory=Counter)
     texts: int = 0
     tokens: int = 0
+
+    def counts(self) -> dict[str, Any]:
+        """Return what a report of the conversion says of the texts that were taken over."""
+        tally = self.tally
+        return {
+            "texts": self.texts,
+            "tokens": self.tokens,
+            "spans": sum(self.types.values()),
+            "dropped": tally.dropped,
+            "repaired": tally.repaired,
+            "skipped": tally.skipped,
+            "unread": tally.unread,
+        }
 
     def take(self, texts: Iterable[AnnotatedText]) -> Iterator[AnnotatedText]:
         """Yield the texts that have words, with the spans that can be written."""

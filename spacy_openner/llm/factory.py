@@ -60,22 +60,10 @@ def LLMClient_v1(
     """
     _check("model", model, isinstance(model, str) and bool(model.strip()), "the name of a model")
     _check("structured", structured, structured in STRUCTURED, ", ".join(STRUCTURED))
-    _check("concurrency", concurrency, _is_whole(concurrency, 1, MOST_AT_ONCE), f"a whole number, 1 to {MOST_AT_ONCE}")
-    _check("max_retries", max_retries, _is_whole(max_retries, 0, 100), "a whole number, 0 to 100")
-    for name, limit in (("max_requests", max_requests), ("max_tokens", max_tokens)):
-        _check(name, limit, limit is None or _is_whole(limit, 0), "a whole number from 0, or null")
-    for name, seconds in (("timeout", timeout), ("max_wait", max_wait)):
-        _check(name, seconds, _is_number(seconds) and 0 < seconds <= A_DAY, f"seconds, over 0 to {A_DAY}")
-    pace = requests_per_minute
-    _check("requests_per_minute", pace, pace is None or (_is_number(pace) and pace > 0), "a number over 0, or null")
-    _check("prices", prices, prices is None or _are_prices(prices), 'numbers from 0 for "input" and "output"')
+    _check_pace(concurrency, requests_per_minute, max_retries, timeout=timeout, max_wait=max_wait)
+    _check_budget(prices, max_requests=max_requests, max_tokens=max_tokens)
     _check_parameters(parameters)
-    _check("api_key_env", "...", isinstance(api_key_env, str), "the name of an environment variable")
-    check_variable_name(api_key_env)
-    if base_url is not None:
-        check_url("base_url", base_url)
-    is_path = cache_dir is None or (isinstance(cache_dir, str) and bool(cache_dir.strip()) and "\0" not in cache_dir)
-    _check("cache_dir", cache_dir, is_path, "a directory, or null")
+    _check_places(base_url, api_key_env, cache_dir)
     return LLMClient(
         model,
         base_url=base_url,
@@ -97,6 +85,31 @@ def LLMClient_v1(
 def _check(name: str, value: Any, right: bool, allowed: str) -> None:
     if not right:
         raise error("O001", name=name, value=value, allowed=allowed)
+
+
+def _check_pace(concurrency: Any, requests_per_minute: Any, max_retries: Any, **seconds: Any) -> None:
+    _check("concurrency", concurrency, _is_whole(concurrency, 1, MOST_AT_ONCE), f"a whole number, 1 to {MOST_AT_ONCE}")
+    _check("max_retries", max_retries, _is_whole(max_retries, 0, 100), "a whole number, 0 to 100")
+    for name, value in seconds.items():
+        _check(name, value, _is_number(value) and 0 < value <= A_DAY, f"seconds, over 0 to {A_DAY}")
+    pace = requests_per_minute
+    _check("requests_per_minute", pace, pace is None or (_is_number(pace) and pace > 0), "a number over 0, or null")
+
+
+def _check_budget(prices: Any, **limits: Any) -> None:
+    for name, limit in limits.items():
+        _check(name, limit, limit is None or _is_whole(limit, 0), "a whole number from 0, or null")
+    _check("prices", prices, prices is None or _are_prices(prices), 'numbers from 0 for "input" and "output"')
+
+
+def _check_places(base_url: Any, api_key_env: Any, cache_dir: Any) -> None:
+    """Check where the server, its key and the kept answers are. What should name a variable may be a key: not shown."""
+    _check("api_key_env", "...", isinstance(api_key_env, str), "the name of an environment variable")
+    check_variable_name(api_key_env)
+    if base_url is not None:
+        check_url("base_url", base_url)
+    is_path = cache_dir is None or (isinstance(cache_dir, str) and bool(cache_dir.strip()) and "\0" not in cache_dir)
+    _check("cache_dir", cache_dir, is_path, "a directory, or null")
 
 
 def _is_number(value: Any) -> bool:

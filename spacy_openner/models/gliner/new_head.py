@@ -1,7 +1,8 @@
 """New networks on top of any Hugging Face encoder, in the published format from the start."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ...errors import error
 from .checkpoint import Checkpoint
@@ -13,6 +14,21 @@ from .token_head import TokenHead
 
 SpanMode = Literal["markerV0", "marker", "token_level"]
 MARKERS = ("[FLERT]", "<<ENT>>", "<<SEP>>")
+# Heads by kind, made from a width, the most words in a span, and a dropout.
+HEADS: dict[str, Callable[[int, int, float], Head]] = {
+    "markerV0": MarkerV0Head,
+    "marker": MarkerHead,
+    "token_level": lambda width, _, dropout: TokenHead(width, dropout),
+}
+ALLOWED_NUMBERS = {
+    "width": NUMBERS["hidden_size"],
+    "max_width": NUMBERS["max_width"],
+    "max_len": NUMBERS["max_len"],
+    "lstm_layers": Range(0, 16),
+    "dropout": NUMBERS["dropout"],
+    "max_types": NUMBERS[MAX_TYPES],
+}
+MAY_BE_NONE = ("width", "max_types")
 
 
 def from_encoder(
@@ -42,27 +58,18 @@ def from_encoder(
     RAISES (SettingError): For an unknown `span_mode`, or a number out of its range.
     RAISES (CheckpointError): When an encoder cannot be loaded.
     """
-    numbers = {
-        "width": (width, NUMBERS["hidden_size"]),
-        "max_width": (max_width, NUMBERS["max_width"]),
-        "max_len": (max_len, NUMBERS["max_len"]),
-        "lstm_layers": (lstm_layers, Range(0, 16)),
-        "dropout": (dropout, NUMBERS["dropout"]),
-        "max_types": (max_types, NUMBERS[MAX_TYPES]),
-    }
-    for name, (value, allowed) in numbers.items():
-        if not (allowed.holds(value) or (value is None and name in ("width", "max_types"))):
-            raise error("O001", name=name, value=value, allowed=allowed)
+    _check_numbers(
+        width=width,
+        max_width=max_width,
+        max_len=max_len,
+        lstm_layers=lstm_layers,
+        dropout=dropout,
+        max_types=max_types,
+    )
+    if span_mode not in HEADS:
+        raise error("O001", name="span_mode", value=span_mode, allowed=", ".join(HEADS))
     tokenizer, backbone = encoder_for_head(encoder)
-    head_width = width or backbone.config.hidden_size
-    heads: dict[str, Any] = {
-        "markerV0": lambda: MarkerV0Head(head_width, max_width, dropout),
-        "marker": lambda: MarkerHead(head_width, max_width, dropout),
-        "token_level": lambda: TokenHead(head_width, dropout),
-    }
-    if span_mode not in heads:
-        raise error("O001", name="span_mode", value=span_mode, allowed=", ".join(heads))
-    head: Head = heads[span_mode]()
+    head = HEADS[span_mode](width or backbone.config.hidden_size, max_width, dropout)
     config = {
         "model_name": str(encoder),
         "span_mode": span_mode,
@@ -95,3 +102,10 @@ def from_encoder(
     network = Network(backbone, head, backbone.config.hidden_size, lstm_layers=lstm_layers)
     ids = tokenizer.convert_tokens_to_ids(list(MARKERS))
     return Checkpoint(config, network.eval(), tokenizer, entity_id=ids[1], separator_id=ids[2])
+
+
+def _check_numbers(**numbers: float | None) -> None:
+    for name, value in numbers.items():
+        allowed = ALLOWED_NUMBERS[name]
+        if not (allowed.holds(value) or (value is None and name in MAY_BE_NONE)):
+            raise error("O001", name=name, value=value, allowed=allowed)
