@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -20,8 +20,8 @@ from ..types import DEFAULT_SPANS_KEY
 from .annotator import RunSettings, UnitResult
 from .journal import Counts, Journal
 from .local_engine import run_locally
-from .plan import find_sources, plan_units
-from .ray_engine import run_on_ray
+from .plan import SourceFile, find_sources, plan_units
+from .ray_engine import Results, run_on_ray
 from .reading import read_records
 from .records import WRITABLE, RecordFields, Unit
 from .sources import settle_sources
@@ -76,41 +76,32 @@ def run_corpus(
     read nor written again, and the output is the same, to the byte, as that of a run that was left alone. Records that
     fail go to `DEST/dead_letters` with the reason.
 
-    source (str | Path): A file, a directory, a glob or a URL; JSON lines, CSV, Parquet, plain text with a text a line,
-        or spaCy's own files; the first, second and fourth also compressed (`.gz`).
+    source (str | Path): A file, directory, glob or URL: JSON lines, CSV, lines of text (also `.gz`), Parquet, `.spacy`.
     dest (str | Path): A directory that is empty, or that such a run has written.
     pipeline (str | Path): Name or directory of a pipeline.
     labels (Sequence[str] | Mapping[str, str] | None): Types to look for, instead of those of the pipeline.
     engine (str): "local" for processes on this machine, "ray" for a Ray cluster.
-    workers (int): Processes or actors, each with a pipeline of its own.
-    threads (int): Of each worker, for the arithmetic.
+    workers, threads (int): Processes or actors, each with a pipeline of its own, and threads of each for arithmetic.
     gpus (float): What part of a GPU each worker takes; 0 for CPUs. Without Ray, all workers share this machine's first.
     format (str): Of the output: "jsonl", "parquet" or "spacy".
     text_field, id_field, entities_field (str): Names of the fields of records.
     spans_key (str): The span group that entities are read from, beside `doc.ents`.
     shard_size (int): The most records in an output file.
-    batch_size (int | None): Records that the pipeline gets at a time; as many as its config says (`nlp.batch_size`) if
-        None. Texts that are taken together can be put beside others of their length.
+    batch_size (int | None): Records that the pipeline takes together; what its config says (`nlp.batch_size`) if None.
     limit (int | None): The most records to annotate, from the first one on.
     progress (bool): Show a bar with rate and time left, on standard error.
     RETURNS (RunReport): With the problems of units that could not be finished; the same call tries these again.
     RAISES (SettingError, DataError): For arguments that are not allowed, and a `dest` of other files or another run.
     RAISES (DataError): O610, when the output cannot be written, or the pipeline not be loaded; the same call goes on.
     """
-    _check_choice("engine", engine, ENGINES)
-    _check_choice("format", format, WRITABLE)
-    given = {"batch_size": batch_size, "limit": limit}
-    _check_counts(workers=workers, threads=threads, shard_size=shard_size)
-    _check_counts(**{name: value for name, value in given.items() if value is not None})
-    _check_gpus(gpus)
-    files = find_sources(str(source))
-    fields = RecordFields(text_field, id_field, entities_field)
-    asked = dict(labels) if isinstance(labels, Mapping) else None if labels is None else list(labels)
+    _check_engine(engine, gpus, format)
+    given = {name: value for name, value in (("batch_size", batch_size), ("limit", limit)) if value is not None}
+    _check_counts(workers=workers, threads=threads, shard_size=shard_size, **given)
     settings = RunSettings(
         pipeline=str(pipeline),
         dest=str(dest),
-        labels=asked,
-        fields=fields,
+        labels=dict(labels) if isinstance(labels, Mapping) else None if labels is None else list(labels),
+        fields=RecordFields(text_field, id_field, entities_field),
         format=format,
         shard_size=shard_size,
         spans_key=spans_key,
@@ -118,14 +109,28 @@ def run_corpus(
         threads=threads,
         gpu=gpus > 0,
     )
-    journal = Journal(Path(dest))
+    run = partial(run_on_ray, gpus=gpus) if engine == "ray" else run_locally
+    return _run_what_is_left(find_sources(str(source)), settings, limit, partial(run, workers=workers), progress)
+
+
+def _run_what_is_left(
+    files: Sequence[SourceFile],
+    settings: RunSettings,
+    limit: int | None,
+    run: Callable[[Sequence[Unit], RunSettings], Results],
+    progress: bool,
+) -> RunReport:
+    """Plan the units of a corpus, and annotate those that the journal does not say to be finished.
+
+    run (Callable): An engine.
+    """
+    journal = Journal(Path(settings.dest))
     with journal.opened(_identity(settings, limit)):
         unit_bytes = settle_sources(journal, files, is_limited=limit is not None)
-        units = _limited(plan_units(files, unit_bytes), fields, limit)
+        units = _limited(plan_units(files, unit_bytes), settings.fields, limit)
         finished = {unit.name: counts for unit in units if (counts := journal.unit_counts(unit.name)) is not None}
         left = [unit for unit in units if unit.name not in finished]
-        run = partial(run_on_ray, gpus=gpus) if engine == "ray" else run_locally
-        with closing(run(left, settings, workers)) as results:
+        with closing(run(left, settings)) as results:
             return _gather(results, units, list(finished.values()), progress)
 
 
@@ -201,17 +206,15 @@ def _pipeline_digest(pipeline: str) -> str:
     return digest.hexdigest()
 
 
-def _check_choice(name: str, value: Any, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise error("O001", name=name, value=value, allowed=", ".join(allowed))
+def _check_engine(engine: Any, gpus: Any, format: Any) -> None:
+    for name, value, allowed in (("engine", engine, ENGINES), ("format", format, WRITABLE)):
+        if value not in allowed:
+            raise error("O001", name=name, value=value, allowed=", ".join(allowed))
+    if isinstance(gpus, bool) or not isinstance(gpus, int | float) or not 0 <= gpus < math.inf:
+        raise error("O001", name="gpus", value=gpus, allowed="a number from 0")
 
 
 def _check_counts(**counts: Any) -> None:
     for name, value in counts.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise error("O001", name=name, value=value, allowed="a whole number from 1")
-
-
-def _check_gpus(gpus: Any) -> None:
-    if isinstance(gpus, bool) or not isinstance(gpus, int | float) or not 0 <= gpus < math.inf:
-        raise error("O001", name="gpus", value=gpus, allowed="a number from 0")

@@ -61,9 +61,7 @@ def convert(
     RETURNS (ConversionReport): What was written, and what was not.
     RAISES (OpenNERError): For settings that are not allowed, data of another form, or data without texts.
     """
-    for name, value in (("n_sents", n_sents), ("shard", 1 if shard is None else shard)):
-        if value < 1:
-            raise error("O001", name=name, value=value, allowed="1 and more")
+    _check_counts(n_sents=n_sents, shard=1 if shard is None else shard)
     source, target = Path(source), target_file(Path(source), Path(target))
     listing = labels_file(target)
     old_shards = [path for path in target.parent.glob("*.spacy") if _is_shard(path, target)]
@@ -79,19 +77,23 @@ def convert(
         listed = list_types(intake.types, types, labels)
         beside.write_text(json_text(listed), encoding="utf8")
         withdraw(listing, json_text(listed))
-    if shard is not None:
-        # Older ones would be read too.
-        for path in set(old_shards) - set(files):
-            path.unlink()
+    # Older ones would be read too.
+    for path in set(old_shards) - set(files) if shard is not None else ():
+        path.unlink()
     return ConversionReport(
         source=str(source),
         format=kind,
         files=tuple(map(str, files)),
         labels_file=str(listing),
         docs=n_docs,
-        types=dict(sorted(((label, intake.types[label]) for label in listed), key=lambda item: -item[1])),
-        **intake.counts(),
+        **intake.counts(listed),
     )
+
+
+def _check_counts(**counts: int) -> None:
+    for name, value in counts.items():
+        if value < 1:
+            raise error("O001", name=name, value=value, allowed="1 and more")
 
 
 @dataclass
@@ -107,10 +109,14 @@ class _Intake:
     texts: int = 0
     tokens: int = 0
 
-    def counts(self) -> dict[str, Any]:
-        """Return what a report of the conversion says of the texts that were taken over."""
+    def counts(self, listed: Iterable[str]) -> dict[str, Any]:
+        """Return what a report of the conversion says of the texts that were taken over.
+
+        listed (Iterable[str]): Types, of which it says how often they occur.
+        """
         tally = self.tally
         return {
+            "types": dict(sorted(((label, self.types[label]) for label in listed), key=lambda item: -item[1])),
             "texts": self.texts,
             "tokens": self.tokens,
             "spans": sum(self.types.values()),

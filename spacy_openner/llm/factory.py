@@ -37,18 +37,16 @@ def LLMClient_v1(
     """A client of a chat-completions server, registered as "spacy-openner.LLMClient.v1".
 
     model (str): The name that the server knows it by.
-    base_url (str | None): Where the server is, such as "http://localhost:8000/v1"; None for what OPENAI_BASE_URL says,
-        and OpenAI else.
+    base_url (str | None): Where the server is ("http://localhost:8000/v1"); None for OPENAI_BASE_URL, or else OpenAI.
     api_key_env (str): The environment variable with the key, which goes to that server; "" to send none.
-    parameters (dict[str, Any] | None): Of the protocol, or the server's own, such as "temperature" (0 if nothing is
-        given), "seed", "max_completion_tokens" or "reasoning_effort".
+    parameters (dict[str, Any] | None): Of the protocol ("temperature": 0 if there are none), or the server's own.
     structured (str): "schema": the server must keep to the answer's JSON schema; "plain": it is asked in words alone;
         "auto": the first, and the second with servers that do not know it.
     concurrency (int): The most requests under way at once.
     requests_per_minute (float | None): The most requests started in a minute, evenly spread.
     timeout (float): Seconds that one request may take.
-    max_retries (int): How often a request that failed for a passing reason is repeated: after a wait that doubles each
-        time, or the one that the server asks for (Retry-After).
+    max_retries (int): How often a request that failed for a passing reason is repeated: after a wait that doubles, or
+        the one that the server asks for (Retry-After).
     max_wait (float): Seconds; a server that asks for a longer wait is not asked again.
     max_requests, max_tokens (int | None): The budget of one process: once it is spent, no request is started; those
         under way are finished, and may pass `max_tokens`.

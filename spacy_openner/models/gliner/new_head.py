@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ...errors import error
 from .checkpoint import Checkpoint
@@ -14,6 +14,15 @@ from .token_head import TokenHead
 
 SpanMode = Literal["markerV0", "marker", "token_level"]
 MARKERS = ("[FLERT]", "<<ENT>>", "<<SEP>>")
+# What the config of every new checkpoint says.
+COMMON_CONFIG = {
+    "fine_tune": True,
+    "subtoken_pooling": "first",
+    "words_splitter_type": "whitespace",
+    "embed_ent_token": True,
+    "ent_token": MARKERS[1],
+    "sep_token": MARKERS[2],
+}
 # Heads by kind, made from a width, the most words in a span, and a dropout.
 HEADS: dict[str, Callable[[int, int, float], Head]] = {
     "markerV0": MarkerV0Head,
@@ -59,32 +68,21 @@ def from_encoder(
     RAISES (CheckpointError): When an encoder cannot be loaded.
     """
     _check_numbers(
-        width=width,
-        max_width=max_width,
-        max_len=max_len,
-        lstm_layers=lstm_layers,
-        dropout=dropout,
-        max_types=max_types,
+        width=width, max_width=max_width, max_len=max_len, lstm_layers=lstm_layers, dropout=dropout, max_types=max_types
     )
     if span_mode not in HEADS:
         raise error("O001", name="span_mode", value=span_mode, allowed=", ".join(HEADS))
     tokenizer, backbone = encoder_for_head(encoder)
     head = HEADS[span_mode](width or backbone.config.hidden_size, max_width, dropout)
-    config = {
+    config: dict[str, Any] = {
         "model_name": str(encoder),
         "span_mode": span_mode,
         "max_width": max_width,
         "max_len": max_len,
         "dropout": dropout,
-        "fine_tune": True,
-        "subtoken_pooling": "first",
-        "words_splitter_type": "whitespace",
-        "embed_ent_token": True,
-        "ent_token": MARKERS[1],
-        "sep_token": MARKERS[2],
+        **COMMON_CONFIG,
+        **({} if max_types is None else {MAX_TYPES: max_types}),
     }
-    if max_types is not None:
-        config[MAX_TYPES] = max_types
     if labels_encoder is not None:
         labels_tokenizer, labels_backbone = encoder_for_head(labels_encoder)
         network = Network(
