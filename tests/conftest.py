@@ -1,41 +1,12 @@
-"""Fixtures shared by all tests. No test needs a network: hub names are only tried offline."""
+"""Marks of tests by kind. Fixtures are in `tests/support/fixtures.py`. No test needs a network: hub names are tried offline."""
 
 import os
 import re
-from collections.abc import Callable
-from pathlib import Path
+
+import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-import hypothesis
-import pytest
-import spacy
-import torch
-from spacy.lang.en import English
-from spacy.language import Language
-from spacy.util import fix_random_seed
-
-from tests.support import tiny_models as tiny
-
-# How fast a machine is, and what else runs on it, says nothing about what is tested.
-hypothesis.settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("any machine")
-
-# Tiny networks gain nothing from threads, and lose tenfold to them where other processes use the cores.
-torch.set_num_threads(1)
-
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-
-# Most of what it takes to build an English pipeline is spaCy's table of 1,300 special cases, such as "they'd've" and
-# "8am". Tests need a few of them; those of weights that are really trained, and of the documentation, have all.
-ALL_CASES = English.Defaults.tokenizer_exceptions
-CONTRACTIONS = {"don't", "Don't", "can't", "won't", "isn't", "I'm", "it's", "It's"}
-NEED_ALL = ("test_default", "test_docs", "test_gliner_parity_default", "test_open_types", "test_sample", "test_smollm2")
-FEW_CASES = {k: v for k, v in ALL_CASES.items() if k in CONTRACTIONS or ("." in k and k[0].isalpha())}
-
 
 # What the inner loop leaves out: by directories, by names of files and tests, and by fixtures.
 DIRECTORIES = {"integration": "integration"} | dict.fromkeys(("components", "contract", "models", "serve"), "model")
@@ -61,59 +32,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(kind)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Choose the special cases of English pipelines."""
-    English.Defaults.tokenizer_exceptions = ALL_CASES if item.path.name.startswith(NEED_ALL) else FEW_CASES
-
-
-@pytest.fixture(autouse=True)
-def fixed_chance() -> None:
-    """No test hangs on luck."""
-    fix_random_seed(0)
-
-
-@pytest.fixture(scope="session")
-def data_dir() -> Path:
-    """Real annotated sets, where they lie beside the checkout."""
-    if not DATA.is_dir():
-        pytest.skip(f"real data sets are not at {DATA}")
-    return DATA
-
-
-@pytest.fixture(scope="session")
-def tiny_path(tmp_path_factory) -> Path:
-    """A random markerV0 checkpoint on a two-layer BERT."""
-    return tiny.saved("bert", tmp_path_factory.mktemp("tiny"))
-
-
-@pytest.fixture(scope="session")
-def bi_encoder_path(tmp_path_factory) -> Path:
-    """A random bi-encoder."""
-    path = tmp_path_factory.mktemp("bi")
-    return tiny.saved("bert", path, labels_encoder=tiny.backbone("bert", path / "labels", seed=1))
-
-
-@pytest.fixture(scope="session")
-def token_path(tmp_path_factory) -> Path:
-    """A random token-level checkpoint."""
-    return tiny.saved("bert", tmp_path_factory.mktemp("token"), span_mode="token_level")
-
-
-@pytest.fixture(scope="session")
-def t5(tmp_path_factory) -> Path:
-    """A random T5."""
-    return tiny.saved_generator("t5", tmp_path_factory.mktemp("t5") / "model")
-
-
-@pytest.fixture
-def make_nlp(tiny_path) -> Callable[..., Language]:
-    """Build a pipeline with one open_ner_span; random weights score many spans over a threshold of 0.5."""
-
-    def make(model: dict | None = None, lang: str = "en", **config) -> Language:
-        nlp = spacy.blank(lang)
-        model = {**tiny.span_matcher(tiny_path), "precision": "float32", **(model or {})}
-        nlp.add_pipe("open_ner_span", config={"labels": tiny.LABELS, "model": model, **config})
-        return nlp
-
-    return make
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the fixtures. Their imports take seconds, which the process that only hands out tests can do without."""
+    hands_out = config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput")
+    if not hands_out:
+        config.pluginmanager.import_plugin("tests.support.fixtures")

@@ -6,7 +6,6 @@ import os
 import resource
 import signal
 import subprocess
-import sys
 import threading
 import time
 from functools import partial
@@ -21,6 +20,7 @@ from spacy_openner.bulk.plan import find_sources, plan_units
 from spacy_openner.bulk.run import run_corpus
 from spacy_openner.errors import DataError
 from tests.support.corpora import all_bytes, make_records, write_jsonl
+from tests.support.forked_python import run_python
 
 
 @pytest.fixture
@@ -34,8 +34,7 @@ def folder(tmp_path):
 
 
 def run_command(source, dest, pipeline, **options):
-    command = [sys.executable, "-m", "spacy_openner", "run", source, dest, "--pipeline", pipeline]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, **options)
+    return run_python(["-m", "spacy_openner", "run", source, dest, "--pipeline", pipeline], **options)
 
 
 def limit_files(size):

@@ -9,6 +9,7 @@ from spacy_openner import __version__
 from spacy_openner.cli import app as module
 from spacy_openner.cli import find
 from tests.support.command_line import LABELS, TEXT, execute
+from tests.support.forked_python import run_python
 
 
 def test_own_errors_and_warnings_are_lines_without_a_traceback(run, monkeypatch):
@@ -35,9 +36,9 @@ def test_version_and_help(run):
 
 
 def test_mistakes_are_reported_without_loading_spacy():
-    code = "import sys; from spacy_openner.module.app import app; app([], standalone_mode=False)"
+    code = "import sys; from spacy_openner.cli.app import app; app([], standalone_mode=False)"
     result = execute("-X", "importtime", "-c", code)
-    assert "| spacy_openner.module.app" in result.stderr
+    assert "| spacy_openner.cli.app" in result.stderr
     assert not re.search(r"\| +(spacy|torch|tqdm)$", result.stderr, re.MULTILINE)
 
 
@@ -61,7 +62,7 @@ def test_module_has_no_other_lazy_names():
 
 
 def test_spacy_openner_from_spacys_own_command_line():
-    result = execute("-m", "spacy", "openner", TEXT)
+    result = run_python(["-m", "spacy", "openner", TEXT])
     assert result.returncode == 2
     assert '--labels "person, award"' in result.stderr
     assert "Traceback" not in result.stderr

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +13,8 @@ from typer.testing import CliRunner
 from spacy_openner.cli import find
 from spacy_openner.cli.app import app
 from spacy_openner.errors import SettingError
-from tests.support.command_line import LABELS, TEXT, execute
+from tests.support.command_line import LABELS, TEXT
+from tests.support.forked_python import run_python, start_python
 
 
 @pytest.mark.parametrize(
@@ -165,19 +165,19 @@ def test_no_text_on_a_terminal(run, monkeypatch):
     assert "no text" in result.stderr
 
 
-def test_a_reader_that_leaves_early_gets_no_traceback():
+def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path):
     code = (
         "import spacy; from spacy_openner.cli import app, find;"
         "find.make_nlp = lambda *args, **kwargs: spacy.blank('en'); app.main()"
     )
-    texts = "".join(f"Text {i}.\n" for i in range(20_000))
-    command = [sys.executable, "-c", code, "--labels", "person", "--json"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        process.stdout.close()
-        process.stdout = None
-        _, err = process.communicate(texts.encode(), timeout=300)
-    assert process.returncode == 1
-    assert err == b""
+    (tmp_path / "texts").write_text("".join(f"Text {i}.\n" for i in range(2_000)))
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "wb") as stdout, open(tmp_path / "texts") as stdin, open(tmp_path / "err", "wb") as stderr:
+        command = ["-c", code, "--labels", "person", "--json"]
+        process = start_python(command, stdin=stdin, stdout=stdout, stderr=stderr)
+        assert process.wait() == 1
+    assert (tmp_path / "err").read_bytes() == b""
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +187,7 @@ def readme_command():
 
 
 def test_end_to_end_json(readme_command):
-    result = execute("-m", "spacy_openner", *readme_command, "--json")
+    result = run_python(["-m", "spacy_openner", *readme_command, "--json"])
     assert result.returncode == 0, result.stderr
     ents = json.loads(result.stdout)["ents"]
     assert ("Marie Curie", "person") in [(ent["text"], ent["label"]) for ent in ents]
@@ -195,7 +195,7 @@ def test_end_to_end_json(readme_command):
 
 
 def test_end_to_end_table_through_spacy(readme_command):
-    result = execute("-m", "spacy", "openner", *readme_command)
+    result = run_python(["-m", "spacy", "openner", *readme_command])
     assert result.returncode == 0, result.stderr
     assert re.search(r"^Marie Curie +person +[01]\.\d{3} +0-11$", result.stdout, re.MULTILINE)
 

@@ -67,10 +67,11 @@ def test_each_kind_alone(kinds, parts):
     assert stretches("Kim\nLee\n\n- Bo\tNg", kinds) == parts
 
 
-@given(st.text(alphabet="ab1.-|\t\n\r\f )", max_size=60), st.sets(st.sampled_from(BOUNDARIES)))
+# An ASCII letter may be an item's mark: "b) ".
+@given(st.text(alphabet="aж1.-|\t\n\r\f )", max_size=60), st.sets(st.sampled_from(BOUNDARIES)))
 def test_boundaries_are_in_order_and_hold_no_word(text, kinds):
     found = text_boundaries(text, kinds)
     assert all(0 <= each.start < each.end <= len(text) for each in found)
     assert all(a.end < b.start for a, b in zip(found, found[1:], strict=False))
     for each in found:
-        assert not set(text[each.start : each.end]) & set("b")
+        assert not set(text[each.start : each.end]) & {"ж"}

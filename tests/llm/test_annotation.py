@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 
 import pytest
 import spacy
@@ -18,6 +16,7 @@ from spacy_openner.llm.factory import LLMClient_v1
 from spacy_openner.prompts.toner import ToNERPrompt_v1
 from spacy_openner.training.corpus import OpenNERCorpus_v1
 from tests.support.fake_chat_server import serve
+from tests.support.forked_python import run_python
 from tests.support.reassignment_case import GOLD, TEXTS
 
 KEY = "sk-very-secret-0123456789"
@@ -390,8 +389,7 @@ def test_a_killed_command_leaves_the_old_target(command, gold, tmp_path):
     with serve(answer=answer) as server:
         client = ["--model", "tiny", "--base-url", server.url] if command != "convert" else ["--source-key", "openner"]
         labels = ["--labels", "city"] if command == "annotate" else []
-        args = [sys.executable, "-c", KILLED, command, str(gold), str(target), *labels, *client]
-        killed = subprocess.run(args, capture_output=True, timeout=300, check=False)
+        killed = run_python(["-c", KILLED, command, gold, target, *labels, *client])
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         assert target.read_bytes() == b"the old one"
         assert run(command, gold, target, *labels, *client).exit_code == 0
