@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from .. import environment
 from ..errors import error
-from ..labels import LabelsLike
 from .options import Label, Labels, LabelsFile, Opt, given_labels
 
 if TYPE_CHECKING:
     from spacy.language import Language
+
+    from ..labels import LabelsLike
 
 # Seconds in which requests that were accepted are answered after the signal to stop.
 GRACE = 30
@@ -69,7 +70,7 @@ def serve(
     )
 
 
-def _load(pipeline: str | None, labels: LabelsLike | None) -> "Language":
+def _load(pipeline: str | None, labels: "LabelsLike | None") -> "Language":
     """Load a pipeline, or make the default one."""
     if pipeline is None:
         nlp = environment.blank_pipeline("en")
