@@ -72,9 +72,8 @@ def run_corpus(
 ) -> RunReport:
     """Annotate a corpus.
 
-    A run that was interrupted goes on when it is started again with the same arguments: what is finished is neither
-    read nor written again, and the output is the same, to the byte, as that of a run that was left alone. Records that
-    fail go to `DEST/dead_letters` with the reason.
+    A run that was interrupted goes on when it is started again with the same arguments, reads and writes nothing twice,
+    and its output is that of a run left alone, to the byte. Records that fail go to `DEST/dead_letters`.
 
     source (str | Path): A file, directory, glob or URL: JSON lines, CSV, lines of text (also `.gz`), Parquet, `.spacy`.
     dest (str | Path): A directory that is empty, or that such a run has written.

@@ -124,6 +124,7 @@ def test_a_run_on_gpus_needs_one(folder, pipeline, tmp_path):
         run_corpus(folder, tmp_path / "out", pipeline, gpus=0.5)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_unit_that_kills_its_worker_costs_no_other(faulty, tmp_path, monkeypatch):
     monkeypatch.setattr("spacy_openner.bulk.plan.UNIT_BYTES", 1000)
     records = make_records(60)

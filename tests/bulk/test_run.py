@@ -5,9 +5,8 @@ import gzip
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
+from contextlib import suppress
 
 import pytest
 import spacy
@@ -21,6 +20,7 @@ from spacy_openner.bulk.records import Record, RecordFields
 from spacy_openner.bulk.run import run_corpus
 from spacy_openner.errors import DataError, SettingError
 from tests.support.corpora import NAMES, all_bytes, make_records, read_output, write_jsonl
+from tests.support.forked_python import start_python
 
 
 def test_json_lines(pipeline, tmp_path):
@@ -248,18 +248,23 @@ run_corpus(sys.argv[1], sys.argv[2], sys.argv[3], shard_size=5, workers=int(sys.
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.usefixtures("forked_workers")
 def test_a_killed_run_goes_on(pipeline, tmp_path, monkeypatch, workers):
     monkeypatch.setattr("spacy_openner.bulk.plan.UNIT_BYTES", 3000)
     source = write_jsonl(tmp_path / "in.jsonl", make_records(400))
     whole = run_corpus(source, tmp_path / "whole", pipeline, shard_size=5)
-    command = [sys.executable, "-c", KILLED, str(source), str(tmp_path / "out"), str(pipeline), str(workers)]
-    process = subprocess.Popen(command, start_new_session=True)
+    process = start_python(["-c", KILLED, source, tmp_path / "out", pipeline, workers], start_new_session=True)
     deadline = time.monotonic() + 120
     while len(list((tmp_path / "out").glob("part-*"))) < 10 and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    # Its workers hold the lock of the run until they are gone, too.
+    with suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            time.sleep(0.01)
     assert run_corpus(source, tmp_path / "out", pipeline, shard_size=5) == whole
     assert all_bytes(tmp_path / "out") == all_bytes(tmp_path / "whole")
 

@@ -14,6 +14,7 @@ from tests.support import tiny_models as tiny
 from tests.support.fake_chat_server import serve
 from tests.support.generator_case import PROMPT
 from tests.support.reassignment_case import GOLD, TABLE, TEXTS, gated, generator, lar_nlp, llm, span_matcher
+from tests.support.type_cache import ARCHITECTURE, saved_type_cache
 
 CNN = {"@architectures": "spacy.HashEmbedCNN.v2", "width": 32, "depth": 1, "embed_size": 200, "window_size": 1}
 CNN |= {"maxout_pieces": 2, "subword_features": True, "pretrained_vectors": None}
@@ -35,6 +36,8 @@ def nlp(tiny_path, bi_encoder_path, t5, tmp_path):
         add(nlp, "open_ner_span", "torch", plain, threshold=0.3)
         add(nlp, "open_ner_span", "onnx", {**plain, "backend": "onnx"}, threshold=0.3)
         add(nlp, "open_ner_span", "bi_encoder", {**plain, "name": str(bi_encoder_path)}, threshold=0.3)
+        cached = {"@architectures": ARCHITECTURE, "name": str(saved_type_cache("bert", tmp_path)), "backend": "onnx"}
+        add(nlp, "open_ner_span", "type_cache", {**cached, "precision": "float32"}, threshold=0.3)
         encoder = tiny.backbone("bert", tmp_path / "types", seed=3)
         vectors = {"@architectures": "spacy-openner.BiEncoderSpanMatcher.v1", "tok2vec": CNN, "width": 64}
         pipe = add(nlp, "open_ner_span", "vectors", {**vectors, "label_encoder": str(encoder)}, threshold=0.3)
@@ -58,7 +61,7 @@ def test_two_spawned_processes(nlp, monkeypatch):
     docs = list(nlp.pipe(texts, n_process=2, batch_size=4))
     torch.set_num_threads(threads)
     for doc, alone in zip(docs, expected, strict=True):
-        for key in ("torch", "onnx", "bi_encoder", "vectors"):
+        for key in ("torch", "onnx", "bi_encoder", "type_cache", "vectors"):
             tiny.same(tiny.found(doc, key), tiny.found(alone, key))
         assert [x[:3] for x in tiny.found(doc, "generator")] == [x[:3] for x in tiny.found(alone, "generator")]
         for key in ("openner", "by_generator"):
@@ -68,5 +71,5 @@ def test_two_spawned_processes(nlp, monkeypatch):
         assert [(e.text, e.label_) for e in doc.ents] == [(e.text, e.label_) for e in alone.ents]
         assert doc._.openner_labels == alone._.openner_labels
         assert doc._.openner_type_scores == pytest.approx(alone._.openner_type_scores, abs=1e-5)
-    assert any(tiny.found(doc, key) for doc in docs for key in ("torch", "vectors", "generator"))
+    assert any(tiny.found(doc, key) for doc in docs for key in ("torch", "type_cache", "vectors", "generator"))
     assert any(read_decisions(doc, "by_generator") for doc in docs)

@@ -17,6 +17,8 @@ from spacy.language import Language
 
 @Language.component("faulty")
 def faulty(doc):
+    if os.getpid() == int(os.environ.get("FAULTY_PARENT", 0)):
+        return doc
     if "sleep" in doc.text:
         (Path(os.environ["FAULTY_PIDS"]) / str(os.getpid())).touch()
         time.sleep(0.02)
@@ -56,7 +58,7 @@ def rules() -> Language:
 def save_faulty(folder: Path) -> Path:
     """Save the pipeline with the component, and the component as a package; return the pipeline's directory."""
     if "faulty" not in Language.factories:
-        Language.component("faulty", func=lambda doc: doc)
+        exec(FAULTY, {"__name__": "faulty"})
     nlp = rules()
     nlp.add_pipe("faulty")
     (folder / "plugin" / "faulty-1.0.dist-info").mkdir(parents=True)

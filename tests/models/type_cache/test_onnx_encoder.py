@@ -169,7 +169,7 @@ def test_threads(bert):
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("method", ["spawn", "fork"])
+@pytest.mark.parametrize("method", [pytest.param("spawn", marks=pytest.mark.slow), "fork"])
 def test_two_processes(bert, method, monkeypatch):
     """Also after the parent has predicted with several threads, whose pools a fork leaves behind dead."""
     threads = torch.get_num_threads()
