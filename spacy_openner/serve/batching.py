@@ -10,8 +10,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -35,12 +35,13 @@ class _Waiting(Generic[T]):
 
     key: Texts of equal keys can share a batch.
     deadline: When the request gives up, by the monotonic clock.
+    answer: Of the event loop that the request came from. It is settled there, and only there.
     """
 
     texts: Sequence[str]
     key: Any
     deadline: float
-    answer: Future[list[T]] = field(default_factory=Future)
+    answer: asyncio.Future[list[T]]
 
 
 class BatchStats(NamedTuple):
@@ -97,7 +98,8 @@ class Batcher(Generic[T]):
         RETURNS (list[T]): In step with the texts.
         RAISES (QueueFull, Stopping, Expired): See there.
         """
-        waiting = _Waiting[T](texts, key, time.monotonic() + timeout)
+        answer: asyncio.Future[list[T]] = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(texts, key, time.monotonic() + timeout, answer)
         with self._changed:
             if self._stopping:
                 raise Stopping
@@ -107,7 +109,7 @@ class Batcher(Generic[T]):
             self._waiting_texts += len(texts)
             self._queue.append(waiting)
             self._changed.notify()
-        return await asyncio.wrap_future(waiting.answer)
+        return await answer
 
     def stop(self) -> None:
         """Take nothing more, answer all that waits, and return when that is done."""
@@ -169,11 +171,10 @@ class Batcher(Generic[T]):
 
     def _drop_expired(self) -> None:
         now = time.monotonic()
-        for waiting in [each for each in self._queue if each.deadline < now or each.answer.cancelled()]:
+        dropped = [each for each in self._queue if each.deadline < now or each.answer.cancelled()]
+        for waiting in dropped:
             self._queue.remove(waiting)
-            self._waiting_texts -= len(waiting.texts)
-            if waiting.answer.set_running_or_notify_cancel():
-                waiting.answer.set_exception(Expired())
+        self._settle([(waiting, Expired()) for waiting in dropped])
 
     def _fail(
         self, run: Callable[[Sequence[str], Any], list[T]], batch: Sequence[_Waiting[T]], problem: Exception
@@ -186,22 +187,32 @@ class Batcher(Generic[T]):
                 except Exception as own:
                     self._fail(run, [waiting], own)
             return
-        self._settle(batch[0], problem)
+        self._settle([(batch[0], problem)])
 
     def _answer(self, batch: Sequence[_Waiting[T]], answers: Sequence[T]) -> None:
-        at = 0
+        at, outcomes = 0, []
         for waiting in batch:
-            own = list(answers[at : at + len(waiting.texts)])
+            outcomes.append((waiting, list(answers[at : at + len(waiting.texts)])))
             at += len(waiting.texts)
-            self._settle(waiting, own)
+        self._settle(outcomes)
 
-    def _settle(self, waiting: _Waiting[T], outcome: list[T] | Exception) -> None:
+    def _settle(self, outcomes: Sequence[tuple[_Waiting[T], list[T] | Exception]]) -> None:
+        """Answer requests, those of one event loop in one go: to wake it takes longer than to answer."""
         with self._changed:
-            self._waiting_texts -= len(waiting.texts)
+            self._waiting_texts -= sum(len(waiting.texts) for waiting, _ in outcomes)
+        for loop in {waiting.answer.get_loop() for waiting, _ in outcomes}:
+            own = [(waiting.answer, outcome) for waiting, outcome in outcomes if waiting.answer.get_loop() is loop]
+            # A loop that is closed has nobody left who waits.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(_deliver, own)
+
+
+def _deliver(outcomes: Sequence[tuple[asyncio.Future[list[T]], list[T] | Exception]]) -> None:
+    for answer, outcome in outcomes:
         # A client that went away has cancelled its request.
-        if not waiting.answer.set_running_or_notify_cancel():
-            return
+        if answer.cancelled():
+            continue
         if isinstance(outcome, Exception):
-            waiting.answer.set_exception(outcome)
+            answer.set_exception(outcome)
         else:
-            waiting.answer.set_result(outcome)
+            answer.set_result(outcome)

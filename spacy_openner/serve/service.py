@@ -5,47 +5,24 @@ import base64
 import hmac
 import json
 import logging
-import math
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import chain
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, HTTPException, Request, Response
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from fastapi import FastAPI, Header, HTTPException
 from spacy.language import Language
 
 from ..components.entity_pipe import OpenNERPipe
 from ..errors import OpenNERError
 from ..files import is_utf8
 from ..labels import LabelSet, LabelsLike
-from .batching import Batcher, BatchStats, Expired, QueueFull, Stopping
+from .batching import Batcher, Expired, QueueFull, Stopping
 from .finder import EntityFinder, RequestSettings
+from .metrics import Metrics
 from .settings import ServeSettings
 
 log = logging.getLogger("spacy_openner.serve")
-
-
-class _Metrics:
-    """Counters of one service."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        names = ["path", "status"]
-        self.requests = Counter("openner_requests", "Requests", names, registry=self.registry)
-        self.seconds = Histogram("openner_request_seconds", "Time to answer", ["path"], registry=self.registry)
-        self.texts = Counter("openner_texts", "Texts annotated", registry=self.registry)
-        self.entities = Counter("openner_entities", "Entities found", registry=self.registry)
-        sizes = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-        self.batch = Histogram("openner_batch_texts", "Texts in a batch", buckets=sizes, registry=self.registry)
-        self.busy = Counter("openner_pipeline_seconds", "Time in the pipeline", registry=self.registry)
-        self.waiting = Gauge("openner_waiting_texts", "Texts that wait or are annotated", registry=self.registry)
-
-    def note_batch(self, stats: BatchStats) -> None:
-        self.batch.observe(stats.texts)
-        self.texts.inc(stats.texts)
-        self.busy.inc(stats.seconds)
 
 
 class Service:
@@ -60,7 +37,7 @@ class Service:
     def __init__(self, nlps: Sequence[Language], limits: ServeSettings, key: str | None) -> None:
         self.finders = [EntityFinder(nlp) for nlp in nlps]
         self.limits, self.key = limits, key
-        self.metrics = _Metrics()
+        self.metrics = Metrics()
         self.is_ready = False
         self.batcher = Batcher(
             self.finders,
@@ -88,7 +65,8 @@ class Service:
         self.is_ready = False
         await asyncio.to_thread(self.batcher.stop)
 
-    def check_key(self, authorization: Annotated[str | None, Header()] = None) -> None:
+    # FastAPI hands functions that are no coroutines to a thread.
+    async def check_key(self, authorization: Annotated[str | None, Header()] = None) -> None:
         """Refuse a request that does not show the key."""
         sent = _sent_key(authorization or "").encode("utf8", "replace")
         if self.key is not None and not hmac.compare_digest(sent, self.key.encode()):
@@ -120,17 +98,6 @@ class Service:
             raise HTTPException(500, f"the pipeline failed: {type(problem).__name__}") from None
         self.metrics.entities.inc(sum(map(len, answers)))
         return answers
-
-    async def observe(self, request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        """Count a request and log it, without its texts."""
-        start = time.perf_counter()
-        response = await call_next(request)
-        path = getattr(request.scope.get("route"), "path", "other")
-        seconds = time.perf_counter() - start
-        self.metrics.requests.labels(path, str(response.status_code)).inc()
-        self.metrics.seconds.labels(path).observe(seconds)
-        log.info(json.dumps({"path": path, "status": response.status_code, "ms": math.ceil(seconds * 1000)}))
-        return response
 
 
 def _sent_key(authorization: str) -> str:
