@@ -175,13 +175,15 @@ class SpanHead(nn.Module):
         prepared = self.endpoints(words, self.prompt(types), self.context(words, n_words))
         rows, longest = words.shape[:2]
         widths = range(min(self.max_width, longest))
-        starts = torch.cat([torch.arange(longest - k) for k in widths])
-        ends = torch.cat([torch.arange(k + 1, longest + 1) for k in widths])
+        starts = torch.arange(longest).repeat(len(widths))
+        ends = torch.cat([torch.arange(k + 1, k + 1 + longest) for k in widths])
+        # Ends past the last word, which no row has, give all widths one shape: oneDNN compiles a kernel for each.
+        prepared = (prepared[0], nn.functional.pad(prepared[1], (0, 0, 0, len(widths) - 1)), *prepared[2:])
         step = max(1, BLOCK // (longest * prepared[0].shape[2]))
         found = []
         for block in (slice(i, i + step) for i in range(0, rows, step)):
             part = tuple(tensor if len(tensor) == 1 else tensor[block] for tensor in prepared)
-            scores = [self.pair_scores(part, slice(0, longest - k), slice(k, longest)) for k in widths]
+            scores = [self.pair_scores(part, slice(0, longest), slice(k, k + longest)) for k in widths]
             own = _over(torch.cat(scores, dim=1), starts, ends, n_words[block], thresholds[block])
             found.append(own._replace(row=own.row + block.start))
         return _in_order([torch.cat(column) for column in zip(*found, strict=True)])

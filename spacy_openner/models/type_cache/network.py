@@ -38,6 +38,16 @@ class TextBatch:
         """Move all tensors."""
         return TextBatch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
+    def padded(self, step: int, longest: int) -> "TextBatch":
+        """Pad subwords and words to multiples of a number, subwords to the longest that there can be at most."""
+        subwords = min(_rounded(self.input_ids.shape[1], step), max(longest, self.input_ids.shape[1]))
+        words = _rounded(self.word_positions.shape[1], step)
+        return TextBatch(
+            _widened(self.input_ids, subwords, 0),
+            _widened(self.attention_mask, subwords, 0),
+            _widened(self.word_positions, words, -1),
+        )
+
     def part(self, rows: slice) -> "TextBatch":
         """Return some of the rows."""
         return TextBatch(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
@@ -283,6 +293,14 @@ class TypeCacheNetwork(nn.Module):
 
     def _project(self, vectors: Tensor) -> Tensor:
         return vectors if self.projection is None else cast(Tensor, self.projection(vectors))
+
+
+def _rounded(length: int, step: int) -> int:
+    return -(-length // step) * step
+
+
+def _widened(table: Tensor, length: int, fill: int) -> Tensor:
+    return nn.functional.pad(table, (0, length - table.shape[1]), value=fill)
 
 
 def _at(mask: Tensor, rows: Tensor, wanted: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import os
 import pickle
 import random
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -84,6 +85,24 @@ def test_batch_mates_and_padding_change_nothing(path):
     together = list(nlp.pipe(TEXTS))
     for text, doc in zip(TEXTS, together, strict=True):
         same(found(doc), found(nlp(text)))
+
+
+def test_lengths_in_steps_change_nothing(path):
+    """Windows of full length included, which cannot be rounded up."""
+    nlp = pipeline(path, LABELS[:2], overlap="all", threshold=0.3)
+    texts = [*TEXTS, long_text(900)]
+    expected = [found(doc) for doc in nlp.pipe(texts)]
+    shim = shim_of(nlp)
+    shim._runtime = replace(shim.runtime, step=8)
+    shapes = []
+    encode = type(shim.runtime.network).encode_texts
+    shim.runtime.network.encode_texts = lambda batch, types: (
+        shapes.append(batch.input_ids.shape[1]) or encode(shim.runtime.network, batch, types)
+    )
+    for doc, spans in zip(nlp.pipe(texts), expected, strict=True):
+        same(found(doc), spans)
+    longest = max(shapes)
+    assert all(length % 8 == 0 or length == longest for length in shapes)
 
 
 @pytest.mark.parametrize("least", [0, 64])
