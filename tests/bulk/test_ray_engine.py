@@ -14,8 +14,9 @@ from tests.support.corpora import all_bytes, make_records, write_jsonl
 
 ray = pytest.importorskip("ray", reason="ray is not installed")
 pytest.importorskip("ray.data", reason="ray[data] is not installed")
-# Ray's own modules and their dependencies warn of one another.
-pytestmark = pytest.mark.filterwarnings("default")
+# Ray's own modules and their dependencies warn of one another. An actor takes as long to start as all that the environment
+# hangs on spaCy takes to import, and a unit that kills its actor has four start.
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(autouse=True)
