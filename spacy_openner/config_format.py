@@ -1,7 +1,8 @@
 """The part of a setting's value that spaCy's config files can hold, and what stands there for the rest.
 
-They lose or change some keys of mappings ("a: b", "#x"), take keys that begin with "@" for registered functions, and
-"${" for a variable. Each save and load doubles "$", which `Settings.loaded` undoes.
+They lose or change some keys of mappings ("a: b", "#x"), take keys that begin with "@" for registered functions, "${"
+for a variable, and join neighbours in lists of which one ends, and the next begins, with "$". Each save and load
+doubles "$", which `Settings.loaded` and `undoubled` undo.
 """
 
 import re
@@ -20,7 +21,7 @@ def fits_config(value: Any) -> bool:
     if isinstance(value, str):
         return "${" not in value
     if isinstance(value, list):
-        return all(map(fits_config, value))
+        return all(map(fits_config, value)) and ("$" not in str(value) or _survives(value))
     if not isinstance(value, Mapping):
         return True
     if not all(map(fits_config, value.values())) or any(key.startswith("@") or "${" in key for key in value):
@@ -35,6 +36,19 @@ def same_name(name: str) -> str:
     return re.sub(r"\$+", "$", name)
 
 
+def undoubled(value: Any, saved: Any) -> Any:
+    """Return what was saved as a value: spaCy's loading doubles "$" in strings.
+
+    value (Any): What a component was built with.
+    saved (Any): What the saved config says, as it is loaded. Strings that are others were overridden, and stay.
+    """
+    if isinstance(value, Mapping) and isinstance(saved, Mapping):
+        return {key: undoubled(each, saved.get(key)) for key, each in value.items()}
+    if isinstance(value, list) and isinstance(saved, list) and len(value) == len(saved):
+        return [undoubled(*pair) for pair in zip(value, saved, strict=True)]
+    return value.replace("$$", "$") if isinstance(value, str) and value == saved else value
+
+
 def config_value(value: Any, default: Any) -> Any:
     """Return what a config says of a setting whose value it may not be able to hold.
 
@@ -46,7 +60,8 @@ def config_value(value: Any, default: Any) -> Any:
     if fits_config(value):
         return value
     if isinstance(value, list) or (isinstance(value, Mapping) and isinstance(default, list)):
-        return [each for each in value if fits_config(each)]
+        fitting = [each for each in value if fits_config(each)]
+        return fitting if fits_config(fitting) else [each for each in fitting if "$" not in each]
     return (_fitting(value) or default) if isinstance(value, Mapping) else default
 
 
@@ -63,18 +78,33 @@ def check_config_value(name: str, value: Any) -> None:
     """
     if not fits_config(value):
         parts = value if isinstance(value, list | Mapping) else [value]
-        whole = next(iter(parts))
+        # Of lists such as ["US$", "$"], each part would fit.
+        whole = value if isinstance(value, list) else next(iter(parts))
         one = (lambda part: {part: value[part]}) if isinstance(value, Mapping) else (lambda part: part)
         bad = next((part for part in parts if not fits_config(one(part))), whole)
         raise error("O009", name=name, key=bad)
 
 
-def _survives(mapping: Mapping[str, Any]) -> bool:
+def check_config_text(name: str, value: str | None) -> None:
+    """Refuse a text, of an object that a config describes, in which spaCy sees a variable.
+
+    name (str): What the config calls it.
+    RAISES (SettingError): O001.
+    """
+    if not fits_config(value):
+        raise error(
+            "O001", name=name, value=value, allowed='a text without "${", which stands for variables in configs'
+        )
+
+
+def _survives(value: Any) -> bool:
+    config = Config({"section": {"value": value}})
     try:
-        text = Config({"section": {"mapping": mapping}}).to_str()
+        text = config.to_str()
         # Files are read with every line end as "\n".
         text = text.replace("$$", "$").replace("\r\n", "\n").replace("\r", "\n")
-        return bool(Config().from_str(text, interpolate=False)["section"]["mapping"] == mapping)
+        read = Config().from_str(text, interpolate=False)
+        return bool(read["section"]["value"] == value and config.interpolate()["section"]["value"] == value)
     except Exception:
         # Whatever the format cannot read back, in whichever way it says so.
         return False

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Generic, TypeVar, overload
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc
 from spacy.training import Example
-from spacy.util import SimpleFrozenList, from_dict, from_disk, minibatch, raise_error, to_bytes, to_disk
+from spacy.util import SimpleFrozenList, from_dict, from_disk, minibatch, raise_error, registry, to_bytes, to_disk
 from spacy.vocab import Vocab
 from srsly import msgpack_loads
 from typing_extensions import Self
@@ -213,6 +213,16 @@ class OpenLabelPipe(Pipe, Generic[SettingsT]):
         section = saved_section(path.parent)
         self.settings = saved if section is None else saved.loaded(self._built_with, section)
 
+    def _restore_objects(self, path: Path) -> None:
+        """Make anew, from what was saved, what spaCy made of strings in which it had doubled "$"."""
+        if self.pipeline_config is not None:
+            for name, value in self.pipeline_config.restore(path, self._settings.names()).items():
+                self._replace_object(name, registry.resolve({name: value})[name])
+
+    def _replace_object(self, name: str, made: Any) -> None:
+        """Take another object in the place of one that the factory was given."""
+        setattr(self, name, made)
+
     def _unpack_settings(self, data: str | bytes) -> None:
         self.settings = self._settings.from_json(data, base=self._settings, where=f"the bytes of {self.name!r}")
 
@@ -244,6 +254,7 @@ class OpenLabelPipe(Pipe, Generic[SettingsT]):
             "cfg": self._load_settings,
             "model": self._load,
         }
+        self._restore_objects(Path(path))
         from_disk(Path(path), parts, exclude)
         return self
 

@@ -9,7 +9,6 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vocab import Vocab
 
-from ..config_format import same_name
 from ..decoding.span_selection import choose
 from ..errors import error, warn
 from ..labels import LabelsLike
@@ -17,7 +16,7 @@ from ..lar.alignment import AlignmentStrategy, align_labels
 from ..lar.cascade import CascadeReassigner
 from ..lar.decisions import Decision, DecisionCounts, as_attrs, read_decisions
 from ..lar.reassigner import EntityCase, LabelSpace, Reassigner, TypeChoice
-from ..lar.table import AlignmentTable
+from ..lar.table import AlignmentTable, table_of
 from ..nn.packing import pack, unpack
 from ..prompts.lar import NONE
 from ..scoring.gold import GoldSurvey, explanations_of
@@ -93,7 +92,7 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
         scorer: Callable | None = None,
     ) -> None:
         self.reassigner, self.alignment = reassigner, alignment
-        self._own_gate = dict(reassigner.gate) if isinstance(reassigner, CascadeReassigner) else {}
+        self._own_gate = _gate_of(reassigner)
         self._table: AlignmentTable | None = None
         self.tally = DecisionCounts()
         super().__init__(vocab, name, settings or LARReassignerSettings(), scorer=scorer)
@@ -102,18 +101,25 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
 
     def _check_settings(self, settings: LARReassignerSettings) -> None:
         super()._check_settings(settings)
-        _table_of(settings)
+        table_of(settings)
         if settings.gate is not None and not isinstance(self.reassigner, CascadeReassigner):
             raise error("O506", name=self.name)
 
     def _adopt(self, settings: LARReassignerSettings, changed: Sequence[str]) -> None:
         super()._adopt(settings, changed)
         if "table" in changed:
-            self._table = _table_of(settings)
+            self._table = table_of(settings)
             for label in self._table.targets if self._table is not None else ():
                 self.vocab.strings.add(label)
         if "gate" in changed and isinstance(self.reassigner, CascadeReassigner):
             self.reassigner.gate = dict(self._own_gate if settings.gate is None else settings.gate)
+
+    def _replace_object(self, name: str, made: Any) -> None:
+        super()._replace_object(name, made)
+        if name == "reassigner" and self.pipeline_config is not None:
+            self._own_gate = _gate_of(self.reassigner)
+            self._adopt(self.settings, ["gate"])
+            self.pipeline_config.attach(self.name, self.reassigner)
 
     @property
     def table(self) -> AlignmentTable | None:
@@ -336,15 +342,5 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
         unpack(data, self._load)
 
 
-def _table_of(settings: LARReassignerSettings) -> AlignmentTable | None:
-    """Read the table of settings.
-
-    RAISES (OpenNERError): For a value that is no table, or target types that are not among the labels.
-    """
-    if settings.table is None:
-        return None
-    table = AlignmentTable.from_dict(settings.table, "`table`")
-    known = set(map(same_name, settings.labels))
-    if known and not known.issuperset(map(same_name, table.targets)):
-        table.check_targets(settings.labels.names)
-    return table
+def _gate_of(reassigner: Reassigner) -> dict[str, float]:
+    return dict(reassigner.gate) if isinstance(reassigner, CascadeReassigner) else {}

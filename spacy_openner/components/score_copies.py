@@ -5,7 +5,6 @@ from spacy.pipeline import Pipe
 from spacy.tokens import Doc, Span
 
 from ..errors import error
-from ..labels import is_text
 from ..span_groups import SCORE_ATTRIBUTE, all_scores
 
 
@@ -29,8 +28,13 @@ class ScoreCopier(Pipe):
 
     def __init__(self, name: str = "copy_openner_scores", attribute: str = "score") -> None:
         self.name = name
-        if not is_text(attribute) or attribute == SCORE_ATTRIBUTE:
-            raise error("O001", name="attribute", value=attribute, allowed="the name of an attribute to write to")
+        if not isinstance(attribute, str) or not attribute.isidentifier() or attribute == SCORE_ATTRIBUTE:
+            raise error(
+                "O001",
+                name="attribute",
+                value=attribute,
+                allowed="the name of an attribute to write to, of letters, digits and _",
+            )
         if not Span.has_extension(attribute):
             Span.set_extension(attribute, default=0.0)
         _, _, getter, setter = Span.get_extension(attribute)

@@ -97,6 +97,7 @@ def GatedReassigner_v1(
     RAISES (SettingError): For a value that is not allowed.
     """
     check_config_value("gate", gate or {})
+    check_config_value("types", types or [])
     for value in chain([below], (gate or {}).values()):
         if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
             raise error("O001", name="below/gate", value=value, allowed="numbers from 0 (never); above 1 is always")

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..config_format import same_name
 from ..errors import error
 from ..json_files import read_json_strictly, write_json
 from ..prompts.lar import KIND, NONE
+from ..settings import LARReassignerSettings
 
 FORMAT = "spacy-openner.alignment.v1"
 MISCELLANEOUS = "miscellaneous"
@@ -127,6 +129,20 @@ class AlignmentTable:
         RAISES (DataError): For one that cannot be read, or holds no table.
         """
         return cls.from_dict(read_json_strictly(path), str(path))
+
+
+def table_of(settings: LARReassignerSettings) -> AlignmentTable | None:
+    """Read the table of settings.
+
+    RAISES (OpenNERError): For a value that is no table, or target types that are not among the labels.
+    """
+    if settings.table is None:
+        return None
+    table = AlignmentTable.from_dict(settings.table, "`table`")
+    known = set(map(same_name, settings.labels))
+    if known and not known.issuperset(map(same_name, table.targets)):
+        table.check_targets(settings.labels.names)
+    return table
 
 
 def _is_short(value: Any) -> bool:

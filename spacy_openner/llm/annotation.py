@@ -39,6 +39,8 @@ AT_ONCE = 512
 ENTITIES_PER_REQUEST = 16
 # More tokens than an answer needs: small models would go on without end.
 TOKENS, TOKENS_PER_WORD, TOKENS_PER_EXPLANATION = 256, 20, 100
+# So many are always left for the longest list that the schema of a short text allows, of subwords of two characters.
+SHORT_LIST, TOKENS_PER_ITEM = 2048, 16
 # An answer may list as many entities as the text has words, and some may have several types.
 MOST_PER_WORD = 4
 
@@ -105,7 +107,9 @@ def annotate_docs(
     def request(doc: Doc) -> LLMRequest:
         n_words = sum(not token.is_space for token in doc)
         schema = annotation_schema(types.names, max(1, n_words), len(doc.text))
-        return LLMRequest(render_annotation(doc.text, dict(types)), schema, TOKENS + TOKENS_PER_WORD * n_words)
+        longest = n_words * (TOKENS_PER_ITEM + len(doc.text) // 2)
+        n_tokens = max(TOKENS + TOKENS_PER_WORD * n_words, min(longest, SHORT_LIST))
+        return LLMRequest(render_annotation(doc.text, dict(types)), schema, n_tokens)
 
     for doc, response in _responses(client, docs, request):
         report.texts += 1

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ..config_format import check_config_text, fits_config
 from ..errors import error
 from .client import LLMClient
 from .keys import check_url, check_variable_name
@@ -62,6 +63,8 @@ def LLMClient_v1(
     _check_budget(prices, max_requests=max_requests, max_tokens=max_tokens)
     _check_parameters(parameters)
     _check_places(base_url, api_key_env, cache_dir)
+    check_config_text("model", model)
+    check_config_text("cache_dir", cache_dir)
     return LLMClient(
         model,
         base_url=base_url,
@@ -134,7 +137,9 @@ def _check_parameters(parameters: Any) -> None:
             raise error("O507", name=f"parameters.{name}")
         if name in OWN_PARAMETERS:
             raise error("O001", name="parameters", value=name, allowed=f"all but {', '.join(OWN_PARAMETERS)}")
+    names = sorted(map(str, parameters))
     try:
-        json.dumps(parameters, allow_nan=False)
+        plain = json.loads(json.dumps(parameters, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as problem:
-        raise error("O001", name="parameters", value=sorted(parameters), allowed="what JSON can hold") from problem
+        raise error("O001", name="parameters", value=names, allowed="what JSON can hold") from problem
+    _check("parameters", names, fits_config(plain), "what JSON and spaCy's config files can hold")

@@ -25,6 +25,8 @@ TOO_LONG = re.compile(
     r"context.{0,20}(length|size|window)|too (long|large|many tokens)|maximum.{0,20}(length|tokens)", re.I
 )
 FORM = re.compile(r"response_format|json_schema|schema|grammar|guided", re.I)
+LIMIT = re.compile(r"max_(completion_)?tokens|in the completion", re.I)
+OTHER_NAME = re.compile(r"(un|not )support.*instead|instead.*(un|not )support", re.I)
 SYSTEM_ROLE = re.compile(r"system\W+(role|message|prompt)|roles must alternate", re.I)
 
 
@@ -62,6 +64,17 @@ class Fault(Exception):
         if self.kind == "refused" or (any_failure and self.status in (404, 500, 501)):
             return True
         return self.status is not None and self.status >= 404 and FORM.search(self.message) is not None
+
+    @property
+    def refuses_limit(self) -> bool:
+        """Tell whether the server takes offence at the limit of the answer's tokens: some add it to the prompt's, and
+        refuse what is more than the model reads."""
+        return self.kind in ("refused", "too_long") and LIMIT.search(self.message) is not None
+
+    @property
+    def wants_other_name(self) -> bool:
+        """Tell whether the server knows that limit by its other name."""
+        return self.refuses_limit and OTHER_NAME.search(self.message) is not None
 
     @property
     def refuses_system_role(self) -> bool:

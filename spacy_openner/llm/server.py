@@ -16,6 +16,8 @@ GIVE_UP_AFTER = 10
 FIRST_WAIT = 0.5
 # Seconds that a server which was given up is left alone.
 COOL_DOWN = 30.0
+LIMITS = ("max_tokens", "max_completion_tokens")
+"""What servers call the limit of an answer's tokens, and what OpenAI does."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,6 @@ class ServerSettings:
     max_wait: float
     max_requests: int | None
     max_tokens: int | None
-
-    @property
-    def limit_name(self) -> str:
-        """The parameter that bounds the tokens of an answer."""
-        return "max_completion_tokens" if self.base_url is None else "max_tokens"
 
 
 def backoff(state: Any, most: float) -> float:
@@ -74,6 +71,8 @@ class Server:
         self.taken = len(FORMS) - (2 if settings.structured == "schema" else 1)
         self.folds_system = False
         self.limits_tokens = True
+        # The parameter that bounds the tokens of an answer.
+        self.limit_name = LIMITS[settings.base_url is None]
         # Requests that failed since one was answered, the text being no reason.
         self.outages = 0
         self.retry_at = 0.0
@@ -145,11 +144,17 @@ class Server:
                 raise failed
             form = strictest(form, request.schema) + 1
         while True:
+            limit_name = self.limit_name
             try:
                 content = await self._request(session, request, form)
             except Fault as fault:
                 if fault.refuses_system_role and not self.folds_system:
                     self.folds_system = True
+                elif fault.refuses_limit and request.max_tokens is not None:
+                    if fault.wants_other_name and limit_name == LIMITS[0]:
+                        self.limit_name = LIMITS[1]
+                    else:
+                        request = request._replace(max_tokens=None)
                 elif form < self.form:
                     form = self.form
                 elif fault.refuses_form(failed is not None) and self._may_loosen(form, request):
@@ -179,7 +184,7 @@ class Server:
         self._check_budget()
         self.report.requests += 1
         self.report.in_words += FORMS[form] == "words"
-        limit_name = self.settings.limit_name
+        limit_name = self.limit_name
         body = request_body(
             self.settings.model,
             request,

@@ -13,6 +13,8 @@ from torch import nn
 MOST_LAYERS = 256
 # Of what networks are built of one by one; and of anything.
 MOST_PARTS, LARGEST = 1 << 16, 1 << 40
+# What no network is without.
+NEEDED = re.compile(r"_heads?$|^(num|n)_((hidden|encoder|decoder)_)?layers?$|^(en|de)coder_layers$")
 LAYERS, PARTS = re.compile(r"layers?$|blocks$"), re.compile(r"^(num|n)_|heads|groups|experts|labels|buckets")
 # How much more than what is stored a network may hold: a tied table is stored once, a buffer not at all.
 FACTOR, SLACK = 4, 1 << 26
@@ -28,7 +30,8 @@ def check_numbers(values: Any, name: str = "") -> None:
     """
     for key, value in _numbers(values, name):
         most = MOST_LAYERS if LAYERS.search(key) else MOST_PARTS if PARTS.search(key) else LARGEST
-        if not abs(value) <= most:
+        least = 1 if NEEDED.search(key) else -most
+        if not least <= value <= most:
             raise ValueError(f"{key} is {value:.6g}, which no network has")
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
+from ..config_format import check_config_text
 from ..errors import error
 
 if TYPE_CHECKING:
@@ -181,3 +182,4 @@ def check_causal(template: str | None) -> None:
     """
     if template is not None and "{prompt}" not in template:
         raise error("O001", name="causal", value=template, allowed="a text with {prompt}")
+    check_config_text("causal", template)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
+from ..config_format import check_config_text
 from ..errors import error
 from .base import (
     BEGIN,
@@ -175,6 +176,7 @@ def GNERPrompt_v1(
     named = [match["name"] for match in PLACEHOLDER.finditer(INSTRUCTION if instruction is None else instruction)]
     if not {"labels", "sentence"}.issubset(named):
         raise error("O001", name="instruction", value=instruction, allowed="a text with {labels} and {sentence}")
+    check_config_text("instruction", instruction)
     check_causal(causal)
     if target not in TARGETS:
         raise error("O001", name="target", value=target, allowed=", ".join(TARGETS))

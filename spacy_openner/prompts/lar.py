@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from ..config_format import check_config_text
 from ..errors import error
 from .base import (
     EntityListPrompt,
@@ -214,6 +215,7 @@ def LARPrompt_v1(instruction: str = INSTRUCTION, causal: str | None = None) -> L
     needed = ("{sources}", "{targets}", "{text}")
     if any(placeholder not in instruction for placeholder in needed):
         raise error("O001", name="instruction", value=instruction, allowed=f"a text with {' and '.join(needed)}")
+    check_config_text("instruction", instruction)
     check_causal(causal)
     return LARPrompt(instruction, causal)
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..config_format import check_config_text
 from ..errors import error
 from .base import EntityListPrompt, TaggedWord, spans_from_tags, tag_mention
 
@@ -76,4 +77,5 @@ def UniNERPrompt_v1(conversation: str = CONVERSATION) -> UniNERPrompt:
     if "{sentence}" not in conversation or "{label}" not in conversation:
         allowed = "a text with {sentence} and {label}"
         raise error("O001", name="conversation", value=conversation, allowed=allowed)
+    check_config_text("conversation", conversation)
     return UniNERPrompt(conversation)

@@ -83,6 +83,24 @@ CASES = {
     "no schemas": Case({"knows_schemas": False}, requests=3),
     "fails at schemas": Case({"schema_status": 500}, requests=5),
     "no system role": Case({"refuse_system": True}, requests=2),
+    "a limit beyond what it reads, by vLLM": Case(
+        {
+            "refuse_key": (
+                "max_tokens",
+                "'max_tokens' is too large: 50. This model's maximum context length is 60 tokens",
+            )
+        },
+        requests=2,
+    ),
+    "a limit beyond what it reads, by OpenAI": Case(
+        {"refuse_key": ("max_tokens", "maximum context length is 60 tokens. You requested 90 (50 in the completion)")},
+        requests=2,
+    ),
+    "a limit by another name": Case(
+        {"refuse_key": ("max_tokens", "'max_tokens' is not supported. Use 'max_completion_tokens' instead.")},
+        requests=2,
+    ),
+    "too long with and without a limit": Case({"refuse": (400, "max_tokens: context length is 8")}, "too_long", 2),
     "no answer in time": Case({"script": ["timeout"], "slow": 2.0}, "timeout", 1, {"timeout": 0.2}),
     "hangs up once": Case({"script": ["disconnect"]}, requests=2),
     "hangs up": Case({"script": ["disconnect"] * 9}, "connection", 3),

@@ -687,6 +687,16 @@ def test_a_server_that_fails_at_schemas_is_asked_in_words(client):
         assert [("response_format" in body) for body in server.requests] == [True, True, False, False]
 
 
+def test_the_limit_of_tokens_by_its_other_name(client):
+    """OpenAI's own, behind another address."""
+    request = ask("a")._replace(max_tokens=77)
+    with serve(
+        answer=lambda _: "{}", refuse_key=("max_tokens", "Unsupported; use 'max_completion_tokens' instead")
+    ) as s:
+        client(s.url, concurrency=1).ask([request, ask("b")._replace(max_tokens=78)])
+        assert [body.get("max_completion_tokens") for body in s.requests] == [None, 77, 78]
+
+
 def test_bounds_of_lists_and_of_tokens(client):
     schema = {"properties": {"said": {"type": "array", "maxItems": 3}}, "required": ["said"], "type": "object"}
     request = LLMRequest((("user", "a"),), schema, 77)

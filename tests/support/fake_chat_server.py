@@ -37,6 +37,7 @@ class Behaviour:
     key: The key that is needed.
     packed: In place of a reply of the protocol: a gzipped body.
     refuse: The status and message of all replies.
+    refuse_key: A parameter, and the message with which requests that have it are refused.
     refuse_system: Whether system messages are refused.
     refuse_word: Requests with this word in their schema are refused.
     schema_status: The status of replies to requests with a schema.
@@ -59,6 +60,7 @@ class Behaviour:
     key: str | None = None
     packed: bytes | None = None
     refuse: tuple[int, str] | None = None
+    refuse_key: tuple[str, str] | None = None
     refuse_system: bool = False
     refuse_word: str | None = None
     schema_status: int | None = None
@@ -210,6 +212,8 @@ def refused(how: Behaviour, body: dict[str, Any]) -> tuple[int, str] | None:
     """Status and message where a request is refused as it is."""
     if how.refuse_system and body["messages"][0]["role"] == "system":
         return 400, "System role not supported"
+    if how.refuse_key is not None and how.refuse_key[0] in body:
+        return 400, how.refuse_key[1]
     if how.refuse_word is not None and how.refuse_word in json.dumps(body.get("response_format", "")):
         return 400, f"Unknown keyword {how.refuse_word}"
     if how.schema_status is not None and "response_format" in body:

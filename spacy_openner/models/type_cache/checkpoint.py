@@ -90,7 +90,8 @@ def read_config(path: Path) -> TypeCacheConfig:
         config = TypeCacheConfig(**{**values, "score_scale": ScoreScale(**values.get("score_scale", {}))})
     except (ValueError, TypeError) as problem:
         raise error("O131", path=str(path), reason=f"{CONFIG_FILE}: {problem}") from problem
-    if not isinstance(config.encoder, dict) or config.encoder.get("model_type") not in LAYOUTS:
+    # A list: what is no text is compared with it, where a dictionary could not look it up.
+    if not isinstance(config.encoder, dict) or config.encoder.get("model_type") not in [*LAYOUTS]:
         raise error("O131", path=str(path), reason=f"{CONFIG_FILE}: `encoder` must say one of {', '.join(LAYOUTS)}")
     for name, allowed in RANGES.items():
         value = getattr(config, name)
