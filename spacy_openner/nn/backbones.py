@@ -260,7 +260,8 @@ def embedding_rows(weights: Mapping[str, torch.Tensor]) -> int:
     )
     found = [value for key, value in weights.items() if key.endswith(names)]
     if found:
-        return found[0].shape[0]
+        # One that is no table is found by its shape.
+        return found[0].shape[0] if found[0].dim() else 1
     return max((value.shape[0] for key, value in weights.items() if "embed" in key and value.dim() == 2), default=0)
 
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from .weights import not_finite
+from .weights import unusable
 
 FILE = "model.int8.safetensors"
 _SCALE = ".row_scale"
@@ -51,10 +51,10 @@ def load(directory: Path) -> dict[str, Tensor]:
     RAISES (ValueError): For numbers that are not finite.
     """
     stored = load_file(directory / FILE)
-    if bad := not_finite(stored):
-        raise ValueError(f"its weights are no finite numbers in {bad[:5]}")
     scales = {name: stored.pop(name) for name in [*stored] if name.endswith(_SCALE)}
     for name, scale in scales.items():
         row = name.removesuffix(_SCALE)
         stored[row] = stored[row].float() * scale
+    if bad := unusable(stored):
+        raise ValueError(f"its weights are no finite numbers in {bad[:5]}")
     return stored

@@ -10,6 +10,8 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
+from .weights import check_type
+
 MOST_LAYERS = 256
 # Of what networks are built of one by one; and of anything.
 MOST_PARTS, LARGEST = 1 << 16, 1 << 40
@@ -18,6 +20,9 @@ NEEDED = re.compile(r"_heads?$|^(num|n)_((hidden|encoder|decoder)_)?layers?$|^(e
 LAYERS, PARTS = re.compile(r"layers?$|blocks$"), re.compile(r"^(num|n)_|heads|groups|experts|labels|buckets")
 # How much more than what is stored a network may hold: a tied table is stored once, a buffer not at all.
 FACTOR, SLACK = 4, 1 << 26
+
+STORED = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
+"""What safetensors calls the types of weights; all others are none."""
 
 Shapes = Mapping[str, Sequence[int]]
 
@@ -74,14 +79,24 @@ def check_directory(directory: Path, build: Callable[[], nn.Module]) -> None:
 
 
 def stored_shapes(directory: Path) -> dict[str, tuple[int, ...]]:
-    """Read the shapes of a directory's weights, and not the weights; none where there are none."""
+    """Read the shapes of a directory's weights, and not the weights; none where there are none.
+
+    RAISES (ValueError): For weights of a type that no network computes with.
+    """
     shapes: dict[str, tuple[int, ...]] = {}
     for file in sorted(directory.glob("model*.safetensors")):
         with safe_open(file, framework="pt") as source:
-            shapes.update((name, tuple(source.get_slice(name).get_shape())) for name in source.keys())  # noqa: SIM118
+            for name in source.keys():  # noqa: SIM118
+                stored = source.get_slice(name)
+                shapes[name] = tuple(stored.get_shape())
+                kind = stored.get_dtype()
+                check_type(name, STORED.get(kind, kind), len(shapes[name]))
     for file in [] if shapes else sorted(directory.glob("pytorch_model*.bin")):
         found = torch.load(file, map_location="meta", weights_only=True)
-        shapes.update((name, tuple(value.shape)) for name, value in found.items() if torch.is_tensor(value))
+        tensors = {name: value for name, value in found.items() if torch.is_tensor(value)}
+        for name, value in tensors.items():
+            check_type(name, value.dtype, value.dim())
+        shapes.update(shapes_of(tensors))
     return shapes
 
 

@@ -1,6 +1,7 @@
 """Files of weights: read without running code, loaded strictly, written with one name for each tensor."""
 
 import pickle
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,10 @@ PICKLED_WEIGHTS_FILE = "pytorch_model.bin"
 INDEX_FILE = "model.safetensors.index.json"
 # Parts of a backbone that no score depends on: old exports carry or lack them, depending on the release.
 OPTIONAL_PARTS = ("pooler.", "position_ids", "embeddings.token_type_ids")
+
+# Saved by some releases beside weights, and made anew.
+BUFFER = re.compile(r"(position_ids|token_type_ids|num_batches_tracked|relative_position_index)$")
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 KeyTable = Sequence[tuple[str, str]]
 """Published name and a network's own, by prefix; read in either direction."""
@@ -47,7 +52,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     for omitted, kept in aliases.items():
         if kept in tensors:
             tensors.setdefault(omitted, tensors[kept])
-    if bad := not_finite(tensors):
+    if bad := unusable(tensors):
         raise error("O105", path=str(file), reason=f"its weights are no finite numbers in {bad[:5]}")
     return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
 
@@ -73,9 +78,31 @@ def _parts(index: Path) -> list[str]:
     return names
 
 
-def not_finite(weights: Mapping[str, torch.Tensor]) -> list[str]:
-    """Name the tensors that hold NaN or infinite numbers: networks with them find nothing, without a word."""
-    return [key for key, value in weights.items() if value.is_floating_point() and not bool(value.isfinite().all())]
+def unusable(weights: Mapping[str, torch.Tensor]) -> list[str]:
+    """Name the tensors that are no finite numbers, with what they are. Networks with them find nothing, or anything,
+    without a word."""
+    reasons = {name: _unusable(name, value) for name, value in weights.items()}
+    return [f"{name} ({reason})" for name, reason in reasons.items() if reason]
+
+
+def check_type(name: str, dtype: torch.dtype | str, n_dims: int) -> None:
+    """Check that a tensor's numbers are those that a network computes with. Scaled ones lack their scales here.
+
+    RAISES (ValueError): For whole and complex numbers, truth values, and scaled types.
+    """
+    if dtype not in FLOATS and not BUFFER.search(name) and (n_dims < 3 or name.endswith("weight")):
+        raise ValueError(f"its weights are no finite numbers in {name} ({dtype})")
+
+
+def _unusable(name: str, value: torch.Tensor) -> str:
+    try:
+        check_type(name, value.dtype, value.dim())
+    except ValueError:
+        return str(value.dtype)
+    if not value.numel():
+        return f"of shape {tuple(value.shape)}"
+    # What float64 holds may be infinite in float32.
+    return "" if not value.is_floating_point() or bool(value.float().isfinite().all()) else "not finite"
 
 
 def write_weights(path: Path, weights: dict[str, torch.Tensor], dtype: torch.dtype | None = None) -> None:

@@ -4,6 +4,7 @@ and memory."""
 import json
 import os
 import pickle
+import re
 import shutil
 import time
 from functools import cache
@@ -255,30 +256,51 @@ def test_no_pickle_is_run(kind, copy, tmp_path):
     assert not marker.exists()
 
 
+DAMAGES = {
+    "NaN": lambda t: torch.full_like(t, float("nan")),
+    "infinite": lambda t: torch.full_like(t, float("-inf")),
+    "infinite in float32": lambda t: torch.full(t.shape, 1e300, dtype=torch.float64),
+    "without rows": lambda t: t[:0],
+    "without columns": lambda t: t[..., :0],
+    "one number": lambda t: t.flatten()[0],
+    "of one more dimension": lambda t: t[None],
+    "whole numbers": lambda t: torch.ones_like(t, dtype=torch.int8),
+    "huge whole numbers": lambda t: torch.full(t.shape, 2**62),
+    "truth values": lambda t: t > 0,
+    "complex": lambda t: t.to(torch.complex64),
+    "scaled": lambda t: t.to(torch.float8_e4m3fn),
+}
+
+
 @pytest.mark.parametrize(
-    "kind", ["span", "gliner2-boundary", "type-cache", "types-static", "types-transformer", "generator-t5"]
+    "kind",
+    ["span", "token", "bi", "gliner2-boundary", "type-cache", "types-static", "types-transformer", "generator-t5"],
 )
-@pytest.mark.parametrize("damage", ["nan", "missing", "renamed", "int"])
-def test_weights_of_another_kind(kind, damage, copy):
+def test_weights_of_another_kind(kind, copy):
+    """Of one tensor, that of the words: the error names the place, and the tensor where there are several."""
     path = copy(kind)
     weights = load_file(path / WEIGHTS)
-    name = max(weights, key=lambda key: weights[key].numel())
-    if damage == "nan":
-        weights[name].view(-1)[0] = float("nan")
-    elif damage == "int":
-        weights[name] = torch.full(weights[name].shape, 2**62)
-    else:
-        value = weights.pop(name)
-        weights |= {"something.else": value} if damage == "renamed" else {}
-    save_file(weights, path / WEIGHTS, metadata={"format": "pt"})
-    if damage == "int":
-        # Whole numbers are numbers, too, if odd ones.
-        outcome = in_child(lambda: found(pipeline(kind, path)) and None)
-        assert not outcome.signal
-        assert outcome.is_coded or not outcome.raised
-        return
-    with pytest.raises(CheckpointError):
-        found(pipeline(kind, path))
+    name = max(weights, key=lambda key: (re.search("word|shared", key) is not None, weights[key].numel()))
+    for damage, change in DAMAGES.items():
+        save_file({**weights, name: change(weights[name]).contiguous()}, path / WEIGHTS, metadata={"format": "pt"})
+        with pytest.raises(CheckpointError) as raised:
+            found(pipeline(kind, path))
+        message = str(raised.value)
+        assert str(path) in message, damage
+        assert kind == "types-static" or name.split(".")[-2] in message, (damage, message)
+    others = {key: value for key, value in weights.items() if key != name}
+    for more in ({}, {"something.else": weights[name]}):
+        save_file({**others, **more}, path / WEIGHTS, metadata={"format": "pt"})
+        with pytest.raises(CheckpointError):
+            found(pipeline(kind, path))
+
+
+@pytest.mark.parametrize("kind", ["span", "types-static", "types-transformer", "generator-t5"])
+def test_weights_of_another_precision(kind, copy, expected):
+    path = copy(kind)
+    wide = {key: value.double() for key, value in load_file(path / WEIGHTS).items()}
+    save_file(wide, path / WEIGHTS, metadata={"format": "pt"})
+    assert found(pipeline(kind, path)) == expected(kind)
 
 
 @pytest.mark.parametrize("where", ["../out", "/tmp/faults-out", "a/../../out", "model.safetensors/x", "x.py", "C:\\x"])

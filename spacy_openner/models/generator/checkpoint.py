@@ -12,7 +12,7 @@ from ...nn import int8, lora
 from ...nn.backbones import check_json, in_float32, load_tokenizer
 from ...nn.sizes import check_directory, check_numbers
 from ...nn.trust import check_trust
-from ...nn.weights import not_finite
+from ...nn.weights import unusable
 from .model import Generator, make_generator
 
 SHARD = "2GB"
@@ -32,7 +32,7 @@ def load(directory: Path) -> Generator:
     except Exception as problem:  # damaged files fail in as many ways as there are libraries
         lines = str(problem).splitlines() or [type(problem).__name__]
         raise error("O113", path=str(directory), reason=lines[0]) from problem
-    if bad := not_finite(network.state_dict()):
+    if bad := unusable(network.state_dict()):
         raise error("O113", path=str(directory), reason=f"its weights are no finite numbers in {bad[:3]}")
     generator = make_generator(network, load_tokenizer(directory, directory, None))
     try:

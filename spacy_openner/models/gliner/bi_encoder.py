@@ -14,7 +14,7 @@ from torch import nn
 from ...errors import error
 from ...nn.dropout import set_dropout, use_fast_dropout
 from ...nn.vector_cache import index_texts
-from ...nn.weights import not_finite
+from ...nn.weights import unusable
 from ..queries import GoldTargets
 from ..span_model import SpanModel
 from . import label_encoder
@@ -193,7 +193,7 @@ class BiEncoderShim(SpanModel):
         try:
             weights = load_file(path / HEAD_FILE)
             widths = weights["projection.weight"].shape[1], weights["label_projection.weight"].shape[1]
-            if bad := not_finite(weights):
+            if bad := unusable(weights):
                 raise ValueError(f"its weights are no finite numbers in {bad[:5]}")
         except (SafetensorError, OSError, KeyError, ValueError) as problem:
             raise error("O105", path=str(path / HEAD_FILE), reason=str(problem)) from problem

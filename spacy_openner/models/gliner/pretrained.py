@@ -20,7 +20,7 @@ from ...nn.backbones import (
 )
 from ...nn.sizes import check_directory, check_numbers
 from ...nn.trust import check_trust
-from ...nn.weights import OPTIONAL_PARTS, load_strictly, not_finite, part_of, read_weights
+from ...nn.weights import OPTIONAL_PARTS, load_strictly, part_of, read_weights, unusable
 from .checkpoint import load
 from .config import CONFIG_FILE
 
@@ -49,7 +49,7 @@ def pretrained(name: str | Path, revision: str | None = None) -> tuple[Any, Any]
     problems = {
         "lack": sorted(missing),
         "have another shape in": sorted(str(key) for key in info["mismatched_keys"]),
-        "are no finite numbers in": not_finite(network.state_dict()),
+        "are no finite numbers in": unusable(network.state_dict()),
     }
     found = [f"{problem} {names[:5]}" for problem, names in problems.items() if names]
     if found:

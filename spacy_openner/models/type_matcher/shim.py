@@ -18,7 +18,7 @@ from ...nn.mixed_precision import mixed_precision
 from ...nn.shim import ModelShim
 from ...nn.tok2vec import TOK2VEC
 from ...nn.vector_cache import VectorCache, index_texts
-from ...nn.weights import not_finite
+from ...nn.weights import unusable
 from . import text_encoders
 from .network import TypeNetwork
 from .text_encoders import TextEncoder
@@ -159,7 +159,7 @@ class TypeMatcherShim(ModelShim):
             return
         try:
             weights = load_file(path / PROJECTION_FILE)
-            if bad := not_finite(weights):
+            if bad := unusable(weights):
                 raise ValueError(f"its weights are no finite numbers in {bad}")
             network = TypeNetwork(encoder, weights["weight"].shape[1])
             assert network.projection is not None

@@ -21,6 +21,7 @@ from ...nn import int8 as int8_rows
 from ...nn.backbones import hidden_size, subword_limit
 from ...nn.batching import batch_by_length
 from ...nn.dropout import use_fast_dropout
+from ...nn.weights import unusable
 from ..gliner.pretrained import pretrained
 
 SETTINGS_FILE = "type_matcher.json"
@@ -279,9 +280,10 @@ def _table(path: Path, tokenizer: Tokenizer) -> Tensor:
     if int8_rows.is_chosen(path):
         tokens = int8_rows.load(path)[TOKENS]
     else:
-        tokens = load_file(path / WEIGHTS_FILE)[TOKENS].float()
-    if not bool(tokens.isfinite().all()):
-        raise ValueError("its table holds numbers that are not finite")
+        tokens = load_file(path / WEIGHTS_FILE)[TOKENS]
+    if bad := unusable({TOKENS: tokens}):
+        raise ValueError(f"its table holds no finite numbers: {bad}")
+    tokens = tokens.float()
     rows = tokenizer.get_vocab_size(with_added_tokens=True)
     if tokens.ndim != 2 or len(tokens) < rows or not tokens.shape[1]:
         raise ValueError(f"its table is of shape {tuple(tokens.shape)}, and its tokenizer has {rows} subwords")
