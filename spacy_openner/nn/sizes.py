@@ -10,6 +10,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
+from .int8 import FILE as INT8_FILE
 from .weights import check_type
 
 MOST_LAYERS = 256
@@ -90,7 +91,8 @@ def stored_shapes(directory: Path) -> dict[str, tuple[int, ...]]:
                 stored = source.get_slice(name)
                 shapes[name] = tuple(stored.get_shape())
                 kind = stored.get_dtype()
-                check_type(name, STORED.get(kind, kind), len(shapes[name]))
+                if file.name != INT8_FILE:
+                    check_type(name, STORED.get(kind, kind), len(shapes[name]))
     for file in [] if shapes else sorted(directory.glob("pytorch_model*.bin")):
         found = torch.load(file, map_location="meta", weights_only=True)
         tensors = {name: value for name, value in found.items() if torch.is_tensor(value)}
