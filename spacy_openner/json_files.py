@@ -37,7 +37,7 @@ def parse_json(data: bytes | str) -> Any:
     """
     text = _decode(data) if isinstance(data, bytes) else data
     try:
-        value = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=unique_keys, parse_constant=_refuse_constant)
+        value = json.loads(text.removeprefix("\ufeff"), **STRICT)
     except json.JSONDecodeError as problem:
         reason = "data after the end of the value" if problem.msg == "Extra data" else problem.msg
         raise NotJSON(reason, problem.lineno, problem.colno) from problem
@@ -104,7 +104,7 @@ def _decode(data: bytes) -> str:
         raise NotJSON(f"bytes that are not UTF-8 ({problem.reason})", line, column) from problem
 
 
-def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Build an object. Of two entries for one key nobody knows which was meant.
 
     RAISES (NotJSON): Naming such keys.
@@ -118,6 +118,10 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise NotJSON(f"{name}, which is no JSON number")
+
+
+STRICT: dict[str, Any] = {"object_pairs_hook": _unique_keys, "parse_constant": _refuse_constant}
+"""For `json.loads`: repeated keys, NaN and infinities, which are no JSON, are refused."""
 
 
 def _check_depth(value: Any) -> None:

@@ -15,7 +15,7 @@ from spacy.tokens import DocBin
 from spacy.vocab import Vocab
 
 from ..errors import error
-from ..json_files import unique_keys
+from ..json_files import STRICT
 from .arrow import import_arrow, import_parquet
 from .records import BadRecord, Record, RecordFields, Unit, as_json
 
@@ -103,7 +103,7 @@ def _read_json_lines(unit: Unit, fields: RecordFields, vocab: Vocab) -> Iterator
             yield line
             continue
         try:
-            value = json.loads(line, object_pairs_hook=unique_keys)
+            value = json.loads(line, **STRICT)
         except (ValueError, RecursionError) as problem:
             yield BadRecord(where, f"no JSON: {problem}", line[:2000])
             continue

@@ -1,6 +1,7 @@
 """Records of a corpus, the units that they are read in, and the formats of its files."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,5 +110,18 @@ def file_format(path: str) -> str:
 def as_json(value: Any) -> str:
     """Render a value as one line of JSON."""
     # Dates, decimals and the like, which Parquet has and JSON has not, are written as Python prints them.
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        value = _finite(value)
+        text = json.dumps(value, ensure_ascii=False, default=str)
     return text if is_utf8(text) else json.dumps(value, default=str)
+
+
+def _finite(value: Any) -> Any:
+    """Replace numbers that JSON has not: NaN, a missing value, by null, and infinite ones by what Python prints."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from ..errors import error
-from ..json_files import unique_keys
+from ..json_files import STRICT
 
 SNIFFED, CHUNK = 1 << 16, 1 << 20
 # A value that no chunk completes is given up after so many characters, not at the end of a large file.
@@ -96,7 +96,7 @@ def _line_values(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                value = json.loads(line, object_pairs_hook=unique_keys)
+                value = json.loads(line, **STRICT)
             except json.JSONDecodeError as err:
                 raise _NotJson(_Place(number, err.colno), line[err.pos :] or line) from err
             except (ValueError, RecursionError) as err:
@@ -122,7 +122,7 @@ def _list_values(chunks: Iterable[str]) -> Iterator[tuple[int, Any]]:
     The items must be objects: a number could be cut by the end of a chunk without anyone noticing. Behind the list
     there is nothing.
     """
-    chunks, decoder = chain(chunks, [""]), json.JSONDecoder(object_pairs_hook=unique_keys)
+    chunks, decoder = chain(chunks, [""]), json.JSONDecoder(**STRICT)
     text, place, mark = "", _Place(1, 1), "["
     for chunk in chunks:
         text, at = text + chunk, 0

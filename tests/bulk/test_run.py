@@ -81,6 +81,22 @@ def test_parquet_keeps_columns(pipeline, tmp_path):
     assert [row[0]["text"] for row in table["entities"].to_pylist()] == NAMES
 
 
+def test_numbers_that_json_has_not(pipeline, tmp_path):
+    """In JSON, the record is set aside. A table may hold them, and what is written is JSON."""
+    lines = [f'{{"text": "Ada called.", "x": {x}}}' for x in ("1", "NaN", "-Infinity", '{"y": [Infinity]}', "1e999")]
+    (tmp_path / "in.jsonl").write_text("\n".join(lines))
+    report = run_corpus(tmp_path / "in.jsonl", tmp_path / "out", pipeline)
+    assert (report.counts.records, report.counts.set_aside) == (2, 3)
+    arrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    columns = {"text": ["Ada called."] * 3, "x": [float("nan"), float("inf"), 1.5], "y": [[float("nan")]] * 3}
+    parquet.write_table(arrow.table(columns), tmp_path / "in.parquet")
+    run_corpus(tmp_path / "in.parquet", tmp_path / "table", pipeline)
+    (path,) = (tmp_path / "table").glob("part-*.jsonl")
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in path.read_text().splitlines()]
+    assert [(row["x"], row["y"]) for row in rows] == [(None, [None]), ("inf", [None]), (1.5, [None])]
+
+
 def test_spacy_output(pipeline, tmp_path):
     run_corpus(write_jsonl(tmp_path / "in.jsonl", make_records(5)), tmp_path / "out", pipeline, format="spacy")
     (path,) = (tmp_path / "out").glob("part-*.spacy")

@@ -223,6 +223,8 @@ def test_json_lists_are_read_in_chunks(size, tmp_path, monkeypatch):
         ('{"tokens": ["a"], "spans": [[0, "1", "x"]]}\n', 1, ""),
         ('{"tokens": ["a"], "spans": [[0, 1, null]]}\n', 1, ""),
         ('{"tokens": [], "spans": []}\n["a"]\n', 2, "['a']"),
+        ('{"tokens": [], "spans": []}\n{"tokens": [], "spans": [], "x": NaN}\n', 2, ""),
+        ('[{"tokens": [], "spans": []},\n{"tokens": [], "spans": [], "x": [-Infinity]}]', 2, ""),
         ("Kim B-PER\n", 1, "'Kim B-PER'"),
     ],
 )
