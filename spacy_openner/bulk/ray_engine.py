@@ -89,7 +89,8 @@ def _cluster(ray: Any) -> Iterator[None]:
         yield
         return
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    with _environment(RAY_BACKEND_LOG_LEVEL="fatal"), _log_level("ray"):
+    # Workers of a cluster that is started here are as urgent as those of the local engine; Ray's own choice is 15.
+    with _environment(RAY_BACKEND_LOG_LEVEL="fatal", RAY_worker_niceness="0"), _log_level("ray"):
         try:
             ray.init(address="auto", **quiet)
         except ConnectionError:

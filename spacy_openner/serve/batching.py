@@ -87,6 +87,11 @@ class Batcher(Generic[T]):
             thread.start()
 
     @property
+    def is_stopping(self) -> bool:
+        """Whether nothing more is taken."""
+        return self._stopping
+
+    @property
     def waiting_texts(self) -> int:
         """How many texts wait for the model, or are in it."""
         return self._waiting_texts

@@ -39,27 +39,35 @@ class Service:
         self.limits, self.key = limits, key
         self.metrics = Metrics()
         self.is_ready = False
-        self.batcher = Batcher(
+        self.batcher = self._start_batcher()
+        self.metrics.waiting.set_function(lambda: self.batcher.waiting_texts)
+
+    def _start_batcher(self) -> Batcher[list[dict[str, Any]]]:
+        return Batcher(
             self.finders,
-            limits.batch_texts,
-            limits.batch_wait,
-            limits.max_waiting_texts,
+            self.limits.batch_texts,
+            self.limits.batch_wait,
+            self.limits.max_waiting_texts,
             on_batch=self.metrics.note_batch,
         )
-        self.metrics.waiting.set_function(lambda: self.batcher.waiting_texts)
 
     @property
     def component(self) -> OpenNERPipe[Any]:
         """The component that finds the entities, of the first pipeline."""
         return self.finders[0].component
 
+    def prepare(self) -> None:
+        """Load the weights, and make a first pass."""
+        for finder in self.finders:
+            finder(["Marie Curie lived in Paris."], RequestSettings(labels=LabelSet(["person"])))
+
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        """Load weights and make a first pass before a client waits for it; at the end, answer all that waits."""
-        for finder in self.finders:
-            await asyncio.to_thread(
-                finder, ["Marie Curie lived in Paris."], RequestSettings(labels=LabelSet(["person"]))
-            )
+        """Get ready before a client waits for it; at the end, answer all that waits."""
+        await asyncio.to_thread(self.prepare)
+        if self.batcher.is_stopping:
+            # The application was stopped before, and is started again.
+            self.batcher = self._start_batcher()
         self.is_ready = True
         yield
         self.is_ready = False

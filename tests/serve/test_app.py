@@ -268,6 +268,21 @@ def test_what_was_accepted_is_answered_before_the_stop(slow):
     assert {each.status_code for each in asyncio.run(main())} == {200}
 
 
+def test_an_application_can_be_started_again(nlp):
+    app = create_app(nlp)
+    for _ in range(2):
+        (response,) = run(app, post({"texts": [TEXT]}))
+        assert response.status_code == 200
+
+
+def test_what_is_refused_before_it_is_read_is_counted(nlp, caplog):
+    caplog.set_level(logging.INFO, logger="spacy_openner.serve")
+    response, metrics = run(create_app(nlp, SMALL), post(b"x" * 2001), get("/metrics"))
+    assert response.status_code == 413
+    assert json.loads(caplog.records[0].message)["status"] == 413
+    assert 'openner_requests_total{path="other",status="413"} 1.0' in metrics.text
+
+
 def test_logs_hold_no_texts(nlp, caplog):
     caplog.set_level(logging.INFO, logger="spacy_openner.serve")
     run(create_app(nlp), post({"texts": [TEXT], "labels": ["person"]}), post({"texts": "Curie"}))
