@@ -13,7 +13,7 @@ from srsly import msgpack_loads
 from typing_extensions import Self
 
 from ..config_format import same_name
-from ..errors import error, warn
+from ..errors import OpenNERError, error, warn
 from ..files import replaced_directory
 from ..labels import LabelSet, LabelsLike, get_labels
 from ..nn.permissions import as_new_files
@@ -213,6 +213,13 @@ class OpenLabelPipe(Pipe, Generic[SettingsT]):
         section = saved_section(path.parent)
         self.settings = saved if section is None else saved.loaded(self._built_with, section)
 
+    def _load_vocab(self, path: Path, exclude: Iterable[str]) -> None:
+        try:
+            self.vocab.from_disk(path, exclude=exclude)
+        # In many ways, and without a name.
+        except Exception as problem:
+            raise error("O105", path=str(path), reason=problem) from problem
+
     def _restore_objects(self, path: Path) -> None:
         """Make anew, from what was saved, what spaCy made of strings in which it had doubled "$"."""
         if self.pipeline_config is not None:
@@ -250,7 +257,7 @@ class OpenLabelPipe(Pipe, Generic[SettingsT]):
         RAISES (OpenNERError): For files that are damaged or not there.
         """
         parts = {
-            "vocab": lambda p: self.vocab.from_disk(p, exclude=exclude),
+            "vocab": lambda p: self._load_vocab(p, exclude),
             "cfg": self._load_settings,
             "model": self._load,
         }
@@ -284,9 +291,12 @@ class OpenLabelPipe(Pipe, Generic[SettingsT]):
         }
         try:
             message = msgpack_loads(bytes_data)
-            if not isinstance(message, dict):
-                raise ValueError("it holds no mapping")
-        except ValueError as problem:
+            if not isinstance(message, dict) or not message.keys() <= parts.keys():
+                raise ValueError(f"it holds something else than {', '.join(parts)}")
+            from_dict(message, parts, exclude)
+        except OpenNERError:
+            raise
+        # spaCy's vocabulary fails in many ways.
+        except Exception as problem:
             raise error("O105", path=f"the bytes of {self.name}", reason=problem) from problem
-        from_dict(message, parts, exclude)
         return self
