@@ -36,7 +36,7 @@ def blank(nlp: Language, rows: list[dict[str, Any]]) -> list[Doc]:
 def many_types(data: Path, count: int, seed: int = 0) -> list[str]:
     """The types of all sets, and of assets/open_types as many as are missing, the most frequent first."""
     found: dict[str, None] = {}
-    for folder in sorted(path for path in data.iterdir() if path.is_dir()):
+    for folder in sorted(path for path in data.glob("*") if path.is_dir()):
         for split in ("dev", "train", "all"):
             if any(folder.glob(f"{split}.jsonl*")):
                 found.update(dict.fromkeys(labels_of(read_set(folder.name, split, data))))

@@ -9,6 +9,7 @@ import pytest
 import spacy
 
 from benchmarks import compare, html_report, quality, run
+from benchmarks.type_filter import many_types
 from spacy_openner.errors import DataError
 from tests.support.annotated_sets import CROSSNER, find_split, read_or_sample, read_set, sentences
 
@@ -35,6 +36,10 @@ def test_every_benchmark_that_the_documentation_names_is_there():
 def test_a_missing_set_is_refused_with_a_code_and_a_way_to_get_it(tmp_path):
     with pytest.raises(DataError, match=r"\[O403\].*spacy project assets.*--data"):
         read_set("crossner_none", "dev", tmp_path)
+
+
+def test_types_are_taken_from_the_project_where_there_are_no_sets(tmp_path):
+    assert len(set(many_types(tmp_path / "nowhere", 50))) == 50
 
 
 def test_speed_is_measured_on_the_sample_corpus_where_there_is_no_other(tmp_path):
