@@ -23,3 +23,7 @@ def test_neighbours_do_not_touch():
     assert index.touches(1, 3)
     assert list(index.touching(1, 5)) == [1, 0]
     assert not SpanIndex([]).touches(0, 100)
+
+
+def test_a_neighbour_behind_a_longer_span_does_not_touch():
+    assert list(SpanIndex([(0, 9), (1, 2)]).touching(2, 4)) == [0]
