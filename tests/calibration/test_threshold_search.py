@@ -196,6 +196,7 @@ def test_thresholds_are_compared_as_the_models_do():
 # Any candidates: what is computed in parts equals what decoding whole texts gives
 
 SCORES = st.integers(1, 15).map(lambda n: n / 16)  # few values, so that equal scores occur
+BETWEEN = [n / 32 for n in range(1, 33, 2)]  # thresholds below, between and above them
 ROWS = st.tuples(
     st.integers(0, 6), st.integers(1, 3), st.sampled_from("abc"), SCORES, st.sampled_from([True, False, False, None])
 ).map(lambda row: (row[0], row[0] + row[1], *row[2:]))
@@ -247,14 +248,14 @@ def test_f1_never_falls_and_no_single_threshold_would_raise_it(texts, overlap, t
     best = f1(brute_force(texts, overlap, found), n_gold)
     assert best >= f1(brute_force(texts, overlap, thresholds), n_gold)
     for label in "abc":
-        for threshold in (n / 32 for n in range(1, 33)):
+        for threshold in BETWEEN:
             assert f1(brute_force(texts, overlap, {**found, label: threshold}), n_gold) <= best
 
 
 @given(TEXTS, OVERLAPS, THRESHOLDS, st.sampled_from([0.5, 0.75, 1.0]))
 def test_one_type_alone_finds_the_most_that_is_precise_enough(texts, overlap, thresholds, precision):
     found = coordinate_ascent(ThresholdEvaluator(texts, overlap, FLOOR), thresholds, "a", lowest_reaching(precision))
-    outcomes = [brute_force(texts, overlap, {**thresholds, "a": n / 32})["a"] for n in range(1, 33)]
+    outcomes = [brute_force(texts, overlap, {**thresholds, "a": threshold})["a"] for threshold in BETWEEN]
     most = max((right for right, predicted in outcomes if right and right / predicted >= precision), default=None)
     right, predicted = brute_force(texts, overlap, found)["a"]
     if most is not None:

@@ -379,6 +379,8 @@ def test_overfitting_IO(tmp_path):
     optimizer.learn_rate = 3e-4
     for _ in range(30):
         losses = nlp.update(examples, sgd=optimizer)
+        if losses["open_ner_span"] < 0.05:
+            break
     assert losses["open_ner_span"] < 0.1
 
     def right(pipeline):

@@ -231,7 +231,10 @@ def test_what_is_said_at_load_wins(factory, carry, tmp_path):
         if name == "labels" and "table" in first:
             # The table before is for other labels.
             said["table"] = None
-        for config in ({"components": {"x": said}}, {f"components.x.{key}": value for key, value in said.items()}):
+        nested = {"components": {"x": said}}
+        dotted = {f"components.x.{key}": value for key, value in said.items()}
+        # spaCy turns the second form into the first; one component shows that.
+        for config in (nested, dotted) if factory == "type_filter" else (nested,):
             assert plain(spacy.load(tmp_path / "again", config=config)) == {**then, **said}, name
 
 
