@@ -30,6 +30,7 @@ def settings(tmp_path_factory):
         "training.max_steps": 4,
         "training.eval_frequency": 2,
         "training.batcher.size": 60,
+        "initialize.components.open_ner_span.head.blind_layers": 1,
         "training.optimizer.learn_rate.warmup_steps": 1,
     }
     config = spacy.util.load_config(ROOT / "configs" / "type_cache.cfg")
