@@ -273,3 +273,14 @@ def test_pipelines_of_before_stay_what_they_were(tiny_path, tmp_path):
     assert settings["@architectures"] == SPAN_MATCHER
     assert set(settings) == {"@architectures", *signature(SpanMatcher_v1).parameters}
     assert spacy.load(tmp_path).get_pipe("open_ner_span").model.name == "span_matcher"
+
+
+def test_people_are_not_whatever_is_asked_for():
+    """Weights that call every person what was asked for pass all tests above."""
+    nlp = default_pipeline(["scientist", "actor", "politician", "person"])
+    cast = nlp(
+        "The six-part series features Richard Madden and Keeley Hawes, and includes Gina McKee and Sophie Rundle."
+    )
+    assert [ent.label_ for ent in cast.ents] == ["actor"] * 4
+    both = nlp("Marie Curie met the actress Sarah Bernhardt in Paris.")
+    assert [(ent.text, ent.label_) for ent in both.ents] == [("Marie Curie", "scientist"), ("Sarah Bernhardt", "actor")]
