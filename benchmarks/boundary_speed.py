@@ -1,4 +1,4 @@
-"""What `boundaries` costs: one pipeline with and without, on the same texts in turn.
+"""The cost of `boundaries`: one pipeline with and without, on the same texts in turn.
 
     python -m benchmarks.boundary_speed
 

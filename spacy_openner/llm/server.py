@@ -17,7 +17,7 @@ FIRST_WAIT = 0.5
 # Seconds that a server which was given up is left alone.
 COOL_DOWN = 30.0
 LIMITS = ("max_tokens", "max_completion_tokens")
-"""What servers call the limit of an answer's tokens, and what OpenAI does."""
+"""The names of the limit of an answer's tokens: that of most servers, and OpenAI's."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ LAYERS, PARTS = re.compile(r"layers?$|blocks$"), re.compile(r"^(num|n)_|heads|gr
 FACTOR, SLACK = 4, 1 << 26
 
 STORED = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
-"""What safetensors calls the types of weights; all others are none."""
+"""The types of weights by their names in safetensors; tensors of all others are no weights."""
 
 Shapes = Mapping[str, Sequence[int]]
 

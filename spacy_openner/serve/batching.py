@@ -88,7 +88,7 @@ class Batcher(Generic[T]):
 
     @property
     def is_stopping(self) -> bool:
-        """Whether nothing more is taken."""
+        """True when nothing more is taken."""
         return self._stopping
 
     @property

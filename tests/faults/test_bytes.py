@@ -1,4 +1,4 @@
-"""What components read back that is damaged: from bytes and from directories, a coded error or what was written."""
+"""Damaged states that components read back: from bytes and from directories, a coded error or what was written."""
 
 import random
 

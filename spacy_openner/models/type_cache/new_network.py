@@ -58,7 +58,7 @@ def from_encoder(
 
 
 class Rest(NamedTuple):
-    """What does not shape the head; see `from_encoder`."""
+    """The settings that do not shape the head; see `from_encoder`."""
 
     layers: int | None
     max_words: int
