@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import error, warn
+from .answers import parse
 from .cache import Cache, key_of
 from .keys import CREDENTIALS, HIDDEN, Redactor, check_url, read_key
-from .responses import OF_THE_TEXT, STOPPING, Fault, parse
+from .responses import OF_THE_TEXT, STOPPING, Fault
 from .server import Server, ServerSettings
 from .session import Session, SessionClosed, http_client
 from .types import Failure, LLMRequest, LLMResponse, UsageReport

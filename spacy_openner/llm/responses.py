@@ -1,4 +1,4 @@
-"""Replies of servers: faults told apart, and answers read in time that grows with their length alone."""
+"""Replies of servers, and their faults told apart."""
 
 import asyncio
 import email.utils
@@ -16,11 +16,21 @@ PASSING = ("timeout", "connection", "rate_limit", "server", "malformed")
 OF_THE_TEXT = ("too_long", "filtered", "truncated")
 """Kinds of failure that a text leads to each time."""
 
+# What models think aloud stands between these. Some templates leave the first one out.
+THOUGHTS = (
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<reflection>", "</reflection>"),
+    ("<seed:think>", "</seed:think>"),
+    ("[THINK]", "[/THINK]"),
+    ("<|channel>thought", "<channel|>"),
+    ("<|channel|>analysis", "<|channel|>final<|message|>"),
+)
 # What a stream of events ends with.
 STREAM_END = "[DONE]"
 SHOWN = 300
-# Longer answers are read if they are JSON, and not repaired otherwise.
-LONGEST_REPAIR = 100_000
 TOO_LONG = re.compile(
     r"context.{0,20}(length|size|window)|too (long|large|many tokens)|maximum.{0,20}(length|tokens)", re.I
 )
@@ -178,12 +188,13 @@ def read(reply: Any) -> Reply:
     events = _events(reply) if isinstance(reply, str) else [reply]
     parts: list[str] = []
     finish, tokens, has_content, has_choice, thinks = None, None, False, False, False
+    index: Any = None
     for event in events:
         if not isinstance(event, Mapping):
             raise Fault("malformed", "no reply of the protocol")
         tokens = _tokens(event.get("usage")) or tokens
-        choices = event.get("choices")
-        for choice in choices if isinstance(choices, list) else ():
+        for choice in _first_choice(event, index):
+            index = choice.get("index") if isinstance(choice, Mapping) else None
             message = (choice.get("message") or choice.get("delta") or {}) if isinstance(choice, Mapping) else None
             if not isinstance(message, Mapping):
                 raise Fault("malformed", "no reply of the protocol")
@@ -198,8 +209,20 @@ def read(reply: Any) -> Reply:
     if isinstance(reply, str) and finish is None and STREAM_END not in reply:
         raise Fault("malformed", "a stream of events that breaks off")
     content = "".join(parts) if has_content else None
-    thinks = thinks or (content is not None and "<think>" in content)
+    thinks = thinks or (content is not None and any(opening in content for opening, _ in THOUGHTS))
     return Reply(content, finish if isinstance(finish, str) else None, tokens, thinks)
+
+
+def _first_choice(event: Mapping[str, Any], index: Any) -> list[Any]:
+    """Return the choice of a reply that is read: the first, though some servers give several.
+
+    index (Any): The number of the choice that earlier events of the stream told of; None before.
+    """
+    choices = event.get("choices")
+    choices = choices if isinstance(choices, list) else []
+    return [each for each in choices if index is None or not isinstance(each, Mapping) or each.get("index") == index][
+        :1
+    ]
 
 
 def _text(content: Any) -> str | None:
@@ -222,99 +245,3 @@ def _tokens(usage: Any) -> tuple[int, int] | None:
     asked, answered = usage.get("prompt_tokens"), usage.get("completion_tokens") or 0
     counts = [n for n in (asked, answered) if isinstance(n, int) and not isinstance(n, bool) and n >= 0]
     return (counts[0], counts[1]) if len(counts) == 2 else None
-
-
-def parse(content: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the object that an answer is: alone, in a code fence, among prose, or after what the model thought aloud.
-
-    Read too are common slips: single quotes, trailing commas, JSON as a string of JSON, and the value of the only key
-    without the object around it. An answer that is cut is none.
-
-    content (str): What a model said.
-    schema (Mapping[str, Any]): The keys that it requires must be there, with values of its types.
-    RAISES (Fault): For anything else; it says that the answer is at fault.
-    """
-    text = _unfenced(content.rpartition("</think>")[2].strip())
-    value = _loads(text)
-    if not isinstance(value, dict | list):
-        value = _loads(_bracketed(text), repair=True)
-    value = _wrapped(value, schema)
-    if not isinstance(value, dict):
-        raise _malformed("no JSON object", content)
-    properties = schema.get("properties", {})
-    missing = [key for key in schema.get("required", ()) if key not in value]
-    if missing:
-        raise _malformed(f"an object without {', '.join(missing)}", content)
-    for key, part in properties.items():
-        if key in value and not _is_of(value[key], part.get("type")):
-            raise _malformed(f"an object whose {key} is no {part.get('type')}", content)
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise _malformed("half a character", content) from None
-    return value
-
-
-def _malformed(what: str, content: str) -> Fault:
-    return Fault("malformed", f"{what}: {content[:80]!a}", by_text=True)
-
-
-def _unfenced(text: str) -> str:
-    """Return what stands in the first code fence, if there is one."""
-    start = text.find("```")
-    line_end = text.find("\n", start)
-    if start < 0 or line_end < 0:
-        return text
-    end = text.find("```", line_end)
-    return text[line_end + 1 : end if end >= 0 else len(text)].strip()
-
-
-def _bracketed(text: str) -> str:
-    """Return the text from its first opening to its last closing bracket."""
-    starts = [at for at in (text.find("{"), text.find("[")) if at >= 0]
-    return text[min(starts) : max(text.rfind("}"), text.rfind("]")) + 1] if starts else ""
-
-
-def _loads(text: str, repair: bool = False) -> Any:
-    """Read JSON; None for what is none."""
-    try:
-        value = json.loads(text)
-        return json.loads(value) if isinstance(value, str) else value
-    except (ValueError, RecursionError):
-        pass
-    try:
-        # With prose behind it.
-        return json.JSONDecoder().raw_decode(text)[0] if repair else None
-    except (ValueError, RecursionError):
-        return _repaired(text)
-
-
-def _repaired(text: str) -> Any:
-    # What is cut could be completed, too, and would pass for a whole answer.
-    is_whole = text.count("{") == text.count("}") and text.count("[") == text.count("]")
-    if not text or not is_whole or len(text) > LONGEST_REPAIR:
-        return None
-    import json_repair
-
-    try:
-        return json_repair.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _wrapped(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Put the object around the value of its only key, where it was left out."""
-    required = list(schema.get("required", ()))
-    if len(required) != 1 or (isinstance(value, dict) and required[0] in value):
-        return value
-    inner = schema.get("properties", {}).get(required[0], {})
-    if inner.get("type") == "array" and isinstance(value, list):
-        return {required[0]: value}
-    if inner.get("type") == "object" and isinstance(value, dict) and set(value) & set(inner.get("properties", ())):
-        return {required[0]: value}
-    return value
-
-
-def _is_of(value: Any, kind: str | None) -> bool:
-    kinds: dict[str | None, type] = {"object": dict, "array": list}
-    return isinstance(value, kinds.get(kind, object))

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .answers import parse
 from .forms import FORMS, request_body, strictest
 from .keys import Redactor
-from .responses import Fault, Reply, fault_of, parse, read
+from .responses import Fault, Reply, fault_of, read
 from .session import Session
 from .types import LLMRequest, UsageReport
 
