@@ -7,14 +7,13 @@ domain, whose gold types vote; by names nothing is read. `EXPECTED` was written 
 works, prizes, events and nationalities are miscellaneous there, newspapers are organizations.
 """
 
-import argparse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import spacy
 
-from benchmarks.common import gold_doc, machine, report, run_benchmark
+from benchmarks.common import BenchmarkParser, gold_doc, machine, report, run_benchmark
 from spacy_openner.labels import LabelSet
 from spacy_openner.lar.alignment import AlignmentStrategy, PseudoLabelAlignment_v1, align_labels
 from spacy_openner.lar.embedding_alignment import EmbeddingAlignment_v1
@@ -69,7 +68,7 @@ def judged(domain: str, name: str, table: AlignmentTable) -> dict[str, Any]:
 
 def main() -> None:
     """Align, judge, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("source", type=Path)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--encoder", default="", help="of sentences, for alignment by names")

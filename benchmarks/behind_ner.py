@@ -7,13 +7,12 @@ Tables are made by `align` on the train sets of CrossNER; scored are the target 
 on the first sentences of politics. The last row leaves bounds as `ner` has them.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from spacy.tokens import Doc
 
-from benchmarks.common import run_benchmark
+from benchmarks.common import BenchmarkParser, run_benchmark
 from spacy_openner.lar.span_reassigner import NOTHING, SpanTypeReassigner
 from tests.support.annotated_sets import CROSSNER, DATA, Row, read_set
 from tests.support.behind_ner import add_reassigner, load_ner, score_types
@@ -42,7 +41,7 @@ def scores_by_limit(
 
 def main() -> None:
     """Print a row for each set and limit."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, help="directory of annotated sets")
     parser.add_argument("--sets", nargs="+", default=[*CROSSNER], choices=CROSSNER)
     parser.add_argument("--limits", nargs="+", type=float, default=[0.05, 0.2, 0.3, NOTHING, 0.5, 0.6])

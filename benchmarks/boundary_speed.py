@@ -6,7 +6,6 @@ Texts are the sentences of the sample corpus: one by one; 12 of them as one para
 12 items of a list. The last two are what boundaries change. Milliseconds of processor time for a sentence, one thread.
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Iterable
@@ -15,7 +14,7 @@ import spacy
 import torch
 from spacy.language import Language
 
-from benchmarks.common import run_benchmark
+from benchmarks.common import BenchmarkParser, run_benchmark
 from spacy_openner.types import DEFAULT_BOUNDARIES
 from tests.support.annotated_sets import labels_of, sample
 
@@ -44,7 +43,7 @@ def seconds(nlp: Language, texts: list[str], boundaries: Iterable[str]) -> float
 
 def main() -> None:
     """Print a row for each shape."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("--types", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=9)
     args = parser.parse_args()

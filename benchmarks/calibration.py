@@ -6,7 +6,6 @@ Strict micro F1 in percent on the CrossNER dev sets, without the type "miscellan
 the thresholds, and the others are scored. "chosen by" is the F1 of the sentences that chose one for each type.
 """
 
-import argparse
 import random
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import spacy
 import torch
 from spacy.language import Language
 
-from benchmarks.common import report, run_benchmark, span_matcher
+from benchmarks.common import BenchmarkParser, report, run_benchmark, span_matcher
 from benchmarks.zero_shot import examples_of
 from spacy_openner.calibration.entities import calibrate_entities
 from tests.support.annotated_sets import CROSSNER, DATA, labels_of, read_set
@@ -44,7 +43,7 @@ def measure(nlp: Language, rows: list[dict[str, Any]], n: int) -> dict[str, floa
 
 def main() -> None:
     """Measure each set, with several choices of sentences."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--model", type=Path, help="the default weights if not given")
     parser.add_argument("--sentences", type=int, nargs="+", default=[50, 150], help="that choose the thresholds")

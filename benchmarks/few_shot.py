@@ -7,7 +7,6 @@ for the replay any set that the default weights were trained on (train/ and dev/
 asked for the types of its own set, threshold 0.5, `miscellaneous` left out.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import torch
 from spacy.language import Language
 from spacy.util import fix_random_seed
 
-from benchmarks.common import report, run_benchmark, train
+from benchmarks.common import BenchmarkParser, report, run_benchmark, train
 from spacy_openner.training.corpus import OpenNERCorpus, OpenNERCorpus_v1
 
 MISCELLANEOUS = ["miscellaneous"]
@@ -49,7 +48,7 @@ def score(nlp: Language, data: OpenNERCorpus) -> float:
 
 def main() -> None:
     """Train, score, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--encoder", type=Path, required=True)
     parser.add_argument("--set", default="crossner_politics")

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.common import interleaved, machine, ratio, report, run_benchmark
+from benchmarks.common import BenchmarkParser, interleaved, machine, ratio, report, run_benchmark
 from spacy_openner.models.generator import checkpoint as generators
 from spacy_openner.models.generator import interface as tagging
 from spacy_openner.models.generator.free_decoding import parse_answer
@@ -163,7 +163,7 @@ def _peak_here(args: argparse.Namespace, batch: int, name: str) -> float:
 
 def main() -> None:
     """Measure, compare, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--instruction", help="what the model's files name, else the published one, if not given")

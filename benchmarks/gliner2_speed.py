@@ -23,7 +23,7 @@ import spacy
 import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-from benchmarks.common import machine, ratio, report, run_benchmark, span_matcher
+from benchmarks.common import BenchmarkParser, machine, ratio, report, run_benchmark, span_matcher
 from spacy_openner.nn import hub
 from spacy_openner.nn.precision import has_fast_bfloat16
 from tests.support.annotated_sets import CROSSNER, DATA, labels_of, sentences
@@ -171,7 +171,7 @@ def measure(args: argparse.Namespace, path: Path) -> None:
 
 def main() -> None:
     """Read the arguments, make the checkpoint, measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("--architecture", choices=("span", "boundary"), default="span")
     parser.add_argument("--encoder", choices=tuple(ENCODERS), default="deberta-v2")
     parser.add_argument("--counting-layer", default="count_lstm_v2")

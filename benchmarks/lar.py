@@ -35,7 +35,17 @@ from spacy.training import Example
 from spacy.util import fix_random_seed
 
 from benchmarks.alignment import SOURCES
-from benchmarks.common import Mixed, gold_doc, machine, report, run_benchmark, span_matcher, spread, train
+from benchmarks.common import (
+    BenchmarkParser,
+    Mixed,
+    gold_doc,
+    machine,
+    report,
+    run_benchmark,
+    span_matcher,
+    spread,
+    train,
+)
 from benchmarks.llm_reassigner import answers_of, ask_llm
 from spacy_openner.labels import LabelSet
 from spacy_openner.lar.alignment import PseudoLabelAlignment_v1, align_labels
@@ -278,7 +288,7 @@ def compare(args: argparse.Namespace) -> tuple[list[dict[str, Any]], list[dict[s
 
 def main() -> None:
     """Draw, train, score, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("source", type=Path)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--targets", nargs="+", default=["mit_movie", "mit_restaurant"])

@@ -9,7 +9,6 @@ are made from the other half, and "gate" asks where that half says that it helps
 the model was asked about.
 """
 
-import argparse
 import random
 import time
 from pathlib import Path
@@ -20,7 +19,7 @@ import torch
 from spacy.language import Language
 from spacy.training import Example
 
-from benchmarks.common import report, run_benchmark, span_matcher
+from benchmarks.common import BenchmarkParser, report, run_benchmark, span_matcher
 from benchmarks.zero_shot import examples_of
 from spacy_openner.calibration.cascade import calibrate_cascade
 from spacy_openner.lar.alignment import PseudoLabelAlignment_v1, align_labels
@@ -87,7 +86,7 @@ def throughput(n: int, latency: float, concurrency: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure each accuracy, then the throughput."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--model", type=Path, help="of open_ner_span; the default weights if not given")
     parser.add_argument("--set", choices=CROSSNER, default="politics")

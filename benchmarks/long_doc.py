@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.common import report, run_benchmark
+from benchmarks.common import BenchmarkParser, report, run_benchmark
 
 SENTENCES = (
     "The committee met on Tuesday in Vienna to discuss the budget of the coming year . ",
@@ -54,7 +54,7 @@ def measure(words: int) -> dict[str, object]:
 
 def main() -> None:
     """Measure each length in a process of its own: peak memory never falls within one."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("--words", type=int, nargs="+", default=[10_000, 30_000, 100_000])
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path)

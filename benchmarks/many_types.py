@@ -27,7 +27,7 @@ from spacy.scorer import Scorer
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from benchmarks.common import machine, ratio, report, run_benchmark, span_matcher
+from benchmarks.common import BenchmarkParser, machine, ratio, report, run_benchmark, span_matcher
 from benchmarks.name_similarity import unlike
 from benchmarks.type_filter import SETS, blank, draw_curve, many_types
 from benchmarks.zero_shot import examples_of
@@ -152,7 +152,7 @@ def measure(task: Task, ways: list[Way], rounds: int, yardstick: Way) -> list[di
 
 def main() -> None:
     """Ask, score, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--filter", default="", help="a type matcher; the default one of the package")
     parser.add_argument("--model", default="", help="a span matcher; the default weights")

@@ -6,13 +6,12 @@ Texts are runs of real sentences; answers are the texts with words left out, add
 slip (GNER, appendix C). "equal" answers have no slip, as most have. Both find the same number of common words.
 """
 
-import argparse
 import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import interleaved, machine, ratio, report, run_benchmark
+from benchmarks.common import BenchmarkParser, interleaved, machine, ratio, report, run_benchmark
 from spacy_openner.decoding.word_matching import match_words
 from tests.support.annotated_sets import DATA, read_or_sample
 
@@ -73,7 +72,7 @@ def each(find: Callable[[list[str], list[str]], Any], pairs: Pairs) -> Callable[
 
 def main() -> None:
     """Measure, compare, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--set", default="crossner_science")
     parser.add_argument("--texts", type=int, default=40)

@@ -7,7 +7,6 @@ score are right; which types are taken for which; and texts with each kind of er
 the sample corpus where they are not there, which is too small to compare models by.
 """
 
-import argparse
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ import torch
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from benchmarks.common import machine, report, run_benchmark, span_matcher
+from benchmarks.common import BenchmarkParser, machine, report, run_benchmark, span_matcher
 from spacy_openner.decoding.span_selection import choose
 from spacy_openner.scoring.entities import ERROR_KINDS, taxonomy
 from spacy_openner.types import Candidate
@@ -162,7 +161,7 @@ def example(doc: Doc, gold: set[Entity], predicted: set[Entity], entity: Entity)
 
 def main() -> None:
     """Measure each set."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--model", default="", help="a checkpoint; the default weights of the package")
     parser.add_argument("--threshold", type=float, default=0.5)

@@ -7,7 +7,6 @@ the mean score less the share of right spans, "ECE" the mean distance of the two
 (`measure_reliability`); both of the spans that pass 0.05.
 """
 
-import argparse
 import random
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import spacy
 import torch
 
-from benchmarks.common import gold_doc, report, run_benchmark, span_matcher
+from benchmarks.common import BenchmarkParser, gold_doc, report, run_benchmark, span_matcher
 from benchmarks.zero_shot import available, sets
 from spacy_openner.calibration.reliability import Reliability, measure_reliability
 from tests.support.annotated_sets import DATA, labels_of
@@ -32,7 +31,7 @@ def row_of(name: str, measured: Reliability) -> dict[str, Any]:
 
 def main() -> None:
     """Measure each set, and all of them by tenths of scores."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--model", type=Path, help="of open_ner_span; the default weights if not given")
     parser.add_argument("--sets", nargs="+", help="those of CrossNER and MIT that are here if not given")

@@ -8,7 +8,6 @@
 earlier run (see `benchmarks.compare`). A benchmark that cannot run is left out, with what it needs; its table stays.
 """
 
-import argparse
 import datetime
 import json
 import re
@@ -19,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import machine, report, run_benchmark
+from benchmarks.common import BenchmarkParser, machine, report, run_benchmark
 from benchmarks.compare import compare, read_run
 from spacy_openner.errors import error
 
@@ -106,7 +105,7 @@ def rewrite(page: str, run: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure, write, compare."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=ARGUMENTS, default=list(ARGUMENTS))
     parser.add_argument("--quick", action="store_true", help="few texts and rounds")
     parser.add_argument("--data", help="a directory of sets, for all benchmarks")

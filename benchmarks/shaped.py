@@ -21,7 +21,7 @@ from spacy.util import fix_random_seed
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from benchmarks.common import Mixed, gold_doc, machine, run_benchmark, train
+from benchmarks.common import BenchmarkParser, Mixed, gold_doc, machine, run_benchmark, train
 from spacy_openner.models.generator import checkpoint as generators
 from spacy_openner.models.generator.model import Generator
 from spacy_openner.prompts.gner import INSTRUCTION
@@ -80,7 +80,7 @@ def trained(args: argparse.Namespace) -> Generator:
 
 def main() -> None:
     """Train, widen, save."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("corpus", type=Path, help="a .spacy file with its list of types")
     parser.add_argument("target", type=Path)
     parser.add_argument("--set", default="conll2003", help="what speed is measured on")

@@ -9,7 +9,6 @@ what they have learnt, except that spans which are found must be written down. `
 open_ner_span's shall have in the mean, through its threshold.
 """
 
-import argparse
 import statistics
 import warnings
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from benchmarks.common import interleaved, machine, ratio, report, run_benchmark
+from benchmarks.common import BenchmarkParser, interleaved, machine, ratio, report, run_benchmark
 from tests.support.annotated_sets import DATA, sentences
 
 LABELS = [
@@ -116,7 +115,7 @@ def runs(nlp: Language, texts: list[list[str]], batch_size: int) -> dict[str, Ca
 
 def main() -> None:
     """Measure, compare, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--encoder", type=Path)
     parser.add_argument("--sentences", type=int, default=512)

@@ -8,7 +8,6 @@ for "type cache", which is the default weights of open_ner_span. "encoder alone"
 batches that open_ner_span makes of texts behind prompts; nothing built on it can be faster at its precision.
 """
 
-import argparse
 import json
 import logging
 import shutil
@@ -22,7 +21,7 @@ from typing import Any
 import spacy
 import torch
 
-from benchmarks.common import interleaved, machine, ratio, report, run_benchmark, span_matcher
+from benchmarks.common import BenchmarkParser, interleaved, machine, ratio, report, run_benchmark, span_matcher
 from spacy_openner.models.gliner.windows import batch_windows, pad
 from spacy_openner.models.span_model import span_model
 from spacy_openner.models.words import doc_words
@@ -104,7 +103,7 @@ def gliner_spacy(path: Path, labels: list[str], texts: list[str]) -> Callable[[]
 
 def main() -> None:
     """Measure, compare, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--model", type=Path, default=sources.default_directory())
     parser.add_argument("--sentences", type=int, default=512)

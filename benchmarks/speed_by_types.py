@@ -31,7 +31,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import machine, report, run_benchmark
+from benchmarks.common import BenchmarkParser, machine, report, run_benchmark
 from benchmarks.speed_worker import SYSTEMS
 from tests.support.annotated_sets import DATA, sentences
 
@@ -125,7 +125,7 @@ def chosen_systems(args: argparse.Namespace) -> list[str]:
 
 def main() -> None:
     """Measure, compare, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--model", type=Path, default=ROOT / "assets" / "default", help="for all but type-cache")
     parser.add_argument("--type-cache", type=Path)

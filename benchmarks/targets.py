@@ -20,7 +20,7 @@ from spacy.language import Language
 from spacy.training import Example
 from spacy.util import fix_random_seed
 
-from benchmarks.common import machine, report, run_benchmark, train
+from benchmarks.common import BenchmarkParser, machine, report, run_benchmark, train
 from benchmarks.shaped import TRAINED, tokenizer_of
 from spacy_openner.training.corpus import OpenNERCorpus_v1
 
@@ -40,7 +40,7 @@ ERRORS = ("unlabelled", "noisy", "boundary")
 
 def options(description: str | None, **defaults: Any) -> argparse.ArgumentParser:
     """Arguments of benchmarks of small generators."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=description)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--encoder", type=Path)
     parser.add_argument("--set", default="conll2003")

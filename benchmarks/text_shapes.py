@@ -6,7 +6,6 @@ The texts are made of a set's own names: four of one type on lines, behind blank
 tables of three types; and of its sentences, wrapped at 60 columns or as they are. Strict micro F1 in percent.
 """
 
-import argparse
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from benchmarks.common import report, run_benchmark, span_matcher
+from benchmarks.common import BenchmarkParser, report, run_benchmark, span_matcher
 from spacy_openner.types import DEFAULT_BOUNDARIES
 from tests.support.annotated_sets import DATA, Row, labels_of, read_set
 
@@ -112,7 +111,7 @@ def f1(nlp: Language, texts: list[Shaped]) -> float:
 
 def main() -> None:
     """Score each shape with each choice of boundaries."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--set", default="crossner_politics")
     parser.add_argument("--factory", choices=("open_ner_span", "gner_generator"), default="open_ner_span")

@@ -6,7 +6,6 @@ Both start from the same checkpoint, read the same sentences in batches of the s
 types, and take the same number of optimizer steps in the same precision. Needs the extra `bench`.
 """
 
-import argparse
 import logging
 import statistics
 import tempfile
@@ -20,7 +19,7 @@ import torch
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from benchmarks.common import interleaved, machine, ratio, report, run_benchmark, span_matcher
+from benchmarks.common import BenchmarkParser, interleaved, machine, ratio, report, run_benchmark, span_matcher
 from spacy_openner.nn import hub as sources
 from spacy_openner.training.optimizer import LayerwiseAdam_v1
 from tests.support.annotated_sets import DATA, labels_of, sentences
@@ -89,7 +88,7 @@ def reference(path: Path, rows: Rows, types: list[str], batch: int, bf16: bool, 
 
 def main() -> None:
     """Measure, compare, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--model", type=Path, default=sources.default_directory())
     parser.add_argument("--sentences", type=int, default=256)

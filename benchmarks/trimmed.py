@@ -6,7 +6,6 @@ A decoder that starts as its layers learns to write freely within minutes: the p
 is little to choose each piece from. Used by `benchmarks.targets` and `benchmarks.toner`.
 """
 
-import argparse
 import json
 import string
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from spacy.tokens import DocBin
 from tokenizers import Tokenizer
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 
-from benchmarks.common import run_benchmark
+from benchmarks.common import BenchmarkParser, run_benchmark
 from spacy_openner.prompts import gner, lar, toner
 
 PROMPTS = (gner.INSTRUCTION, lar.INSTRUCTION, toner.QUESTION, toner.HINTS, toner.RECOGNITION, "O B I E S a kind of")
@@ -49,7 +48,7 @@ def trimmed_tokenizer(tokenizer: PreTrainedTokenizerFast, kept: list[int]) -> Pr
 
 def main() -> None:
     """Trim, save."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("encoder", type=Path)
     parser.add_argument("target", type=Path)
     parser.add_argument("files", type=Path, nargs="+")

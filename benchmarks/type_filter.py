@@ -21,7 +21,7 @@ import torch
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from benchmarks.common import report, run_benchmark
+from benchmarks.common import BenchmarkParser, report, run_benchmark
 from tests.support.annotated_sets import CROSSNER, DATA, ROOT, labels_of, read_set
 
 SETS = [f"crossner_{domain}" for domain in CROSSNER]
@@ -113,7 +113,7 @@ def draw_curve(points: list[tuple[float, float]], path: Path) -> None:
 
 def main() -> None:
     """Score, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--filter", default="", help="a type matcher; the default one of the package")
     parser.add_argument("--sets", nargs="+", default=SETS)

@@ -7,7 +7,6 @@ Strict entity-level micro F1 in percent, one threshold for all sets, without the
 from the types and from the gold annotation.
 """
 
-import argparse
 import random
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import torch
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from benchmarks.common import report, run_benchmark, span_matcher
+from benchmarks.common import BenchmarkParser, report, run_benchmark, span_matcher
 from tests.support.annotated_sets import CROSSNER, DATA, find_split, labels_of, read_set
 
 
@@ -61,7 +60,7 @@ FACTORIES = ("open_ner_span", "gner_generator")
 
 def main() -> None:
     """Score each set in each mode."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--factory", choices=FACTORIES, default="open_ner_span")
     parser.add_argument("--model", type=Path, help="the package's own if not given")

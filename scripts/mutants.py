@@ -4,11 +4,13 @@
     python scripts/mutants.py decoding/word_matching labels
 
 `mutmut` makes the mutants. Its own command runs all tests before the first of them; here the tests of one module are
-collected once, in a process that has imported everything, and each mutant is a fork of it.
+collected once, in a process that has imported everything, and each mutant is a fork of it. Tests that start Python anew
+are left out: they would not see the mutant.
 """
 
 import argparse
 import contextlib
+import importlib
 import importlib.util
 import os
 import resource
@@ -74,21 +76,32 @@ class Forks:
         import hypothesis
 
         phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
-        hypothesis.settings.register_profile("mutants", hypothesis.settings.default, phases=phases, database=None)
-        hypothesis.settings.load_profile("mutants")
+        for profile, examples in (("few", 15), ("many", 100)):
+            hypothesis.settings.register_profile(
+                profile, hypothesis.settings.default, phases=phases, database=None, max_examples=examples
+            )
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Run properties last: tests of a few values notice most mutants sooner."""
+        items.sort(key=lambda item: hasattr(getattr(item, "obj", None), "hypothesis"))
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run all mutants, after the tests have passed without one."""
-        if not self._passes(session.items, "", 600):
+        if not self._passes(session.items, "", 600, "many"):
             raise pytest.UsageError(f"the tests of {self.module} fail without a mutant")
         seconds = 2 + 5 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
         self.survived = [
-            mutant for mutant in self.mutants if self._passes(session.items, f"{self.module}.{mutant}", seconds)
+            mutant
+            for mutant in self.mutants
+            if all(self._passes(session.items, f"{self.module}.{mutant}", seconds, n) for n in ("few", "many"))
         ]
         return True
 
-    def _passes(self, items: Sequence[pytest.Item], mutant: str, seconds: float) -> bool:
+    def _passes(self, items: Sequence[pytest.Item], mutant: str, seconds: float, examples: str) -> bool:
         def work() -> bool:
+            import hypothesis
+
+            hypothesis.settings.load_profile(examples)
             set_mutant_under_test(mutant)
             for item, after in zip(items, [*items[1:], None], strict=True):
                 if any(report.failed for report in runtestprotocol(item, log=False, nextitem=after)):
@@ -130,7 +143,22 @@ def run_module(name: str) -> tuple[int, list[str]]:
     sys.meta_path.insert(0, Mutated(module, path, mutated.code))
     set_mutant_under_test("")
     forks = Forks(module, mutated.mutant_names)
-    options = ["-q", "-n", "0", "-p", "no:cacheprovider", "-o", "timeout=0", "--hypothesis-seed", "0", "-m", "not slow"]
+    options = [
+        "-q",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "timeout=0",
+        "--hypothesis-seed",
+        "0",
+        "-m",
+        "not (slow or process)",
+        # Packages that `main` has imported bring in plugins.
+        "-W",
+        "ignore::pytest.PytestAssertRewriteWarning",
+    ]
     status = pytest.main([*options, *(str(ROOT / "tests" / each) for each in tests)], plugins=[forks])
     if status != 0:
         raise SystemExit(f"The tests of {name} could not be run: pytest ends with {status}.")
@@ -142,7 +170,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("modules", nargs="*", help="such as decoding/word_matching; all pure ones if none")
     pure = ["labels", "span_groups", *(f"{folder}/{name}" for folder in PURE for name in PURE[folder].split())]
-    for name in parser.parse_args().modules or pure:
+    modules = parser.parse_args().modules or pure
+    # Once for all modules, which are forks.
+    for package in ("spacy", "torch", "transformers"):
+        importlib.import_module(package)
+    for name in modules:
         pid = os.fork()
         if not pid:
             n, survived = run_module(name)

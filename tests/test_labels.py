@@ -8,7 +8,7 @@ import pytest
 import spacy
 
 from spacy_openner.errors import SettingError
-from spacy_openner.labels import LabelSet, get_label_scores, get_labels, set_labels
+from spacy_openner.labels import LabelSet, get_label_scores, get_labels, labels_before, narrow_labels, set_labels
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,81 @@ def test_plain_form_and_selection():
 def test_refused(given):
     with pytest.raises(SettingError, match=r"O00[234]"):
         LabelSet(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [(["a", 3], "O003.* 3"), ({"a": "", "b": "x"}, "O004.*'a'"), ({"a": 7}, "O004.*'a'.* 7")],
+)
+def test_what_is_refused_is_named(given, message):
+    with pytest.raises(SettingError, match=message):
+        LabelSet(given)
+
+
+def narrowed(*steps, own=None):
+    """A doc whose types filters have narrowed: each step a filter, the types that it leaves, and their scores."""
+    doc = spacy.blank("en").make_doc("x")
+    set_labels(doc, own)
+    for name, labels, scores in steps:
+        narrow_labels(doc, name, None if labels is None else LabelSet(labels), scores)
+    return doc
+
+
+FIRST, SECOND = ("first", ["a", "b"], {"a": 0.9, "b": 0.8}), ("second", ["b"], {"b": 0.7})
+
+
+@pytest.mark.parametrize("own", [None, ["a", "b", "c"], {"a": "about a", "c": "about c"}])
+def test_a_filter_sees_the_types_that_were_there_before_it(own):
+    before = None if own is None else LabelSet(own)
+    doc = narrowed(FIRST, SECOND, own=own)
+    assert get_labels(doc) == LabelSet(["b"])
+    assert labels_before(doc, "first") == before
+    assert labels_before(doc, "second") == LabelSet(["a", "b"])
+    # One that has not run sees what is there.
+    assert labels_before(doc, "third") == LabelSet(["b"])
+    assert labels_before(narrowed(own=own), "first") == before
+
+
+def test_a_filter_that_runs_again_starts_anew():
+    doc = narrowed(FIRST, SECOND, ("first", ["c"], {"c": 0.6}))
+    assert get_labels(doc) == LabelSet(["c"])
+    assert labels_before(doc, "first") is None
+    # What the second noted is of the run before.
+    assert labels_before(doc, "second") == LabelSet(["c"])
+    assert get_label_scores(doc) == {"c": 0.6}
+
+
+def test_a_later_filter_that_runs_again_keeps_the_scores_of_the_first():
+    doc = narrowed(FIRST, SECOND, ("second", ["a"], {"a": 0.6}))
+    assert get_labels(doc) == LabelSet(["a"])
+    assert labels_before(doc, "second") == LabelSet(["a", "b"])
+    assert get_label_scores(doc) == {"a": 0.6, "b": 0.7}
+
+
+def test_scores_that_were_given_stay_in_the_first_run():
+    doc = spacy.blank("en").make_doc("x")
+    set_labels(doc, ["a", "b"], {"a": 0.5})
+    narrow_labels(doc, "first", LabelSet(["b"]), {"b": 0.25})
+    assert get_label_scores(doc) == {"a": 0.5, "b": 0.25}
+
+
+@pytest.mark.parametrize("own", [None, ["c"]])
+def test_a_filter_that_chooses_nothing_leaves_the_types_as_they_were_before_it(own):
+    doc = narrowed(FIRST, SECOND, ("second", None, {}), own=own)
+    assert get_labels(doc) == LabelSet(["a", "b"])
+    assert labels_before(doc, "second") == LabelSet(["a", "b"])
+    assert get_labels(narrowed(FIRST, ("first", None, {}), own=own)) == (None if own is None else LabelSet(own))
+    untouched = narrowed(("first", None, {}), own=["c"])
+    assert get_labels(untouched) == LabelSet(["c"])
+    assert get_label_scores(untouched) == {}
+
+
+def test_types_that_were_set_since_are_no_filters():
+    doc = narrowed(FIRST)
+    set_labels(doc, ["z"])
+    assert labels_before(doc, "first") == LabelSet(["z"])
+    set_labels(doc, None)
+    assert labels_before(doc, "first") is None
 
 
 def test_labels_of_a_doc():

@@ -57,14 +57,11 @@ def LLMClient_v1(
     RETURNS (LLMClient): It connects when it is first asked.
     RAISES (SettingError): For a value that is not allowed, a key among them.
     """
-    _check("model", model, isinstance(model, str) and bool(model.strip()), "the name of a model")
-    _check("structured", structured, structured in STRUCTURED, ", ".join(STRUCTURED))
+    _check_model(model, structured)
     _check_pace(concurrency, requests_per_minute, max_retries, timeout=timeout, max_wait=max_wait)
     _check_budget(prices, max_requests=max_requests, max_tokens=max_tokens)
     _check_parameters(parameters)
-    _check_places(base_url, api_key_env, cache_dir)
-    check_config_text("model", model)
-    check_config_text("cache_dir", cache_dir)
+    _check_addresses(base_url, api_key_env, cache_dir)
     return LLMClient(
         model,
         base_url=base_url,
@@ -88,6 +85,12 @@ def _check(name: str, value: Any, right: bool, allowed: str) -> None:
         raise error("O001", name=name, value=value, allowed=allowed)
 
 
+def _check_model(model: Any, structured: Any) -> None:
+    _check("model", model, isinstance(model, str) and bool(model.strip()), "the name of a model")
+    _check("structured", structured, structured in STRUCTURED, ", ".join(STRUCTURED))
+    check_config_text("model", model)
+
+
 def _check_pace(concurrency: Any, requests_per_minute: Any, max_retries: Any, **seconds: Any) -> None:
     _check("concurrency", concurrency, _is_whole(concurrency, 1, MOST_AT_ONCE), f"a whole number, 1 to {MOST_AT_ONCE}")
     _check("max_retries", max_retries, _is_whole(max_retries, 0, 100), "a whole number, 0 to 100")
@@ -103,7 +106,7 @@ def _check_budget(prices: Any, **limits: Any) -> None:
     _check("prices", prices, prices is None or _are_prices(prices), 'numbers from 0 for "input" and "output"')
 
 
-def _check_places(base_url: Any, api_key_env: Any, cache_dir: Any) -> None:
+def _check_addresses(base_url: Any, api_key_env: Any, cache_dir: Any) -> None:
     """Check where the server, its key and the kept answers are. What should name a variable may be a key: not shown."""
     _check("api_key_env", "...", isinstance(api_key_env, str), "the name of an environment variable")
     check_variable_name(api_key_env)
@@ -111,6 +114,7 @@ def _check_places(base_url: Any, api_key_env: Any, cache_dir: Any) -> None:
         check_url("base_url", base_url)
     is_path = cache_dir is None or (isinstance(cache_dir, str) and bool(cache_dir.strip()) and "\0" not in cache_dir)
     _check("cache_dir", cache_dir, is_path, "a directory, or null")
+    check_config_text("cache_dir", cache_dir)
 
 
 def _is_number(value: Any) -> bool:

@@ -65,16 +65,7 @@ def SpanMatcher_v1(
     RETURNS (Model): Its weights are loaded at first use.
     RAISES (SettingError): For a value that is not allowed.
     """
-    check(precision, backend)
-    if words not in WORD_MODES:
-        raise error("O001", name="words", value=words, allowed=", ".join(WORD_MODES))
-    for setting, value, least in (
-        ("window", window, 32),
-        ("overlap", overlap, 0),
-        ("max_types", max_types, 1),
-    ):
-        if value is not None:
-            _check_number(setting, value, least)
+    _check_reader(precision, backend, words, window, overlap, max_types, min_window=32)
     settings = PromptSettings(
         words=cast(WordMode, words),
         precision=cast(Precision, precision),
@@ -125,18 +116,9 @@ def TypeCacheSpanMatcher_v1(
     RETURNS (Model): Its weights are loaded at first use.
     RAISES (SettingError): For a value that is not allowed.
     """
-    check(precision, backend)
-    if words not in WORD_MODES:
-        raise error("O001", name="words", value=words, allowed=", ".join(WORD_MODES))
-    for setting, value, least in (
-        ("window", window, 16),
-        ("overlap", overlap, 0),
-        ("max_types", max_types, 1),
-        ("cache_mb", cache_mb, 0),
-        ("company_types", company_types, 0),
-    ):
-        if value is not None:
-            _check_number(setting, value, least)
+    _check_reader(precision, backend, words, window, overlap, max_types, min_window=16)
+    _check_number("cache_mb", cache_mb, 0)
+    _check_number("company_types", company_types, 0)
     if isinstance(company, bool) or not isinstance(company, int | float) or not 0 <= company <= 1:
         raise error("O001", name="company", value=company, allowed="a number from 0 to 1")
     settings = TypeCacheSettings(
@@ -230,6 +212,19 @@ def TypeMatcher_v1(
     if pooling is not None and pooling not in POOLINGS:
         raise error("O001", name="pooling", value=pooling, allowed=", ".join(POOLINGS))
     return _model("type_matcher", TypeModel(name, revision, tok2vec is None, pooling, mixed_precision), tok2vec)
+
+
+def _check_reader(
+    precision: str, backend: str, words: str, window: int | None, overlap: int, max_types: int | None, min_window: int
+) -> None:
+    """Check the settings that models which read texts share. None stands for the model's own limit."""
+    check(precision, backend)
+    if words not in WORD_MODES:
+        raise error("O001", name="words", value=words, allowed=", ".join(WORD_MODES))
+    _check_number("overlap", overlap, 0)
+    for name, value, least in (("window", window, min_window), ("max_types", max_types, 1)):
+        if value is not None:
+            _check_number(name, value, least)
 
 
 def _check_number(name: str, value: Any, least: int, most: int | None = None) -> None:

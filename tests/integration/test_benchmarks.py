@@ -9,6 +9,7 @@ import pytest
 import spacy
 
 from benchmarks import compare, html_report, quality, run
+from benchmarks.common import run_benchmark
 from benchmarks.type_filter import many_types
 from spacy_openner.errors import DataError
 from tests.support.annotated_sets import CROSSNER, find_split, read_or_sample, read_set, sentences
@@ -31,6 +32,32 @@ def test_every_benchmark_that_the_documentation_names_is_there():
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "assets").glob("*/README.md")]
     named = {name for page in pages for name in re.findall(r"benchmarks\.(\w+)", page.read_text(encoding="utf8"))}
     assert named - {"json", "html", "md"} <= set(COMMANDS)
+
+
+def test_a_missing_argument_is_explained_by_the_whole_help(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["lar"])
+    with pytest.raises(SystemExit) as end:
+        importlib.import_module("benchmarks.lar").main()
+    assert end.value.code == 2
+    text = capsys.readouterr().err
+    assert "SOURCE is a pipeline of a span matcher" in text
+    assert text.endswith("Error: the following arguments are required: source\n")
+
+
+@pytest.mark.parametrize(
+    ("problem", "message"),
+    [
+        (ModuleNotFoundError(name="matplotlib.pyplot"), r"'matplotlib'.*pip install '\.\[bench\]'"),
+        (ModuleNotFoundError(name="gliner2"), r"'gliner2'.*pip install 'gliner2\[local\]'"),
+        (OSError("no such pipeline"), "no such pipeline"),
+    ],
+)
+def test_what_a_benchmark_lacks_is_said_in_a_line(problem, message):
+    def main():
+        raise problem
+
+    with pytest.raises(SystemExit, match=f"^Error: .*{message}"):
+        run_benchmark(main)
 
 
 def test_a_missing_set_is_refused_with_a_code_and_a_way_to_get_it(tmp_path):

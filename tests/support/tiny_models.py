@@ -238,12 +238,12 @@ def generator_tokenizer(kind: str, more: Sequence[str] = ()) -> PreTrainedTokeni
     return PreTrainedTokenizerFast(tokenizer_object=made, **names)
 
 
-def generator_network(kind: str, tok: PreTrainedTokenizerFast, seed: int = 0) -> PreTrainedModel:
+def generator_network(kind: str, tok: PreTrainedTokenizerFast, seed: int = 0, layers: int = 2) -> PreTrainedModel:
     """A random generative model; weights are spread out, so that choices differ."""
     torch.manual_seed(seed)
     ids = {"vocab_size": len(tok), "pad_token_id": 0, "eos_token_id": 1}
     if kind == "bert":
-        own = {**_HEADS, "vocab_size": len(tok), "pad_token_id": 0}
+        own = {**_HEADS, "num_hidden_layers": layers, "vocab_size": len(tok), "pad_token_id": 0}
         parts = BertConfig(**own), BertConfig(**own, is_decoder=True, add_cross_attention=True)
         config = EncoderDecoderConfig.from_encoder_decoder_configs(*parts)
         ends = {"decoder_start_token_id": tok.cls_token_id, "eos_token_id": tok.sep_token_id, "pad_token_id": 0}
@@ -253,29 +253,31 @@ def generator_network(kind: str, tok: PreTrainedTokenizerFast, seed: int = 0) ->
         for name, value in ends.items():
             setattr(network.generation_config, name, value)
     elif kind == "t5":
-        sizes = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4}
+        sizes = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": layers, "num_heads": 4}
         network = T5ForConditionalGeneration(T5Config(**sizes, **ids, decoder_start_token_id=0))
     elif kind == "bart":
-        sizes = {f"{part}_{name}": n for part in ("encoder", "decoder") for name, n in _BART.items()}
+        sizes = {
+            f"{part}_{name}": n for part in ("encoder", "decoder") for name, n in {**_BART, "layers": layers}.items()
+        }
         ids |= {"decoder_start_token_id": 1, "forced_eos_token_id": None, "bos_token_id": 2}
         network = BartForConditionalGeneration(BartConfig(d_model=32, max_position_embeddings=400, **sizes, **ids))
     elif kind == "llama":
         options = {"num_key_value_heads": 2, "bos_token_id": 2, "max_position_embeddings": 1024}
-        network = LlamaForCausalLM(LlamaConfig(**_HEADS, **ids, **options))
+        network = LlamaForCausalLM(LlamaConfig(**{**_HEADS, "num_hidden_layers": layers}, **ids, **options))
     else:
-        sizes = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 1024, "bos_token_id": 2}
+        sizes = {"n_embd": 32, "n_layer": layers, "n_head": 4, "n_positions": 1024, "bos_token_id": 2}
         network = GPT2LMHeadModel(GPT2Config(**sizes, **ids))
     spread(network)
     return network.eval()
 
 
-_BART = {"layers": 2, "attention_heads": 4, "ffn_dim": 48}
+_BART = {"attention_heads": 4, "ffn_dim": 48}
 
 
-def saved_generator(kind: str, path: Path, seed: int = 5) -> Path:
+def saved_generator(kind: str, path: Path, seed: int = 5, layers: int = 2) -> Path:
     """A random generative model, saved as `transformers` saves it; with seed 5, every kind answers with several tags."""
     tok = generator_tokenizer(kind)
-    generator_network(kind, tok, seed).save_pretrained(path)
+    generator_network(kind, tok, seed, layers).save_pretrained(path)
     tok.save_pretrained(path)
     return path
 
