@@ -61,14 +61,14 @@ def build_encoder(
     """
     backbone = _encoder_config(path, config.get(key), config.get(name_key), key)
     backbone.vocab_size = embedding_rows(weights)
-    _check_layers(path, backbone, key, weights)
     try:
+        check_layers(backbone, weights)
         check_network(lambda: from_config(backbone), shapes_of(weights))
         encoder = from_config(backbone)
         try_encoder(encoder)
     # Values that do not go together fail in as many ways as there are architectures.
     except Exception as problem:
-        raise error("O105", path=str(path), reason=f"its {key}: {_said(problem)}") from problem
+        raise error("O105", path=str(path), reason=f"its {key}: {first_line(problem)}") from problem
     return encoder
 
 
@@ -86,12 +86,12 @@ def _encoder_config(path: Path, values: Any, name: str | None, key: str) -> Any:
             values = with_rope_of_release_4(values)
             return AutoConfig.for_model(values.pop("model_type", None) or "deberta-v2", **values)
     except Exception as problem:
-        raise error("O105", path=str(path), reason=f"its {key}: {_said(problem)}") from problem
+        raise error("O105", path=str(path), reason=f"its {key}: {first_line(problem)}") from problem
     try:
         check_trust(_json_of(name, CONFIG_FILE))
         return AutoConfig.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError) as problem:
-        raise error("O118", path=str(path), what=key, name=name, reason=_said(problem)) from problem
+        raise error("O118", path=str(path), what=key, name=name, reason=first_line(problem)) from problem
 
 
 def with_rope_of_release_4(values: dict[str, Any]) -> dict[str, Any]:
@@ -128,15 +128,18 @@ def _release() -> int:
     return int(transformers.__version__.split(".")[0])
 
 
-def _check_layers(path: Path, config: Any, key: str, weights: Iterable[str]) -> None:
-    """Check that a config has no more layers than the weights are of, before a loop runs over them."""
+def check_layers(config: Any, weights: Iterable[str]) -> None:
+    """Check that a config has no more layers than the weights are of, before a loop runs over them.
+
+    RAISES (ValueError): When it has more.
+    """
     # Layers that share their weights (ALBERT) are counted in groups.
     groups = getattr(config, "num_hidden_groups", None)
     layers = getattr(config, "num_hidden_layers", None)
     stored = len({tuple(_LAYER.findall(name)) for name in weights} - {()})
     most = MOST_LAYERS if groups is not None else stored
     if isinstance(layers, int) and layers > most:
-        raise error("O105", path=str(path), reason=f"its {key} says {layers} layers, and the weights allow {most}")
+        raise ValueError(f"it says {layers} layers, and the weights allow {most}")
 
 
 def from_config(config: Any) -> nn.Module:
@@ -177,7 +180,7 @@ def load_tokenizer(path: Path, directory: Path, name: str | None) -> Any:
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     # Damaged files end in bare exceptions of the tokenizers library, too.
     except Exception as problem:
-        raise error("O120", path=str(path), source=source, reason=_said(problem)) from problem
+        raise error("O120", path=str(path), source=source, reason=first_line(problem)) from problem
     if not tokenizer.is_fast:
         raise error("O107", path=str(path), kind=type(tokenizer).__name__)
     return tokenizer
@@ -230,7 +233,7 @@ def _from_tokenizer_file(source: str, settings: dict[str, Any]) -> Any:
     from transformers import PreTrainedTokenizerFast
     from transformers.utils import cached_file
 
-    names = {key: _content(settings[key]) for key in SPECIAL_TOKENS if settings.get(key)}
+    names = {key: content_of_token(settings[key]) for key in SPECIAL_TOKENS if settings.get(key)}
     more = settings.get("extra_special_tokens") or []
     options = {key: settings[key] for key in ("model_max_length", "padding_side", "chat_template") if key in settings}
     template = cached_file(source, "chat_template.jinja", _raise_exceptions_for_missing_entries=False)
@@ -238,14 +241,14 @@ def _from_tokenizer_file(source: str, settings: dict[str, Any]) -> Any:
         options["chat_template"] = Path(template).read_text(encoding="utf8")
     return PreTrainedTokenizerFast(
         tokenizer_file=cached_file(source, "tokenizer.json"),
-        additional_special_tokens=[_content(token) for token in more],
+        additional_special_tokens=[content_of_token(token) for token in more],
         **names,
         **options,
     )
 
 
-def _content(token: Any) -> str:
-    """The text of a token, which may be written with its properties."""
+def content_of_token(token: Any) -> str:
+    """Return the text of a token, which may be written with its properties."""
     return str(token["content"] if isinstance(token, dict) else token)
 
 
@@ -265,7 +268,8 @@ def embedding_rows(weights: Mapping[str, torch.Tensor]) -> int:
     return max((value.shape[0] for key, value in weights.items() if "embed" in key and value.dim() == 2), default=0)
 
 
-def _said(problem: Exception) -> str:
+def first_line(problem: Exception) -> str:
+    """Return the first line of what a problem says, or its kind."""
     return (str(problem).strip().splitlines() or [type(problem).__name__])[0]
 
 

@@ -1,7 +1,7 @@
 """Precisions that networks predict in: which one a device does well."""
 
 import copy
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import nn
@@ -45,5 +45,15 @@ def prepared(network: N, precision: str, device: torch.device) -> N:
     RETURNS (nn.Module): The network itself for float32, else a copy; on the device.
     """
     if precision != "float32":
-        network = copy.deepcopy(network).to(_TYPES[precision])
+        network = _converted(network, _TYPES[precision])
     return network.to(device)
+
+
+def _converted(network: N, dtype: torch.dtype) -> N:
+    """Copy a network with its numbers in another type, without a copy of them in their own type on the way."""
+    memo: dict[int, Any] = {}
+    for value in (*network.parameters(), *network.buffers()):
+        if value.is_floating_point():
+            other = value.detach().to(dtype)
+            memo[id(value)] = nn.Parameter(other, value.requires_grad) if isinstance(value, nn.Parameter) else other
+    return copy.deepcopy(network, memo)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from .int8 import FILE as INT8_FILE
 from .weights import check_type
@@ -48,7 +49,7 @@ def check_network(build: Callable[[], nn.Module], stored: Shapes) -> None:
     stored (Shapes): The shapes of the weights. Names that the network has not are passed over.
     RAISES (ValueError): Where a weight is of another shape, or the network is far larger than all of them.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), WithoutRandomValues():
         network = build()
     sizes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     wrong = [f"{name} {tuple(s)}, not {sizes[name]}" for name, s in stored.items() if sizes.get(name, s) != tuple(s)]
@@ -58,6 +59,17 @@ def check_network(build: Callable[[], nn.Module], stored: Shapes) -> None:
     held = sum(map(math.prod, stored.values()))
     if needed > FACTOR * held + SLACK:
         raise ValueError(f"the config describes {needed:,} numbers, and the weights hold {held:,}")
+
+
+class WithoutRandomValues(TorchFunctionMode):
+    """Builds networks whose weights are read afterwards. Random ones take as long as reading them, and for tensors
+    without memory PyTorch imports its compiler, for a second."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == nn.init.__name__:
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
 
 
 def shapes_of(weights: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:

@@ -4,6 +4,7 @@ A type sees itself, the text sees all types and itself. Slow and plain: what the
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,9 +12,11 @@ from torch import Tensor
 from spacy_openner.models.type_cache.network import TypeCacheNetwork
 
 
-def run_masked(network: TypeCacheNetwork, types: Sequence[Tensor], text: Tensor) -> tuple[Tensor, Tensor]:
+def run_masked(network: TypeCacheNetwork, encoder: Any, types: Sequence[Tensor], text: Tensor) -> tuple[Tensor, Tensor]:
     """Encode types and one text together.
 
+    network (TypeCacheNetwork): Says which layers see types, and positions. encoder (Any): That of `transformers` with
+    the same weights.
     types (Sequence[Tensor]): Subword ids of each type. text (Tensor): Those of the text.
     RETURNS (tuple): The vectors of the types' markers, and of the text's subwords.
     """
@@ -24,12 +27,12 @@ def run_masked(network: TypeCacheNetwork, types: Sequence[Tensor], text: Tensor)
         marker = torch.tensor([k == 0 for t in types for k in range(len(t))] + [True] * len(text))
         allowed &= (owner[:, None] == owner) | marker
     positions = torch.cat(
-        [*(network.layout.type_positions(len(t)) for t in types), network.layout.text_positions(len(text))]
+        [*(network.encoder.type_positions(len(t)) for t in types), network.encoder.text_positions(len(text))]
     )
-    kind = network.encoder.config.model_type
+    kind = encoder.config.model_type
     own = owner[:, None] == owner
-    masks = [own if i < network.blind_layers else allowed for i in range(len(network.layout.layers))]
-    hidden = {"mpnet": _mpnet, "modernbert": _modernbert}.get(kind, _bert)(network, ids, masks, positions, owner)
+    masks = [own if i < network.blind_layers else allowed for i in range(len(network.encoder.stack))]
+    hidden = {"mpnet": _mpnet, "modernbert": _modernbert}.get(kind, _bert)(encoder, ids, masks, positions, owner)
     starts = torch.tensor([0, *(len(t) for t in types)]).cumsum(0)[:-1]
     return hidden[starts], hidden[len(ids) - len(text) :]
 
@@ -38,10 +41,10 @@ def _added(allowed: Tensor) -> Tensor:
     return torch.zeros(allowed.shape).masked_fill(~allowed, torch.finfo(torch.float32).min)[None, None]
 
 
-def _bert(network: TypeCacheNetwork, ids: Tensor, masks: list[Tensor], positions: Tensor, owner: Tensor) -> Tensor:
-    first = network.layout.first_position
-    hidden = network.encoder.embeddings(input_ids=ids[None], position_ids=positions[None] + first)
-    for layer, allowed in zip(network.encoder.encoder.layer, masks, strict=True):
+def _bert(encoder: Any, ids: Tensor, masks: list[Tensor], positions: Tensor, owner: Tensor) -> Tensor:
+    first = 0 if encoder.config.model_type == "bert" else encoder.config.pad_token_id + 1
+    hidden = encoder.embeddings(input_ids=ids[None], position_ids=positions[None] + first)
+    for layer, allowed in zip(encoder.encoder.layer, masks, strict=True):
         hidden = _hidden(layer(hidden, _added(allowed)))
     return hidden[0]
 
@@ -51,24 +54,21 @@ def _hidden(output) -> Tensor:
     return output if torch.is_tensor(output) else output[0]
 
 
-def _mpnet(network: TypeCacheNetwork, ids: Tensor, masks: list[Tensor], positions: Tensor, owner: Tensor) -> Tensor:
+def _mpnet(encoder: Any, ids: Tensor, masks: list[Tensor], positions: Tensor, owner: Tensor) -> Tensor:
     """The distance of a text to a type is as far as the table goes; within a sequence steps are counted."""
     steps = torch.cat([torch.arange(int((owner == o).sum())) for o in owner.unique_consecutive()])
     distance = steps - steps[:, None]
     distance[(owner[:, None] < 0) & (owner >= 0)] = -(10**6)
-    stack = network.encoder.encoder
+    stack = encoder.encoder
     bias = stack.relative_attention_bias(stack.relative_position_bucket(distance)).permute(2, 0, 1)[None]
-    hidden = network.encoder.embeddings(input_ids=ids[None], position_ids=positions[None] + 2)
+    hidden = encoder.embeddings(input_ids=ids[None], position_ids=positions[None] + 2)
     for layer, allowed in zip(stack.layer, masks, strict=True):
         hidden = _hidden(layer(hidden, _added(allowed), position_bias=bias))
     return hidden[0]
 
 
-def _modernbert(
-    network: TypeCacheNetwork, ids: Tensor, masks: list[Tensor], positions: Tensor, owner: Tensor
-) -> Tensor:
+def _modernbert(encoder: Any, ids: Tensor, masks: list[Tensor], positions: Tensor, owner: Tensor) -> Tensor:
     """Layers with a window show a text no types, and only its neighbours."""
-    encoder = network.encoder
     near = (torch.arange(len(ids))[:, None] - torch.arange(len(ids))).abs() <= encoder.config.local_attention // 2
     windows = _added((owner[:, None] == owner) & near)
     hidden = encoder.embeddings(input_ids=ids[None])

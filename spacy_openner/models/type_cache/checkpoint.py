@@ -1,7 +1,6 @@
 """Files of a type-cache model: `type_cache.json`, weights, tokenizer."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,15 @@ from safetensors import SafetensorError
 from ...errors import OpenNERError, error
 from ...json_files import load_json
 from ...nn import int8
-from ...nn.backbones import build_encoder, embedding_rows, load_tokenizer
-from ...nn.sizes import check_network, shapes_of
+from ...nn.backbones import check_layers, embedding_rows
+from ...nn.fast_tokenizer import FastTokenizer
+from ...nn.sizes import WithoutRandomValues, check_network, check_numbers, shapes_of
+from ...nn.trust import check_trust
 from ...nn.weights import WEIGHTS_FILE, load_strictly, part_of, read_weights, write_weights
 from ..gliner.config import NUMBERS, Range
 from ..gliner.span_head import MarkerV0Head
-from .layouts import LAYOUTS, sees_types
+from .encoders.config import EncoderConfig
+from .encoders.kinds import KINDS, build_encoder, read_encoder
 from .network import TypeCacheNetwork
 from .score_scale import LEAST, MOST, ScoreScale
 
@@ -64,17 +66,18 @@ class TypeCacheCheckpoint:
 
     config: See `TypeCacheConfig`.
     network: In float32.
-    tokenizer: The fast tokenizer of the encoder, the marker included.
+    tokenizer: That of the encoder, the marker included.
     """
 
     config: TypeCacheConfig
     network: TypeCacheNetwork
-    tokenizer: Any
+    tokenizer: FastTokenizer
 
     @property
     def marker_id(self) -> int:
-        """The id of what stands before each type."""
-        return int(self.tokenizer.convert_tokens_to_ids(self.config.marker))
+        """The id of what stands before each type; -1 where the tokenizer does not know it."""
+        found = self.tokenizer.token_to_id(self.config.marker)
+        return -1 if found is None else found
 
 
 def read_config(path: Path) -> TypeCacheConfig:
@@ -91,8 +94,8 @@ def read_config(path: Path) -> TypeCacheConfig:
     except (ValueError, TypeError) as problem:
         raise error("O131", path=str(path), reason=f"{CONFIG_FILE}: {problem}") from problem
     # A list: what is no text is compared with it, where a dictionary could not look it up.
-    if not isinstance(config.encoder, dict) or config.encoder.get("model_type") not in [*LAYOUTS]:
-        raise error("O131", path=str(path), reason=f"{CONFIG_FILE}: `encoder` must say one of {', '.join(LAYOUTS)}")
+    if not isinstance(config.encoder, dict) or config.encoder.get("model_type") not in [*KINDS]:
+        raise error("O131", path=str(path), reason=f"{CONFIG_FILE}: `encoder` must say one of {', '.join(KINDS)}")
     for name, allowed in RANGES.items():
         value = getattr(config, name)
         if not allowed.holds(value):
@@ -117,28 +120,34 @@ def load(path: Path) -> TypeCacheCheckpoint:
     weights = _read_weights(path)
     of_encoder = part_of(weights, "encoder.")
     rows = embedding_rows(of_encoder)
-    encoder = build_encoder(path, {"encoder": config.encoder}, "encoder", "", of_encoder)
-    head = _head_of_size(path, config, part_of(weights, "head."))
-    if not sees_types(encoder, config.blind_layers):
+    try:
+        # They may be handed to `transformers` later, with the encoder.
+        check_numbers(config.encoder)
+        check_trust(config.encoder)
+        encoder = read_encoder(config.encoder, rows)
+        check_layers(encoder, of_encoder)
+        check_network(lambda: _build(config, encoder), shapes_of(weights))
+    except ValueError as problem:
+        raise error("O131", path=str(path), reason=f"{CONFIG_FILE}: {problem}") from problem
+    with WithoutRandomValues():
+        network = _build(config, encoder)
+    if not network.encoder.sees_types(config.blind_layers):
         reason = f"{CONFIG_FILE}: `blind_layers` is {config.blind_layers}, so that no layer would see types"
         raise error("O131", path=str(path), reason=reason)
-    network = TypeCacheNetwork(encoder, head, markers_only=config.markers_only, blind_layers=config.blind_layers)
     load_strictly(path, network, weights)
-    checkpoint = TypeCacheCheckpoint(config, network.eval(), load_tokenizer(path, path, str(path)))
-    if not 0 <= checkpoint.marker_id < rows or config.marker not in checkpoint.tokenizer.get_vocab():
+    checkpoint = TypeCacheCheckpoint(config, network.eval(), FastTokenizer.read(path))
+    if not 0 <= checkpoint.marker_id < rows:
         raise error("O131", path=str(path), reason=f"its tokenizer does not know the marker {config.marker!r}")
     return checkpoint
 
 
-def _head_of_size(path: Path, config: TypeCacheConfig, weights: Mapping[str, torch.Tensor]) -> MarkerV0Head:
-    def build() -> MarkerV0Head:
-        return MarkerV0Head(config.width, config.max_width, config.dropout)
-
-    try:
-        check_network(build, shapes_of(weights))
-    except ValueError as problem:
-        raise error("O131", path=str(path), reason=problem) from problem
-    return build()
+def _build(config: TypeCacheConfig, encoder: EncoderConfig) -> TypeCacheNetwork:
+    return TypeCacheNetwork(
+        build_encoder(encoder),
+        MarkerV0Head(config.width, config.max_width, config.dropout),
+        markers_only=config.markers_only,
+        blind_layers=config.blind_layers,
+    )
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -179,4 +188,4 @@ def write_config(config: TypeCacheConfig, path: Path) -> None:
 
 def _save_rest(checkpoint: TypeCacheCheckpoint, path: Path) -> None:
     write_config(checkpoint.config, path)
-    checkpoint.tokenizer.save_pretrained(path)
+    checkpoint.tokenizer.save(path)

@@ -28,7 +28,7 @@ from ..words import WordMode
 from . import checkpoint as checkpoints
 from .cache import TypeStateCache
 from .checkpoint import TypeCacheCheckpoint
-from .layouts import TEXT_START
+from .encoders.base import TEXT_START
 from .network import AskedTypes, TextBatch, TypeCacheNetwork, TypeStates
 from .new_network import from_encoder
 from .requests import EncodedTypes, MetTypes, OrderedQuery, TypeCacheRequest, cut_leaves, send_gradients

@@ -8,7 +8,7 @@ run of the encoder over `types + text` under the mask of that rule.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from ...nn.backbones import hidden_size
 from ..gliner.span_head import MarkerHead, MarkerV0Head
 from .attention import attend
-from .layouts import Layer, layout_of
+from .encoders.base import Encoder, EncoderLayer
 
 
 @dataclass(frozen=True)
@@ -165,23 +165,22 @@ Attend = Callable[[Tensor, tuple[Tensor, Tensor], tuple[Tensor, Tensor] | None, 
 class TypeCacheNetwork(nn.Module):
     """An encoder, a projection where the head is narrower, and a span head.
 
-    encoder (nn.Module): A Hugging Face encoder that `layout_of` knows.
+    encoder (Encoder): Turns subwords into vectors.
     head (MarkerV0Head | MarkerHead): Scores spans against types.
     markers_only (bool): Let texts attend to the marker of each type alone, which has read the type's name.
     blind_layers (int): In how many of the first layers texts see no types.
     """
 
     def __init__(
-        self, encoder: nn.Module, head: MarkerV0Head | MarkerHead, *, markers_only: bool = False, blind_layers: int = 0
+        self, encoder: Encoder, head: MarkerV0Head | MarkerHead, *, markers_only: bool = False, blind_layers: int = 0
     ) -> None:
         super().__init__()
-        self.encoder: Any = encoder
+        self.encoder = encoder
         self.head = head
         width = hidden_size(encoder)
         self.projection = nn.Linear(width, head.width) if width != head.width else None
-        self.layout = layout_of(encoder)
         self.markers_only, self.blind_layers = markers_only, blind_layers
-        for layer in self.layout.layers[:blind_layers]:
+        for layer in list(encoder.stack)[:blind_layers]:
             layer.sees_types = False
 
     def encode_types(self, input_ids: Sequence[Tensor]) -> TypeStates:
@@ -236,14 +235,14 @@ class TypeCacheNetwork(nn.Module):
         attend (Attend): How attention is computed; see `attention.attend`.
         RETURNS (Tensor): *Shape:* (rows, words, width of the encoder).
         """
-        length, last = batch.input_ids.shape[1], len(self.layout.layers) - 1
-        positions = self.layout.text_positions(length).to(batch.input_ids.device)[None].expand_as(batch.input_ids)
-        hidden = self.layout.embed(batch.input_ids, positions)
+        length, last = batch.input_ids.shape[1], len(self.encoder.stack) - 1
+        positions = self.encoder.text_positions(length).to(batch.input_ids.device)[None].expand_as(batch.input_ids)
+        hidden = self.encoder.embed(batch.input_ids, positions)
         wanted = batch.word_positions.clamp(min=0)
         rows = torch.arange(wanted.shape[0], device=wanted.device)[:, None]
-        masks = {layer.reach: self._mask(batch, types, layer, hidden.dtype) for layer in self.layout.layers}
+        masks = {layer.reach: self._mask(batch, types, layer, hidden.dtype) for layer in self.encoder.stack}
         seen = 0
-        for i, layer in enumerate(self.layout.layers):
+        for i, layer in enumerate(self.encoder.stack):
             own = layer.keys_values(hidden, positions)
             mask, read, at = masks[layer.reach], hidden, positions
             if i == last:
@@ -251,33 +250,33 @@ class TypeCacheNetwork(nn.Module):
             shown = types.keys_values(seen) if layer.sees_types else None
             seen += layer.sees_types
             hidden = layer.finish(attend(layer.queries(read, at), own, shown, mask, types.length), read)
-        return self.layout.finalize(hidden)
+        return self.encoder.finalize(hidden)
 
     def _encode_alike(self, input_ids: Tensor) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
         """Encode types of one length: of each layer keys and values, and the final vectors of the markers."""
         length = input_ids.shape[1]
-        positions = self.layout.type_positions(length).to(input_ids.device)[None].expand_as(input_ids)
-        hidden = self.layout.embed(input_ids, positions)
-        bias = self.layout.bias(length)
+        positions = self.encoder.type_positions(length).to(input_ids.device)[None].expand_as(input_ids)
+        hidden = self.encoder.embed(input_ids, positions)
+        bias = self.encoder.bias(length)
         bias = bias if bias is None else bias.to(hidden.dtype)
         states = []
-        for i, layer in enumerate(self.layout.layers):
+        for i, layer in enumerate(self.encoder.stack):
             keys, values = layer.keys_values(hidden, positions)
             if layer.sees_types:
                 shown = slice(0, 1) if self.markers_only else slice(None)
                 states.append((keys[:, :, shown], values[:, :, shown]))
             read, at, allowed = hidden, positions, bias
-            if i == len(self.layout.layers) - 1:
+            if i == len(self.encoder.stack) - 1:
                 read, at = hidden[:, :1], positions[:, :1]
                 allowed = None if bias is None else bias[:, :, :1]
             context = scaled_dot_product_attention(layer.queries(read, at), keys, values, attn_mask=allowed)
             hidden = layer.finish(context, read)
-        return states, self.layout.finalize(hidden)[:, 0]
+        return states, self.encoder.finalize(hidden)[:, 0]
 
-    def _mask(self, batch: TextBatch, types: SeenTypes, layer: Layer, dtype: torch.dtype) -> Tensor:
+    def _mask(self, batch: TextBatch, types: SeenTypes, layer: EncoderLayer, dtype: torch.dtype) -> Tensor:
         """Return the addition to attention scores in a layer. *Shape:* (rows, 1 or heads, 1 or subwords, all)."""
         rows, length = batch.attention_mask.shape
-        own, of_types = self.layout.bias(length), self.layout.type_bias()
+        own, of_types = self.encoder.bias(length), self.encoder.type_bias()
         if own is None:
             own = torch.zeros(1, 1, 1 if layer.reach is None else length, length, device=batch.input_ids.device)
             of_types = torch.zeros(1, 1, 1, 1, device=own.device)

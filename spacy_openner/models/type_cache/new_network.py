@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torch import nn
-
-from ...errors import error
+from ...errors import OpenNERError, error
+from ...nn.fast_tokenizer import FastTokenizer
 from ..gliner import checkpoint as gliner
 from ..gliner.config import CONFIG_FILE
 from ..gliner.new_head import MARKERS
 from ..gliner.pretrained import encoder_for_head
 from ..gliner.span_head import MarkerV0Head
 from .checkpoint import TypeCacheCheckpoint, TypeCacheConfig
-from .layouts import layout_of, sees_types
+from .encoders.base import Encoder
+from .encoders.kinds import from_transformers
 from .network import TypeCacheNetwork
 
 
@@ -54,7 +54,7 @@ def from_encoder(
         tokenizer.add_tokens([MARKERS[1]], special_tokens=True)
         backbone.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     head = MarkerV0Head(width or backbone.config.hidden_size, max_width or 12, dropout)
-    return _checkpoint(backbone, head, tokenizer, rest)
+    return _checkpoint(encoder, backbone, head, tokenizer, rest)
 
 
 class Rest(NamedTuple):
@@ -75,22 +75,31 @@ def _from_gliner(path: Path, width: int | None, max_width: int | None, rest: Res
     head = MarkerV0Head(head_width, max_width or getattr(old, "max_width", 0) or 12, rest.dropout)
     if reusable:
         head.load_state_dict(old.state_dict())
-    made = _checkpoint(start.network.encoder, head, start.tokenizer, rest)
+    made = _checkpoint(path, start.network.encoder, head, start.tokenizer, rest)
     projection = made.network.projection
     if reusable and projection is not None and start.network.projection is not None:
         projection.load_state_dict(start.network.projection.state_dict())
     return made
 
 
-def _checkpoint(encoder: Any, head: MarkerV0Head, tokenizer: Any, rest: Rest) -> TypeCacheCheckpoint:
+def _checkpoint(
+    source: str | Path, backbone: Any, head: MarkerV0Head, tokenizer: Any, rest: Rest
+) -> TypeCacheCheckpoint:
+    """Put a head on an encoder of `transformers`, with its tokenizer."""
+    try:
+        encoder = from_transformers(backbone)
+    except ValueError as problem:
+        if isinstance(problem, OpenNERError):
+            raise
+        raise error("O124", name=str(source), reason=problem) from problem
+    config = {key: value for key, value in backbone.config.to_dict().items() if key != "_name_or_path"}
     if rest.layers is not None:
-        _keep_layers(encoder, rest.layers)
-    if isinstance(rest.blind_layers, bool) or rest.blind_layers < 0 or not sees_types(encoder, rest.blind_layers):
-        most = len(layout_of(encoder).layers) - 1
+        _keep_layers(encoder, config, rest.layers)
+    if isinstance(rest.blind_layers, bool) or rest.blind_layers < 0 or not encoder.sees_types(rest.blind_layers):
+        most = len(encoder.stack) - 1
         allowed = f"a whole number from 0 to at most {most}, so that a layer behind them sees types"
         raise error("O001", name="blind_layers", value=rest.blind_layers, allowed=allowed)
     network = TypeCacheNetwork(encoder, head, markers_only=rest.markers_only, blind_layers=rest.blind_layers).eval()
-    config = {key: value for key, value in encoder.config.to_dict().items() if key != "_name_or_path"}
     settings = TypeCacheConfig(
         config,
         head.width,
@@ -101,16 +110,15 @@ def _checkpoint(encoder: Any, head: MarkerV0Head, tokenizer: Any, rest: Rest) ->
         blind_layers=rest.blind_layers,
         marker=MARKERS[1],
     )
-    return TypeCacheCheckpoint(settings, network, tokenizer)
+    return TypeCacheCheckpoint(settings, network, FastTokenizer.of(tokenizer))
 
 
-def _keep_layers(encoder: Any, count: int) -> None:
-    """Cut an encoder behind its first layers."""
-    here = len(layout_of(encoder).layers)
+def _keep_layers(encoder: Encoder, config: dict[str, Any], count: int) -> None:
+    """Cut an encoder, and its config, behind the first layers."""
+    here = len(encoder.stack)
     if not 1 <= count <= here:
         raise error("O001", name="layers", value=count, allowed=f"a whole number from 1 to {here}")
-    stack, name = (encoder.encoder, "layer") if hasattr(encoder, "encoder") else (encoder, "layers")
-    setattr(stack, name, nn.ModuleList(list(getattr(stack, name))[:count]))
-    encoder.config.num_hidden_layers = count
-    if getattr(encoder.config, "layer_types", None):
-        encoder.config.layer_types = encoder.config.layer_types[:count]
+    del encoder.stack[count:]
+    config["num_hidden_layers"] = count
+    if config.get("layer_types"):
+        config["layer_types"] = config["layer_types"][:count]

@@ -39,7 +39,7 @@ class OnnxTextEncoder:
 
 
 def _inputs(network: TypeCacheNetwork) -> list[str]:
-    cached = sum(layer.sees_types for layer in network.layout.layers)
+    cached = sum(layer.sees_types for layer in network.encoder.stack)
     return [
         *("input_ids", "attention_mask", "word_positions", "types_mask"),
         *(f"{name}.{i}" for i in range(cached) for name in ("keys", "values")),

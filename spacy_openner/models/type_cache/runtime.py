@@ -10,7 +10,7 @@ from ...nn.backbones import subword_limit
 from ...nn.onnx import ExportedFiles
 from ...nn.precision import Precision, prepared, resolve
 from ..gliner.runtime import Backend
-from .layouts import TEXT_START
+from .encoders.base import TEXT_START
 from .network import AskedTypes, Encode, TextBatch, TypeCacheNetwork
 from .onnx_encoder import OnnxTextEncoder
 

@@ -381,7 +381,7 @@ def test_a_new_network_of_an_encoder(tmp_path):
     head = {"width": 16, "layers": 1, "max_width": 3, "markers_only": True}
     nlp.get_pipe("open_ner_span").initialize(lambda: gold, nlp=nlp, encoder=backbone("bert", tmp_path), head=head)
     network = shim_of(nlp).checkpoint.network
-    assert len(network.layout.layers) == 1
+    assert len(network.encoder.stack) == 1
     assert (network.head.width, network.head.max_width, network.markers_only) == (16, 3, True)
     copy = pipeline("", ["person"]).from_bytes(nlp.to_bytes())
     assert found(copy(TEXTS[0])) == found(nlp(TEXTS[0]))

@@ -6,6 +6,7 @@ import torch
 from spacy_openner.models.gliner.pretrained import pretrained
 from spacy_openner.models.gliner.span_head import MarkerV0Head
 from spacy_openner.models.type_cache import attention
+from spacy_openner.models.type_cache.encoders.kinds import from_transformers
 from spacy_openner.models.type_cache.network import TextBatch, TypeCacheNetwork
 from tests.support.masked_types import run_masked
 from tests.support.tiny_models import backbone
@@ -19,9 +20,14 @@ def kind(request):
 
 
 def network_of(kind, path, **options):
+    return with_reference(kind, path, **options)[0]
+
+
+def with_reference(kind, path, **options):
+    """A network, and the encoder of `transformers` that it was made of."""
     torch.manual_seed(0)
     _, encoder = pretrained(backbone(kind, path))
-    return TypeCacheNetwork(encoder, MarkerV0Head(24, 4, 0.0), **options).eval()
+    return TypeCacheNetwork(from_transformers(encoder), MarkerV0Head(24, 4, 0.0), **options).eval(), encoder
 
 
 def drawn(n_types=5, n_words=9, seed=0):
@@ -45,12 +51,12 @@ def batch_of(*texts):
 def test_equals_one_masked_sequence(kind, tmp_path, options, n_words):
     if kind == "modernbert" and options.get("blind_layers"):
         pytest.skip("its second and last layer has a window, and would see no types anyway")
-    network = network_of(kind, tmp_path, **options)
+    network, encoder = with_reference(kind, tmp_path, **options)
     types, text = drawn(n_words=n_words)
     with torch.inference_mode():
         states = network.encode_types(types)
         vectors = network.encode_texts(batch_of(text), states.shared())[0]
-        expected_types, expected_text = run_masked(network, types, text)
+        expected_types, expected_text = run_masked(network, encoder, types, text)
     assert torch.allclose(states.vectors, expected_types, rtol=0, atol=1e-5)
     assert torch.allclose(vectors, expected_text, rtol=0, atol=1e-5)
     assert vectors.std() > 0.1
@@ -67,20 +73,20 @@ def test_types_change_what_a_text_reads(kind, tmp_path):
 
 
 def test_gradients_equal_those_of_one_masked_sequence(kind, tmp_path):
-    network = network_of(kind, tmp_path)
+    network, encoder = with_reference(kind, tmp_path)
     types, text = drawn()
-    names = [name for name, p in network.named_parameters() if name.startswith("encoder.")]
+    names = [name for name, _ in network.encoder.named_parameters() if "relative" not in name]
 
-    def gradients(vectors, of_types):
-        network.zero_grad()
+    def gradients(module, vectors, of_types):
         (vectors.sin().sum() + of_types.cos().sum()).backward()
-        return {n: network.get_parameter(n).grad for n in names if "relative" not in n and "pooler" not in n}
+        return {name: module.get_parameter(name).grad for name in names}
 
     states = network.encode_types(types)
-    ours = gradients(network.encode_texts(batch_of(text), states.for_rows([range(5)]))[0], states.vectors)
-    ours = {name: grad.clone() for name, grad in ours.items()}
-    of_types, vectors = run_masked(network, types, text)
-    theirs = gradients(vectors, of_types)
+    ours = gradients(
+        network.encoder, network.encode_texts(batch_of(text), states.for_rows([range(5)]))[0], states.vectors
+    )
+    of_types, vectors = run_masked(network, encoder, types, text)
+    theirs = gradients(encoder, vectors, of_types)
     for name, grad in theirs.items():
         # The keys' bias of an attention moves all scores of a query alike: its gradient is noise around nothing.
         assert torch.allclose(ours[name], grad, rtol=1e-3, atol=2e-4), name
