@@ -1,8 +1,9 @@
 """Formats of biomedical corpora: BioC, in XML or JSON, which the library `bioc` reads, and PubTator's lines."""
 
+import json
 import re
-from collections.abc import Iterator
-from itertools import chain
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from .uima import optional_module
 TITLE_OR_ABSTRACT = re.compile(r"([^|\t]+)\|([ta])\|(.*)")
 # Bytes, unpacked: a collection is read as a whole.
 LARGEST = 1 << 29
+# Characters between two sentences.
+LARGEST_GAP = 1 << 16
 PUBTATOR = '"1|t|TITLE", "1|a|ABSTRACT", and mentions: "1", start, end, text, type and identifier, with tabs between'
 
 
@@ -36,6 +39,7 @@ def read_bioc(
     for file in files:
         for document in _collection(file).documents:
             where = f"{file}, document {document.id}"
+            _hand_down(document, where, aligner.tally)
             for i, passage in enumerate(document.passages):
                 relations = len(passage.relations) + (0 if i else len(document.relations))
                 if relations:
@@ -57,10 +61,48 @@ def _collection(file: Path) -> Any:
     if len(data) > LARGEST:
         raise error("O403", path=str(file), reason=f"it has more than {LARGEST >> 20} MB; split it")
     try:
-        return reader.loads(data.decode())
+        return reader.loads(json.dumps(_completed(json.loads(data))) if is_json else data.decode())
     except Exception as problem:
         reason = f"it is no BioC collection ({type(problem).__name__}: {problem})"
         raise error("O403", path=str(file), reason=reason) from problem
+
+
+def is_bioc(record: Any) -> bool:
+    """Tell whether a value of JSON is a BioC collection, or PubTator's list of documents."""
+    keys = set(record) if isinstance(record, dict) else set()
+    return "PubTator3" in keys or {"documents", "infons"} <= keys or {"documents", "source"} <= keys
+
+
+def _completed(value: Any) -> dict[str, Any]:
+    """Add the keys that the library asks for, and not all exports have; some wrap the collection in a list."""
+    if isinstance(value, list) and len(value) == 1:
+        (value,) = value
+    if "PubTator3" in value:
+        value = {"documents": value["PubTator3"]}
+    for document in value["documents"]:
+        for passage in document["passages"]:
+            for part in (passage, *passage.setdefault("sentences", [])):
+                part.update({"infons": {}, "annotations": [], "relations": [], **part})
+        document.update({"infons": {}, "annotations": [], "relations": [], **document})
+    return {"source": "", "date": "", "key": "", "infons": {}, **value}
+
+
+def _hand_down(document: Any, where: str, tally: Tally) -> None:
+    """Hand annotations of the document, and those of a passage that lie outside of it, to the passages they lie in."""
+    offsets = [passage.offset for passage in document.passages]
+    spread: list[list[Any]] = [[] for _ in offsets]
+    for i, holder in enumerate([*document.passages, document]):
+        for annotation in holder.annotations:
+            begin = min((part.offset for part in annotation.locations), default=-1)
+            home = bisect_right(offsets, begin) - 1
+            if i < len(offsets) and (home < 0 or offsets[i] <= begin < offsets[i] + len(holder.text or "")):
+                home = i
+            if home >= 0:
+                spread[home].append(annotation)
+            else:
+                tally.drop("offsets outside of the text", f"{where}, annotation {annotation.id}")
+    for passage, annotations in zip(document.passages, spread, strict=True):
+        passage.annotations = annotations
 
 
 def _passage(aligner: OffsetAligner, passage: Any, where: str) -> AnnotatedText:
@@ -68,6 +110,10 @@ def _passage(aligner: OffsetAligner, passage: Any, where: str) -> AnnotatedText:
     text, base = passage.text or "", passage.offset
     if not text:
         for sentence in passage.sentences:
+            if sentence.offset - base - len(text) > LARGEST_GAP:
+                raise error(
+                    "O403", path=where, reason=f"a sentence begins {sentence.offset - base} characters into its passage"
+                )
             text = text.ljust(sentence.offset - base) + (sentence.text or "")
     annotations = [*passage.annotations, *(each for sentence in passage.sentences for each in sentence.annotations)]
     marks = [
@@ -94,20 +140,30 @@ def read_pubtator(path: str | Path, *, lang: str = "en", tally: Tally | None = N
     RAISES (DataError): For a line of another form, with its number.
     """
     aligner, path = OffsetAligner(lang, tally), Path(path)
-    texts, marks, first = dict[str, str](), list[Mark](), ""
+    texts, marks, first, own = dict[str, str](), list[Mark](), "", ""
     with opened(path) as stream:
-        for number, line in enumerate(chain(read_lines(stream), [""]), 1):
+        for number, line in enumerate(read_lines(stream), 1):
             where = f"{path}, line {number}"
             head = TITLE_OR_ABSTRACT.fullmatch(line)
-            if texts and (not line.strip() or (head and head[2] in texts)):
-                yield aligner.align("\n".join(texts[key] for key in sorted(texts, reverse=True)), marks, first)
-                texts, marks = {}, []
             if head:
-                texts[head[2]] = head[3]
+                # Blank lines stand between documents, and in some files elsewhere, too.
+                if texts and (head[1] != own or head[2] in texts):
+                    yield _document(aligner, texts, marks, first)
+                    texts, marks = {}, []
+                texts[head[2]], own = head[3], head[1]
                 first = first if len(texts) > 1 else where
             elif line.strip():
                 mark = _mention(line, where, aligner.tally)
+                if mark and line.split("\t", 1)[0] != own:
+                    aligner.tally.drop("of another document than the one before it", where)
+                    mark = None
                 marks += [mark] if mark else []
+    if texts:
+        yield _document(aligner, texts, marks, first)
+
+
+def _document(aligner: OffsetAligner, texts: Mapping[str, str], marks: list[Mark], where: str) -> AnnotatedText:
+    return aligner.align("\n".join(texts[key] for key in sorted(texts, reverse=True)), marks, where)
 
 
 def _mention(line: str, where: str, tally: Tally) -> Mark | None:

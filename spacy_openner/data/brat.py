@@ -27,6 +27,9 @@ def read_brat(
     RAISES (OpenNERError): For a setting that is not allowed, a .ann file without its text, or lines of another form.
     """
     aligner, path = OffsetAligner(lang, tally, discontinuous), Path(path)
+    for file in sorted(path.rglob("*.txt")) if path.is_dir() else ():
+        if not file.with_suffix(".ann").exists():
+            aligner.tally.skip("text without a file of annotation", str(file))
     for file in sorted(path.rglob("*.ann")) if path.is_dir() else [path.with_suffix(".ann")]:
         yield aligner.align(_read_text(file.with_suffix(".txt")), _read_marks(file, aligner.tally), str(file))
 
@@ -51,9 +54,13 @@ def _read_marks(path: Path, tally: Tally) -> Iterator[Mark]:
         found = ENTITY.fullmatch(line.rstrip("\r"))
         if found:
             parts = [tuple(map(int, part.split())) for part in found[2].split(";")]
-            yield Mark(found[1], [(start, end) for start, end in parts], where, found[3])
+            in_order = sorted((start, end) for start, end in parts)
+            # The text is that of the parts as they are written.
+            yield Mark(found[1], in_order, where, found[3] if in_order == parts else None)
         elif line.startswith("T"):
             expected = '"T1", a tab, a label with character offsets such as "person 0 5", a tab, the text'
             raise error("O401", where=where, expected=expected, found=repr(line[:60]), kind="brat")
         elif kind := OTHERS.get(line[:1]):
             tally.leave(kind, where)
+        elif line.strip() and not line.startswith("#"):
+            tally.leave("line of another kind", where)

@@ -14,7 +14,11 @@ SPACY_RECORDS = (
 )
 PRODIGY_RECORD = '{"text": "Kim left", "spans": [{"start": 0, "end": 3, "label": "person"}], "answer": "accept"}'
 DOCCANO_RECORD = '{"text": "Kim left", "label": [[0, 3, "person"]]}, or "entities" with start_offset, end_offset, label'
+# Of spaCy's forms; some have several of them.
+ENTITY_KEYS = ("entities", "ents", "spans")
 REJECTED = ("reject", "ignore")
+DISAGREE = "entity whose tokens and offsets disagree, read by its offsets"
+FOREIGN = "tokens that do not hold their text, made anew"
 
 
 def read_prodigy(path: str | Path, *, lang: str = "en", tally: Tally | None = None) -> Iterator[AnnotatedText]:
@@ -26,7 +30,7 @@ def read_prodigy(path: str | Path, *, lang: str = "en", tally: Tally | None = No
     YIELDS (AnnotatedText): Each record that was accepted, or not answered yet.
     RAISES (OpenNERError): For a record of another form, with its line.
     """
-    aligner = OffsetAligner(lang, tally)
+    aligner, answered = OffsetAligner(lang, tally), dict[Any, Any]()
     for where, record in _records(path, "prodigy", PRODIGY_RECORD):
         answer = record.get("answer", "accept")
         if answer in REJECTED:
@@ -34,12 +38,23 @@ def read_prodigy(path: str | Path, *, lang: str = "en", tally: Tally | None = No
             continue
         with_fields = _Fields("prodigy", PRODIGY_RECORD, where, record)
         with_fields.require(answer == "accept")
+        task, annotator = record.get("_task_hash"), record.get("_annotator_id", record.get("_session_id"))
+        if type(task) is int and answered.setdefault(task, annotator) != annotator:
+            aligner.tally.skip("task that another annotator answered, too", where)
+            continue
         text, spans, tokens = with_fields.text("text"), with_fields.objects("spans"), with_fields.objects("tokens")
         for kind in ("relations", "accept"):
             if record.get(kind):
                 aligner.tally.leave(f'"{kind}" of a task', where)
         given = [with_fields.offsets(token, "start", "end") for token in tokens]
-        yield aligner.align(text, [with_fields.mark(span) for span in spans], where, given if tokens else None)
+        if any(text[a:b] != each.get("text", text[a:b]) for (a, b), each in zip(given, tokens, strict=True)):
+            aligner.tally.repair(FOREIGN, where)
+            given = []
+        marks = [with_fields.mark(span) for span in spans]
+        for mark, span in zip(marks, spans, strict=True):
+            if given and _other_tokens(span, mark.parts[0], given):
+                aligner.tally.repair(DISAGREE, where)
+        yield aligner.align(text, marks, where, given or None)
 
 
 def read_spacy_json(path: str | Path, *, lang: str = "en", tally: Tally | None = None) -> Iterator[AnnotatedText]:
@@ -59,12 +74,9 @@ def read_spacy_json(path: str | Path, *, lang: str = "en", tally: Tally | None =
             for kind in ("relations", "cats", "links"):
                 if fields.record.get(kind):
                     aligner.tally.leave(f'"{kind}"', where)
-            listed = fields.record.get("entities")
-            has_triples = isinstance(listed, list) and all(isinstance(each, list) for each in listed)
-            found = (
-                fields.triples(listed) if has_triples else map(fields.mark, fields.objects("entities", "spans", "ents"))
-            )
-            yield aligner.align(fields.text("text"), found, where)
+            found = [mark for key in ENTITY_KEYS for mark in fields.entities(key, aligner.tally)]
+            given = [fields.offsets(token, "start", "end") for token in fields.objects("tokens")]
+            yield aligner.align(fields.text("text"), found, where, given or None)
 
 
 def read_doccano(path: str | Path, *, lang: str = "en", tally: Tally | None = None) -> Iterator[AnnotatedText]:
@@ -81,6 +93,8 @@ def read_doccano(path: str | Path, *, lang: str = "en", tally: Tally | None = No
         fields = _Fields("doccano", DOCCANO_RECORD, where, record)
         if record.get("relations"):
             aligner.tally.leave("relation", where, len(record["relations"]))
+        if record.get("cats"):
+            aligner.tally.leave('"cats"', where)
         entities = fields.objects("entities")
         marks = [fields.mark(each, "start_offset", "end_offset") for each in entities]
         listed: Any = next((record[key] for key in ("label", "labels") if record.get(key)), [])
@@ -150,14 +164,37 @@ class _Fields:
 
     def mark(self, item: dict[str, Any], start: str = "start", end: str = "end") -> Mark:
         """Return the entity that an object describes."""
-        label = item.get("label")
+        label, text = item.get("label"), item.get("text")
         self.require(isinstance(label, str), item)
-        return Mark(str(label), [self.offsets(item, start, end)], self.where)
+        return Mark(str(label), [self.offsets(item, start, end)], self.where, text if isinstance(text, str) else None)
+
+    def entities(self, key: str, tally: Tally) -> list[Mark]:
+        """Return the entities under a key, if it is there: objects, or triples. Named groups of them are counted."""
+        listed = self.record.get(key)
+        if key == "spans" and isinstance(listed, dict):
+            for name, group in listed.items():
+                tally.leave(f'span group "{name}"', self.where, len(group) if isinstance(group, list) else 1)
+            return []
+        if isinstance(listed, list) and all(isinstance(each, list) for each in listed):
+            return self.triples(listed)
+        return list(map(self.mark, self.objects(key)))
 
     def triples(self, listed: Any) -> list[Mark]:
         """Return the entities that a list of [start, end, label] describes; some tools write more behind these."""
         self.require(isinstance(listed, list) and all(map(_is_triple, listed)), listed)
         return [Mark(label, [(start, end)], self.where) for start, end, label, *_ in listed]
+
+
+def _other_tokens(span: dict[str, Any], part: tuple[int, int], tokens: Sequence[tuple[int, int]]) -> bool:
+    """Tell whether the numbers of a span's tokens say another place than its characters.
+
+    part (tuple[int, int]): These characters.
+    tokens (Sequence[tuple[int, int]]): Start and end of each token.
+    """
+    first, last = span.get("token_start"), span.get("token_end")
+    if type(first) is not int or type(last) is not int:
+        return False
+    return not 0 <= first <= last < len(tokens) or (tokens[first][0], tokens[last][1]) != part
 
 
 def _is_triple(item: Any) -> bool:

@@ -16,7 +16,10 @@ from ..errors import error
 from .files import opened, read_lines
 from .texts import AnnotatedText, Span, Tally
 
-TAG = re.compile(r"O|[BIMELSUW](-.*)?")
+# Several tags in one cell ("B-PER|B-ACTOR") are none.
+TAG = re.compile(r"O|[BIMELSUW](-(?!.*\|[BIMELSUW]-).*)?")
+# What numbers words and lines, or says where they stand: "7", "7.1", "2-7", "1:7".
+NUMBER = re.compile(r"\d+(?:[.:-]\d+)?")
 CONTINUING, ENDING = tuple("IMEL"), tuple("ELSUW")
 DOC_MARK = "-DOCSTART-"
 LABEL_STUDIO = " -X- _ "
@@ -57,17 +60,17 @@ def read_columns(
     path, tally = Path(path), tally or Tally()
     chosen = _as_columns(tag_column)
     readers = [TagReader() for _ in chosen]
-    survey = TagSurvey(word_column or 0, chosen[0])
+    survey, check = TagSurvey(word_column or 0, chosen[0]), WordCheck(word_column)
     for number, starts_doc, rows in _sentences(path, word_column or 0, chosen):
         where = f"{path}, line {number}"
         words = tuple(row.word for row in rows)
-        if word_column is None and _are_numbers(words):
-            raise error("O410", where=where, words=", ".join(words[:3]))
+        check.add(rows, where)
         layers = zip(readers, zip(*(row.tags for row in rows), strict=True), strict=True)
         spans = [span for tags, layer in layers for span in tags.spans(layer, where)]
         if tag_column is None:
             survey.add(rows, {label for _, _, label in spans}, where)
         yield AnnotatedText(words, tuple(spans), starts_doc=starts_doc, where=where)
+    check.report()
     for tags in readers:
         tags.report(tally)
     survey.report(str(path), tally)
@@ -84,6 +87,45 @@ def _as_columns(tag_column: int | Sequence[int] | None) -> tuple[int, ...]:
     if not columns:
         raise error("O001", name="tag_column", value=tag_column, allowed="a column, or a list of columns")
     return columns
+
+
+class WordCheck:
+    """Looks whether the words are words, where nobody said in which column they stand.
+
+    word_column (int | None): The column that was named, if any.
+    """
+
+    def __init__(self, word_column: int | None) -> None:
+        self._is_named = word_column is not None
+        self._is_certain = self._is_named
+        self._first: tuple[Sequence[Row], str] | None = None
+
+    def add(self, rows: Sequence[Row], where: str) -> None:
+        """Look at the lines of a sentence.
+
+        RAISES (DataError): O410, where the first column counts the words from 0 or 1.
+        """
+        self._first = self._first or (rows, where)
+        words = [row.word for row in rows]
+        if not self._is_named and _are_counted(words):
+            raise _numbered(rows, where)
+        is_repeated = len(words) > 1 and len(set(words)) == 1
+        self._is_certain |= len(rows[0].cells) < 3 or not (is_repeated or all(map(NUMBER.fullmatch, words)))
+
+    def report(self) -> None:
+        """Look back, at the end.
+
+        RAISES (DataError): O410, where no sentence of three and more columns has a word in the first one.
+        """
+        if self._first is not None and not self._is_certain:
+            raise _numbered(*self._first)
+
+
+def _numbered(rows: Sequence[Row], where: str) -> Exception:
+    """Make the error for a first column that holds no words, which names the first one that may."""
+    columns = list(zip(*(row.cells for row in rows), strict=False))[1:]
+    column = next((i for i, cells in enumerate(columns, 1) if not all(map(NUMBER.fullmatch, cells))), 1)
+    return error("O410", where=where, words=", ".join(row.word for row in rows[:3]), column=column)
 
 
 class TagSurvey:
@@ -219,7 +261,7 @@ def _sentences(path: Path, word_column: int, tag_columns: Sequence[int]) -> Iter
             rows.append(row)
 
 
-def _are_numbers(words: Sequence[str]) -> bool:
+def _are_counted(words: Sequence[str]) -> bool:
     """Tell whether the words of a sentence are its numbers, from 0 or 1 on."""
     return len(words) > 1 and any(list(words) == [str(n + i) for i in range(len(words))] for n in (0, 1))
 

@@ -34,16 +34,17 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def read_lines(stream: BinaryIO) -> Iterator[str]:
-    """Decode the lines of a UTF-8 stream one by one, without their line ends.
+    """Decode the lines of a UTF-8 stream one by one, without their line ends, which may be carriage returns alone.
 
     RAISES (TextError): For a line that is not UTF-8, with its number.
     """
     for number, line in enumerate(stream, 1):
         try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as err:
             name = getattr(stream, "name", "the input")
             raise error("O203", what=f"Line {number} of {name}", reason=err.reason) from err
+        yield from text.split("\r")
 
 
 def read_values(path: Path, kind: str, expected: str, rows: bool = False) -> Iterator[tuple[int, Any]]:

@@ -3,12 +3,13 @@
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..errors import error
-from .biomedical import read_bioc, read_pubtator
+from ..errors import OpenNERError, error
+from .biomedical import is_bioc, read_bioc, read_pubtator
 from .brat import read_brat
 from .char_records import read_doccano, read_prodigy, read_spacy_json
 from .columns import pick_cells, read_columns, split_cells
@@ -83,11 +84,14 @@ def detect_format(path: str | Path) -> str:
     kind = _detect_text(path, start)
     if kind is not None:
         return kind
-    lines = (line for line in start.split("\n") if line.strip() and not line.startswith("#"))
-    line = next(lines, "")
-    # A word may well be a bracket.
-    is_json = line.lstrip().startswith(("{", "[")) and not pick_cells(split_cells(line.rstrip("\r")))
-    return _detect_json(path) if is_json else "columns"
+    line = next((line for line in start.splitlines() if line.strip() and not line.startswith("#")), "")
+    return _detect_json(path) if _is_json(line) else "columns"
+
+
+def _is_json(line: str) -> bool:
+    """Tell whether a file is of JSON by its first line: a word of columns may well be a bracket, but no tag ends so."""
+    is_row = pick_cells(split_cells(line)) is not None and not line.rstrip().endswith(("}", "]", ","))
+    return line.lstrip().startswith(("{", "[")) and not is_row
 
 
 def _detect_text(path: Path, start: str) -> str | None:
@@ -102,18 +106,24 @@ def _detect_text(path: Path, start: str) -> str | None:
 
 
 def _detect_directory(path: Path) -> str:
-    """Tell a directory's format by its files' names."""
+    """Tell a directory's format by its files' names, or the first one's signs."""
     for kind, pattern in (("spacy", "*.spacy"), ("brat", "*.ann"), ("xmi", "*.xmi")):
         if next(path.rglob(pattern), None):
             return kind
-    raise error("O402", path=str(path), reason="no .spacy, .ann or .xmi file is in it", formats=", ".join(READERS))
+    for kind, pattern in (("webanno", "*.tsv"), ("bioc", "*.xml"), ("bioc", "*.json")):
+        # A file that is none is no reason to fail: it may have nothing to do with the others.
+        with suppress(OpenNERError):
+            if (first := next(path.rglob(pattern), None)) and detect_format(first) == kind:
+                return kind
+    reason = "no .spacy, .ann or .xmi file is in it, nor one of WebAnno or BioC"
+    raise error("O402", path=str(path), reason=reason, formats=", ".join(READERS))
 
 
 def _detect_json(path: Path) -> str:
     """Tell a JSON file's format by its first record."""
     expected = f"{expected_record('jsonl')} or {expected_record('gliner')}"
     for _, record in islice(read_values(path, "jsonl", expected, rows=True), 1):
-        kind = "bioc" if isinstance(record, dict) and {"documents", "infons"} <= set(record) else record_kind(record)
+        kind = "bioc" if is_bioc(record) else record_kind(record)
         if kind is None:
             shown = f"its first record is {repr(record)[:100]}, not {expected}"
             raise error("O402", path=str(path), reason=shown, formats=", ".join(READERS))

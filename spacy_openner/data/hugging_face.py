@@ -12,6 +12,8 @@ from .texts import AnnotatedText, Tally
 
 EXPECTED = '{"tokens": ["Kim", "left"], "ner_tags": [1, 0]}, or names of tags: ["B-PER", "O"]'
 INFO_FILES = ("dataset_info.json", "dataset_infos.json", "labels.json", "features.json")
+# As sets with several layers of entities name the others.
+OTHER_TAGS = {"ner_tags", "fine_ner_tags", "coarse_ner_tags", "nested_ner_tags", "ner_coarse_tags", "ner_fine_tags"}
 NAMES = 'the names of tags by number, ["O", "B-PER", ...], or a features file that lists them as "names"'
 
 
@@ -32,7 +34,7 @@ def read_hugging_face(
     YIELDS (AnnotatedText): Each record.
     RAISES (OpenNERError): For a record of another form, with its line, or numbers without names.
     """
-    path, tags, names = Path(path), TagReader(), None
+    path, tags, tally, names = Path(path), TagReader(), tally or Tally(), None
     for line, record in read_values(path, "hugging-face", EXPECTED):
         where = f"{path}, line {line}"
         fields: dict[str, Any] = record if isinstance(record, dict) else {}
@@ -52,8 +54,10 @@ def read_hugging_face(
             raise error(
                 "O401", where=where, expected="tags such as B-PER or O", found=repr(wrong[0]), kind="hugging-face"
             )
+        for key in OTHER_TAGS.intersection(fields) - {tags_key}:
+            tally.leave(f'field "{key}", which --tags-key {key} reads', where)
         yield AnnotatedText(tuple(words), tuple(tags.spans(given, where)), where=where)
-    tags.report(tally or Tally())
+    tags.report(tally)
 
 
 def _all(values: Any, kind: type) -> bool:
@@ -68,12 +72,28 @@ def _names(path: Path, tags_key: str, given: str | Path | None) -> Sequence[str]
     beside = [path.with_name(name) for name in INFO_FILES if path.with_name(name).is_file()]
     for file in [Path(given)] if given is not None else beside:
         data = read_json(file, NAMES)
-        names = _listed(data if isinstance(data, list) else _feature(data, tags_key))
+        names = _numbered(data) or _listed(data if isinstance(data, list) else _feature(data, tags_key))
         if names is not None:
             return names
         if given is not None:
             raise error("O404", path=str(file), expected=NAMES, found=repr(data)[:200])
     raise error("O413", path=str(path), key=tags_key, files=", ".join(INFO_FILES))
+
+
+def _numbered(data: Any) -> list[str] | None:
+    """Return the names that a mapping from or to numbers holds, as configs of models have it; None if it is none."""
+    for each in (data, data.get("id2label"), data.get("label2id")) if isinstance(data, dict) else ():
+        if isinstance(each, dict) and each:
+            names = each if all(type(name) is int for name in each.values()) else _by_name(each)
+            if sorted(names.values()) == list(range(len(each))):
+                return sorted(names, key=names.__getitem__)
+    return None
+
+
+def _by_name(names: dict[str, Any]) -> dict[str, int]:
+    """Turn {"0": "O", "1": "B-PER"} around; an empty one for what is not of this form."""
+    is_numbered = all(key.isdecimal() and len(key) < 10 and isinstance(name, str) for key, name in names.items())
+    return {name: int(key) for key, name in names.items()} if is_numbered else {}
 
 
 def _feature(data: Any, key: str) -> Any:

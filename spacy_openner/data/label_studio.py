@@ -1,19 +1,18 @@
 """Label Studio's JSON: tasks with their annotations, or the short form (JSON-MIN)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import error
 from .files import read_values
-from .offsets import Mark, OffsetAligner, from_utf16
+from .offsets import TURNED, Mark, OffsetAligner, from_utf16
 from .texts import AnnotatedText, Tally
 
 EXPECTED = (
     '{"data": {"text": "Kim left"}, "annotations": [{"result": [{"type": "labels", "value": {"start": 0, "end": 3, '
     '"labels": ["person"]}}]}]}, or {"text": "Kim left", "label": [{"start": 0, "end": 3, "labels": ["person"]}]}'
 )
-UTF16 = "offsets in UTF-16 units, turned into characters"
 # Keys of the short form that hold no text.
 OWN_KEYS = ("annotator", "created_at", "updated_at", "lead_time", "file_upload")
 
@@ -40,12 +39,14 @@ def read_label_studio(
         _require(isinstance(task, dict), task, where)
         data = task["data"] if "data" in task else {key: task[key] for key in task if key not in OWN_KEYS}
         _require(isinstance(data, dict), data, where)
-        text = _text(data, text_key, where)
-        regions = _full(task, where, aligner.tally) if "data" in task else _short(task, where)
+        key = _text_key(data, text_key, where)
+        text = data[key]
+        regions = _full(task, where, aligner.tally) if "data" in task else _short(task, where, aligner.tally)
         if regions is None:
             aligner.tally.skip("task without annotation", where)
             continue
-        marks = [mark for region in regions for mark in _marks(region, text, where, aligner.tally)]
+        others = set(data) - {key}
+        marks = [mark for region in regions for mark in _marks(region, text, others, where, aligner.tally)]
         yield aligner.align(text, marks, where)
 
 
@@ -58,12 +59,16 @@ def _require(holds: bool, found: Any, where: str) -> None:
         raise error("O401", where=where, expected=EXPECTED, found=repr(found)[:200], kind="label-studio")
 
 
-def _text(data: Mapping[str, Any], text_key: str | None, where: str) -> str:
+def _text_key(data: Mapping[str, Any], text_key: str | None, where: str) -> str:
+    """Return the field that holds the text.
+
+    RAISES (DataError): O412.
+    """
     strings = {key: value for key, value in data.items() if isinstance(value, str)}
     key = text_key or ("text" if "text" in strings else next(iter(strings), "text"))
     if key not in strings or (text_key is None and key != "text" and len(strings) > 1):
         raise error("O412", where=where, keys=", ".join(strings) or "none")
-    return strings[key]
+    return key
 
 
 def _full(task: Mapping[str, Any], where: str, tally: Tally) -> list[Any] | None:
@@ -81,19 +86,27 @@ def _full(task: Mapping[str, Any], where: str, tally: Tally) -> list[Any] | None
     return list(chosen)
 
 
-def _short(task: Mapping[str, Any], where: str) -> list[Any] | None:
-    """Return the regions of a task in the short form: all lists of objects, by whatever name."""
-    lists = [value for value in task.values() if isinstance(value, list)]
-    if not lists:
+def _short(task: Mapping[str, Any], where: str, tally: Tally) -> list[Any] | None:
+    """Return the regions of a task in the short form: all lists of objects, by whatever name. Others are choices."""
+    lists = {key: value for key, value in task.items() if isinstance(value, list)}
+    regions = {key: value for key, value in lists.items() if all(isinstance(each, dict) for each in value)}
+    for key in lists.keys() - regions.keys():
+        _require(all(isinstance(each, str) for each in lists[key]), lists[key], where)
+        tally.leave(f'"{key}" of a task', where)
+    if not regions:
         return None
-    regions = [region for each in lists for region in each]
-    _require(all(isinstance(region, dict) for region in regions), regions, where)
-    return [{"type": "labels", "value": region} for region in regions]
+    return [{"type": "labels", "value": region} for each in regions.values() for region in each]
 
 
-def _marks(result: Any, text: str, where: str, tally: Tally) -> Iterator[Mark]:
-    """Yield the entities of a region, one for each of its labels."""
+def _marks(result: Any, text: str, others: Collection[str], where: str, tally: Tally) -> Iterator[Mark]:
+    """Yield the entities of a region, one for each of its labels.
+
+    others (Collection[str]): The fields of the task that do not hold the text.
+    """
     _require(isinstance(result, dict), result, where)
+    if result.get("to_name") in others:
+        tally.leave(f'region of the field "{result["to_name"]}"', where)
+        return
     value = result.get("value")
     if not isinstance(value, dict) or result.get("type", "labels") != "labels":
         tally.leave(f"result of type {str(result.get('type'))!r}", where)
@@ -103,12 +116,15 @@ def _marks(result: Any, text: str, where: str, tally: Tally) -> Iterator[Mark]:
         tally.leave("region of HTML, audio or others", where)
         return
     start, end = int(edges[0] or 0), int(edges[1] or 0)
+    labels = [] if labels is None else labels
     _require(isinstance(labels, list) and all(isinstance(label, str) for label in labels), value, where)
     shown = value.get("text") if isinstance(value.get("text"), str) else None
-    if shown is None or text[start:end].split() != shown.split():
+    if shown is None and not text.isascii():
         converted = from_utf16(text, start), from_utf16(text, end)
-        if converted != (start, end) and (shown is None or text[slice(*converted)].split() == shown.split()):
-            tally.repair(UTF16, where)
+        if converted != (start, end):
+            tally.repair(TURNED.format("UTF-16 units"), where)
             start, end = converted
-    for label in labels or ():
+    if not labels:
+        tally.drop("without a label", where)
+    for label in labels:
         yield Mark(label, [(start, end)], where, shown)

@@ -1,6 +1,7 @@
 """Texts with entities by character offsets: tokens by a language's tokenizer, or given ones, and spans of these."""
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..environment import blank_pipeline
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 POLICIES = ("drop", "join")
 WIDENED = "entity that starts or ends inside a token, widened to it"
+TURNED = "offsets in {}, turned into characters"
 JOINED = "discontinuous entity, joined over its gaps"
 
 
@@ -58,7 +60,8 @@ class OffsetAligner:
         """
         require_unicode(where, text)
         doc = self.tokenizer(text) if tokens is None else self._given(text, tokens, where)
-        spans = [self._span(doc, mark, text) for mark in marks]
+        units = _Units(text)
+        spans = [self._span(doc, self._in_characters(mark, units), text) for mark in marks]
         return AnnotatedText(
             tokens=tuple(token.text for token in doc),
             spans=tuple(span for span in spans if span),
@@ -88,6 +91,18 @@ class OffsetAligner:
             at = end
         return Doc(self.tokenizer.vocab, words, spaces)
 
+    def _in_characters(self, mark: Mark, units: "_Units") -> Mark:
+        """Turn offsets in other units into characters, where only these hold what the entity says."""
+        if mark.text is None or _says(units.text, mark):
+            return mark
+        for unit, table in units.tables.items():
+            if all(0 <= offset < len(table) for part in mark.parts for offset in part):
+                turned = mark._replace(parts=[(table[start], table[end]) for start, end in mark.parts])
+                if _says(units.text, turned):
+                    self.tally.repair(TURNED.format(unit), mark.where)
+                    return turned
+        return mark
+
     def _span(self, doc: "Doc", mark: Mark, text: str) -> Span | None:
         """Find an entity's tokens; None if it is dropped, which is counted."""
         reason = _objection(text, mark, self.join)
@@ -111,14 +126,52 @@ def _objection(text: str, mark: Mark, join: bool) -> str:
 
     join (bool): Gaps are no reason.
     """
-    if not mark.parts or mark.parts[0][0] < 0 or mark.parts[-1][1] > len(text):
+    if not mark.parts or min(map(min, mark.parts)) < 0 or max(map(max, mark.parts)) > len(text):
         return "offsets outside of the text"
     written = " ".join(text[start:end] for start, end in mark.parts)
     if not written.strip() or mark.parts[0][0] >= mark.parts[-1][1]:
         return "empty"
-    if mark.text is not None and mark.text.split() != written.split():
+    if not _says(text, mark):
         return "offsets that do not hold the annotated text"
     return "discontinuous" if _gaps(text, mark) and not join else ""
+
+
+def _says(text: str, mark: Mark) -> bool:
+    """Tell whether the characters of an entity are what it says, if it says something: white space does not count."""
+    if mark.text is None:
+        return True
+    said = mark.text.split()
+    # Slices are as long as a file says.
+    longest = 8 * sum(map(len, said)) + 1000
+    slices = [text[start : min(end, start + longest)] if start >= 0 else "" for start, end in mark.parts]
+    return said == " ".join(slices).split()
+
+
+class _Units:
+    """Other units than characters that offsets into a text may be in.
+
+    text (str): The text.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @cached_property
+    def tables(self) -> dict[str, list[int]]:
+        """Unit -> the character at each offset in it. Only units that differ from characters in this text are there."""
+        text, sizes = self.text, dict[str, Iterable[int]]()
+        if not text.isascii():
+            sizes["UTF-16 units"] = (1 + (char > "\uffff") for char in text)
+            sizes["UTF-8 bytes"] = (len(char.encode()) for char in text)
+        if "\r\n" in text:
+            sizes["characters of a text with single line ends"] = (
+                0 if pair == ("\r", "\n") else 1 for pair in zip(text, text[1:] + " ", strict=True)
+            )
+        if text.startswith("\ufeff"):
+            sizes["characters behind the byte order mark"] = (i > 0 for i in range(len(text)))
+        return {
+            unit: [*(i for i, size in enumerate(each) for _ in range(size)), len(text)] for unit, each in sizes.items()
+        }
 
 
 def _gaps(text: str, mark: Mark) -> list[str]:

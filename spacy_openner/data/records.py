@@ -13,9 +13,14 @@ from .texts import AnnotatedText, Span, Tally
 KEYS = {"jsonl": ("tokens", "spans", 0), "gliner": ("tokenized_text", "ner", 1)}
 
 
+# What else is annotated in some sets.
+OTHER_KEYS = ("relations", "classifications", "events")
+
 # Format -> keys of which a record has all of one set. The first that fits counts.
 SIGNS: tuple[tuple[str, tuple[set[str], ...]], ...] = (
     ("gliner", ({"tokenized_text"},)),
+    # As spaCy writes docs, tokens and all.
+    ("spacy-json", ({"text", "ents"},)),
     ("label-studio", ({"data", "annotations"}, {"data", "completions"}, {"annotation_id", "annotator"})),
     ("prodigy", ({"text", "_input_hash"}, {"text", "answer"}, {"text", "spans", "tokens"})),
     ("hugging-face", ({"tokens", "ner_tags"},)),
@@ -29,11 +34,11 @@ def read_jsonl(path: str | Path, *, tally: Tally | None = None) -> Iterator[Anno
     """Read records such as {"tokens": ["Marie", "Curie"], "spans": [[0, 2, "person"]]}.
 
     path (str | Path): JSON lines, or one JSON list; unpacked where its name ends in ".gz".
-    tally (Tally | None): Not used: nothing is left out here.
+    tally (Tally | None): Where to count annotation of other kinds.
     YIELDS (AnnotatedText): Each record.
     RAISES (DataError): For a record of another form, with its line.
     """
-    return _read(Path(path), "jsonl")
+    return _read(Path(path), "jsonl", tally or Tally())
 
 
 def read_gliner(path: str | Path, *, tally: Tally | None = None) -> Iterator[AnnotatedText]:
@@ -43,11 +48,11 @@ def read_gliner(path: str | Path, *, tally: Tally | None = None) -> Iterator[Ann
     with these types, and those of its entities, alone.
 
     path (str | Path): One JSON list, or JSON lines; unpacked where its name ends in ".gz".
-    tally (Tally | None): Not used: nothing is left out here.
+    tally (Tally | None): Where to count annotation of other kinds.
     YIELDS (AnnotatedText): Each record.
     RAISES (DataError): For a record of another form, with its line.
     """
-    return _read(Path(path), "gliner")
+    return _read(Path(path), "gliner", tally or Tally())
 
 
 def expected_record(kind: str) -> str:
@@ -65,7 +70,7 @@ def record_kind(record: Any) -> str | None:
     return next((kind for kind, signs in SIGNS if any(sign <= keys for sign in signs)), None)
 
 
-def _read(path: Path, kind: str) -> Iterator[AnnotatedText]:
+def _read(path: Path, kind: str, tally: Tally) -> Iterator[AnnotatedText]:
     """Read the records of a format."""
     words_key, spans_key, beyond = KEYS[kind]
     for line, record in read_values(path, kind, expected_record(kind)):
@@ -75,6 +80,9 @@ def _read(path: Path, kind: str) -> Iterator[AnnotatedText]:
         if not (_are_words(words) and _are_spans(entities)):
             found = repr(record)[:200]
             raise error("O401", where=where, expected=expected_record(kind), found=found, kind=kind)
+        for other in OTHER_KEYS:
+            if isinstance(known.get(other), list):
+                tally.leave(f'"{other}"', where, len(known[other]))
         spans: tuple[Span, ...] = tuple((start, end + beyond, label) for start, end, label in entities)
         types = _types(known, spans, where) if kind == "gliner" else None
         require_unicode(where, *words, *(label for _, _, label in spans), *(types or ()))

@@ -94,23 +94,35 @@ def read_webanno(path: str | Path, *, layer: str | None = None, tally: Tally | N
 
 def _read(lines: Iterator[tuple[int, str]], file: Path, layer: str | None, tally: Tally) -> AnnotatedText:
     document, layers, chosen = _Document(), list[Layer](), None
+    relations: dict[int, str] = {}  # by column
     width = 3
     for number, line in lines:
         where = f"{file}, line {number}"
         if number == 1 and not line.startswith(MARK):
             raise error("O401", where=where, expected=f'"{MARK}.3"', found=repr(line[:60]), kind="webanno")
         if line.startswith("#T_"):
+            if not line.startswith("#T_SP"):
+                relations[width] = f'layer "{_short(line)}" of relations'
             width = _add_layer(layers, line, width)
         row = ROW.match(line)
         if row:
             chosen = chosen or _choose(layers, layer, where)
-            _add_row(document, row, line.split("\t"), chosen, where, tally)
+            cells = line.split("\t")
+            _add_row(document, row, cells, chosen, where, tally)
+            for column, reason in relations.items():
+                if column < len(cells) and cells[column] not in ("", "_"):
+                    tally.leave(reason, where)
         elif line.strip() and not line.startswith("#"):
             raise error("O401", where=where, expected=EXPECTED, found=repr(line[:60]), kind="webanno")
     for other in layers:
         if document.tokens and other is not chosen:
             tally.leave(f'layer "{other.short}", which --layer {other.short} reads', str(file))
     return document.text(str(file))
+
+
+def _short(declared: str) -> str:
+    """Return the last part of the name of a declared layer."""
+    return declared.partition("=")[2].partition("|")[0].rsplit(".", 1)[-1]
 
 
 def _add_layer(layers: list[Layer], line: str, column: int) -> int:
@@ -138,7 +150,9 @@ def _choose(layers: Sequence[Layer], name: str | None, where: str) -> Layer:
     if not found and name is None and len(layers) == 1:
         found = list(layers)
     if len(found) != 1:
-        raise error("O414", where=where, layers=", ".join(each.short for each in layers) or "none")
+        is_short = len({each.short for each in layers}) == len(layers)
+        names = [each.short if is_short else each.name for each in layers]
+        raise error("O414", where=where, layers=", ".join(names) or "none")
     return found[0]
 
 

@@ -183,8 +183,8 @@ TASK_MESSAGES: dict[str, tuple[type[Exception], str]] = {
     "O407": (DataError, "Cannot write {path!r}: {reason}. Choose another target."),
     "O410": (
         DataError,
-        "{where}: the first column numbers the words ({words}, ...). Name the column that holds them: --word-column 1 "
-        "(`word_column=1`); or 0 if these are the words.",
+        "{where}: the first column numbers the words, or says where they stand ({words}, ...). Name the column that "
+        "holds them: --word-column {column} (`word_column={column}`); or 0 if these are the words.",
     ),
     "O411": (
         DataError,
