@@ -31,7 +31,8 @@ RANGES = {
     "dropout": NUMBERS["dropout"],
     "blind_layers": Range(0, 1000),
 }
-SCALES = Range(LEAST, MOST, whole=False)
+FACTORS = Range(LEAST, MOST, whole=False)
+SCALES = {"above": FACTORS, "below": FACTORS, "crowd": Range(-1, 1, whole=False)}
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,12 @@ def read_config(path: Path) -> TypeCacheConfig:
         value = getattr(config, name)
         if not allowed.holds(value):
             raise error("O131", path=str(path), reason=f"{CONFIG_FILE}: `{name}` is {value!r}, not {allowed}")
-    for value in (config.score_scale.above, config.score_scale.below):
-        if not SCALES.holds(value):
-            raise error("O131", path=str(path), reason=f"{CONFIG_FILE}: `score_scale` has {value!r}, not {SCALES}")
+    for name, allowed in SCALES.items():
+        value = getattr(config.score_scale, name)
+        if not allowed.holds(value):
+            raise error(
+                "O131", path=str(path), reason=f"{CONFIG_FILE}: `{name}` of `score_scale` is {value!r}, not {allowed}"
+            )
     if not isinstance(config.markers_only, bool) or not isinstance(config.marker, str):
         raise error(
             "O131", path=str(path), reason=f"{CONFIG_FILE}: `markers_only` is no truth value, or `marker` no text"

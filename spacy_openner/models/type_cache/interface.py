@@ -178,12 +178,15 @@ class TypeCacheSpanModel(SpanModel):
     def find(self, model: Model, queries: Sequence[SpanQuery], batch_tokens: int) -> list[list[ScoredSpan]]:
         """Score all spans; see `SpanModel.find`."""
         best = BestSpans(len(queries))
-        ordered = OrderedQuery.all_of(queries, self.checkpoint.config.score_scale)
+        ordered = self._ordered(queries)
         plain = [each.query for each in ordered]
         for windows in self._batches(plain, batch_tokens):
             found = self.select(self.request(windows, plain), *limits(windows, plain))
             best.add_selected(found, windows, plain)
         return [each.restore(query, spans) for each, query, spans in zip(ordered, queries, best.spans(), strict=True)]
+
+    def _ordered(self, queries: Sequence[SpanQuery]) -> list[OrderedQuery]:
+        return OrderedQuery.all_of(queries, self.checkpoint.config.score_scale, self.settings.max_types)
 
     def _batches(self, queries: Sequence[SpanQuery], batch_tokens: int) -> Iterator[list[InputWindow]]:
         """Plan texts that ask for the same types together, and those with short lists of their own in company."""
@@ -201,7 +204,7 @@ class TypeCacheSpanModel(SpanModel):
 
     def score(self, model: Model, query: SpanQuery, spans: Sequence[tuple[int, int]]) -> np.ndarray:
         """Score given spans; see `SpanModel.score`."""
-        (ordered,) = OrderedQuery.all_of([query], self.checkpoint.config.score_scale)
+        (ordered,) = self._ordered([query])
         query = ordered.query
         scores = np.zeros((len(spans), len(query.types)), dtype=np.float32)
         for window in self.planner.plan_for_spans(query.words, query.types, spans):
@@ -267,8 +270,7 @@ class TypeCacheSpanModel(SpanModel):
         in_company = random.random() < self.settings.company
         company = self.met.beside(asked, self.settings.company_types if in_company else 0)
         encoded = self._encode_for_training(asked, company)
-        leaves = cut_leaves(encoded)
-        seen = encoded.texts if in_company else None
+        leaves, seen = cut_leaves(encoded), encoded.texts if in_company else None
         for windows in batch_windows(planned, batch_tokens):
             request = replace(self.request(windows, texts), seen=seen, states=leaves)
             yield TrainingBatch(request, gold_targets(windows, texts), 1 / len(planned))
@@ -293,8 +295,7 @@ class TypeCacheSpanModel(SpanModel):
         """
         encoded = inputs.states or self._encode_for_training(sorted({t for row in inputs.types for t in row}))
         network = self.checkpoint.network.train()
-        # What predicts may share these modules, which are now in training mode.
-        self._reset_runtime()
+        self._reset_runtime()  # What predicts may share these modules, which are now in training mode.
         with mixed_precision(self.device, self.mixed_precision):
             logits = network(inputs.batch.to(self.device), encoded.asked(inputs.types, inputs.seen)).float()
         return logits, lambda gradient: torch.autograd.backward(logits, gradient)
@@ -316,8 +317,7 @@ class TypeCacheSpanModel(SpanModel):
         self._reset_runtime()
 
     def save(self, model: Model, path: Path) -> None:
-        """Write the checkpoint, and the encoders that were exported from it (which `pack` leaves out: they are made
-        again where they are needed)."""
+        """Write the checkpoint, and the encoders that were exported from it (`pack` leaves them out)."""
         super().save(model, path)
         self._exported.copy_to(self.checkpoint.network.encoder, path / onnx.FOLDER)
 

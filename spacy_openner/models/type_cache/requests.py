@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..queries import ScoredSpan, SpanQuery
 from .network import AskedTypes, TextBatch, TypeStates
-from .score_scale import ScoreScale
+from .score_scale import Scale, ScoreScale
 
 
 @dataclass(frozen=True)
@@ -117,19 +117,25 @@ class OrderedQuery:
 
     query: SpanQuery
     order: OrderedTypes
-    scale: ScoreScale
+    scale: Scale
 
     @classmethod
-    def all_of(cls, queries: Sequence[SpanQuery], scale: ScoreScale) -> list["OrderedQuery"]:
-        """Put queries in order; those that share a list of types go on to share one."""
-        known: dict[tuple[int, int], OrderedTypes] = {}
+    def all_of(
+        cls, queries: Sequence[SpanQuery], scale: ScoreScale, most_seen: int | None = None
+    ) -> list["OrderedQuery"]:
+        """Put queries in order; those that share a list of types go on to share one.
+
+        most_seen (int | None): The most types that a text sees at once; all if None.
+        """
+        known: dict[tuple[int, int], tuple[OrderedTypes, Scale]] = {}
         ordered = []
         for query in queries:
             key = id(query.types), id(query.thresholds)
             if key not in known:
-                known[key] = OrderedTypes.of(query.types, scale.inverse()(query.thresholds))
-            order = known[key]
-            ordered.append(cls(query._replace(types=order.types, thresholds=order.thresholds), order, scale))
+                here = scale.among(_seen_at_once(len(set(query.types)), most_seen))
+                known[key] = OrderedTypes.of(query.types, here.undo(query.thresholds)), here
+            order, here = known[key]
+            ordered.append(cls(query._replace(types=order.types, thresholds=order.thresholds), order, here))
         return ordered
 
     def restore(self, query: SpanQuery, spans: Sequence[ScoredSpan]) -> list[ScoredSpan]:
@@ -142,6 +148,12 @@ class OrderedQuery:
             for i in mentions[span.type]
             if score > query.thresholds[i]
         ]
+
+
+def _seen_at_once(types: int, most: int | None) -> int:
+    """How many types a text sees where long lists are split evenly over passes."""
+    passes = -(-types // most) if most else 1
+    return -(-types // max(passes, 1))
 
 
 def cut_leaves(encoded: EncodedTypes) -> EncodedTypes:

@@ -1,52 +1,114 @@
-"""How sure scores are: a scale that is stored with weights, and changes nothing that is decided at 0.5."""
+"""How sure scores are: scales that are stored with weights."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 LEAST, MOST = 0.1, 10.0
+# So many types are no crowd: texts are trained with about as many.
+FEW = 16
 
 
 @dataclass(frozen=True)
-class ScoreScale:
-    """Factors on the logarithms of odds, one for each side of 0.5.
+class Scale:
+    """What makes scores of the network's, for a list of types.
 
-    It is temperature scaling (Guo et al. 2017, section 4.2) with a temperature for each side. Scores keep their order
-    and their side: at a threshold of 0.5 the same spans are found, and which of two is better stays so.
+    It is temperature scaling (Guo et al. 2017, section 4.2) with a temperature for each side of 0.5, after a shift.
+    Scores keep their order.
 
-    above (float): For scores over 0.5; less than 1 makes them less sure.
-    below (float): For scores under 0.5; more than 1 makes them smaller.
+    above (float): Factor on log-odds over 0; less than 1 makes scores less sure.
+    below (float): Factor on log-odds under 0; more than 1 makes scores smaller.
+    shift (float): Is added to log-odds before.
     """
 
     above: float = 1.0
     below: float = 1.0
+    shift: float = 0.0
 
     def __call__(self, scores: Any) -> np.ndarray:
-        """Scale scores from 0 to 1. *Shape and type:* as given."""
+        """Scale the network's scores, from 0 to 1. *Shape and type:* as given."""
         given = np.asarray(scores)
-        if self == ScoreScale():
+        if self == Scale():
             return given
-        exact = given.astype(np.float64)
-        factor = np.where(exact > 0.5, self.above, self.below)
-        right, wrong = exact**factor, (1 - exact) ** factor
-        return (right / (right + wrong)).astype(given.dtype)
+        shifted = _moved(given.astype(np.float64), self.shift)
+        return _turned(shifted, self.above, self.below).astype(given.dtype)
 
-    def inverse(self) -> "ScoreScale":
-        """Return what undoes this scale."""
-        return ScoreScale(1 / self.above, 1 / self.below)
+    def undo(self, scores: Any) -> np.ndarray:
+        """Return the network's scores of scaled ones. *Shape and type:* as given."""
+        given = np.asarray(scores)
+        if self == Scale():
+            return given
+        turned = _turned(given.astype(np.float64), 1 / self.above, 1 / self.below)
+        return _moved(turned, -self.shift).astype(given.dtype)
 
 
-def fit_scale(scores: np.ndarray, right: np.ndarray) -> ScoreScale:
-    """Fit a scale to spans that were judged: on each side the factor of least cross-entropy.
+@dataclass(frozen=True)
+class ScoreScale:
+    """How sure scores are, by the number of types that a text sees.
+
+    above, below (float): See `Scale`. At a threshold of 0.5 they change nothing that is found.
+    crowd (float): Long lists of types lower the scores of each. So much is given back to log-odds for a list without
+        end, and the share of it that are types beyond `FEW` for others.
+    """
+
+    above: float = 1.0
+    below: float = 1.0
+    crowd: float = 0.0
+
+    def among(self, types: int) -> Scale:
+        """Return the scale for a list of so many types."""
+        return Scale(self.above, self.below, self.crowd * crowding(types))
+
+
+def crowding(types: int) -> float:
+    """Return the share of a list that are types beyond `FEW`."""
+    return 1 - FEW / max(types, FEW)
+
+
+def _moved(scores: np.ndarray, shift: float) -> np.ndarray:
+    """Add to log-odds; 0 and 1 stay what they are."""
+    if not shift:
+        return scores
+    right = scores * math.exp(shift)
+    return np.asarray(right / (right + (1 - scores)))
+
+
+def _turned(scores: np.ndarray, above: float, below: float) -> np.ndarray:
+    """Multiply log-odds."""
+    factor = np.where(scores > 0.5, above, below)
+    right, wrong = scores**factor, (1 - scores) ** factor
+    return np.asarray(right / (right + wrong))
+
+
+def fit_scale(scores: np.ndarray, right: np.ndarray) -> Scale:
+    """Fit factors to spans that were judged: on each side the one of least cross-entropy.
 
     scores (np.ndarray): As the weights give them, from 0 to 1. *Shape:* (spans,).
     right (np.ndarray): Whether they are right. *Shape:* (spans,), bool.
     """
-    scores = np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7)
-    odds = np.log(scores / (1 - scores))
+    odds = _log_odds(scores)
     over = odds > 0
-    return ScoreScale(*(_factor(odds[side], right[side]) for side in (over, ~over)))
+    return Scale(*(_factor(odds[side], right[side]) for side in (over, ~over)))
+
+
+def fit_shift(scores: np.ndarray, right: np.ndarray, scale: Scale) -> float:
+    """Fit the shift in front of a scale that makes the scaled scores right in the mean.
+
+    scores, right (np.ndarray): See `fit_scale`.
+    """
+    low, high = -MOST, MOST
+    for _ in range(60):
+        middle = (low + high) / 2
+        mean = Scale(scale.above, scale.below, middle)(scores).mean()
+        low, high = (low, middle) if mean > right.mean() else (middle, high)
+    return (low + high) / 2
+
+
+def _log_odds(scores: np.ndarray) -> np.ndarray:
+    scores = np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7)
+    return np.asarray(np.log(scores / (1 - scores)))
 
 
 def _factor(odds: np.ndarray, right: np.ndarray) -> float:

@@ -20,12 +20,13 @@ from spacy_openner.errors import CheckpointError
 from spacy_openner.labels import set_labels
 from spacy_openner.models.span_model import span_model
 from spacy_openner.models.type_cache import checkpoint as checkpoints
-from spacy_openner.models.type_cache.score_scale import ScoreScale, fit_scale
+from spacy_openner.models.type_cache.score_scale import FEW, Scale, ScoreScale, fit_scale, fit_shift
 from tests.integration.test_open_types import ROOT
 from tests.support.tiny_models import LABELS, SENTENCES, found
 from tests.support.type_cache import pipeline, saved_type_cache
 
-SCALE = ScoreScale(above=0.4, below=1.6)
+STORED = ScoreScale(above=0.4, below=1.6)
+SCALE = STORED.among(len(LABELS))
 
 
 @pytest.fixture(scope="module")
@@ -36,20 +37,20 @@ def plain(tmp_path_factory):
 @pytest.fixture(scope="module")
 def scaled(plain, tmp_path_factory):
     path = shutil.copytree(plain, tmp_path_factory.mktemp("scaled") / "model")
-    checkpoints.write_config(replace(checkpoints.read_config(path), score_scale=SCALE), path)
+    checkpoints.write_config(replace(checkpoints.read_config(path), score_scale=STORED), path)
     return path
 
 
 @given(st.lists(st.floats(0, 1), min_size=2), st.floats(0.1, 8), st.floats(0.1, 8))
 def test_order_and_side_are_kept_and_it_can_be_undone(scores, above, below):
-    scale, exact = ScoreScale(above, below), np.array(scores)
+    scale, exact = Scale(above, below), np.array(scores)
     values = scale(exact)
     assert (np.diff(values[np.argsort(exact)]) >= 0).all()
     assert ((values > 0.5) <= (exact > 0.5)).all()
     assert ((values >= 0) & (values <= 1)).all()
     assert scale([0.0, 0.5, 1.0]).tolist() == [0.0, 0.5, 1.0]
     middle = exact[(exact > 0.01) & (exact < 0.99)]
-    assert scale.inverse()(scale(middle)) == pytest.approx(middle, abs=1e-5)
+    assert scale.undo(scale(middle)) == pytest.approx(middle, abs=1e-5)
 
 
 def test_it_is_fitted_to_what_is_right():
@@ -59,7 +60,43 @@ def test_it_is_fitted_to_what_is_right():
     fitted = fit_scale(scores, right)
     assert fitted.above == pytest.approx(SCALE.above, abs=0.06)
     assert fitted.below == pytest.approx(SCALE.below, abs=0.1)
-    assert fit_scale(np.zeros(0), np.zeros(0, dtype=bool)) == ScoreScale()
+    assert fit_scale(np.zeros(0), np.zeros(0, dtype=bool)) == Scale()
+
+
+@given(st.floats(0.01, 0.99), st.floats(-1, 1), st.floats(0.3, 3))
+def test_a_shift_is_added_to_log_odds_before_the_factors(score, shift, factor):
+    scale = Scale(factor, factor, shift)
+    odds = np.log(score / (1 - score))
+    assert scale(score) == pytest.approx(1 / (1 + np.exp(-factor * (odds + shift))), abs=1e-9)
+    assert scale.undo(scale(score)) == pytest.approx(score, abs=1e-6)
+    assert scale([0.0, 1.0]).tolist() == [0.0, 1.0]
+
+
+def test_what_long_lists_take_is_given_back():
+    stored = ScoreScale(above=0.5, below=2.0, crowd=0.4)
+    assert [stored.among(n).shift for n in (1, FEW, 2 * FEW, 1000 * FEW)] == pytest.approx([0, 0, 0.2, 0.4], abs=1e-3)
+    random, scale = np.random.default_rng(0), stored.among(FEW)
+    scores = random.random(20_000)
+    right = random.random(20_000) < stored.among(64)(scores)
+    assert fit_shift(scores, right, scale) == pytest.approx(0.3, abs=0.05)
+
+
+def test_the_shift_is_that_of_the_types_that_a_text_sees(plain, tmp_path):
+    """Whatever finds or scores spans, with lists in one pass or in parts."""
+    path = shutil.copytree(plain, tmp_path / "model")
+    stored = ScoreScale(above=0.7, below=1.4, crowd=0.9)
+    checkpoints.write_config(replace(checkpoints.read_config(path), score_scale=stored), path)
+    labels = [f"type {n}" for n in range(3 * FEW)]
+    for max_types, seen in ((None, 3 * FEW), (FEW, FEW), (2 * FEW, 3 * FEW // 2)):
+        before, after = (
+            pipeline(each, labels, overlap="all", threshold=0.0, model={"max_types": max_types})
+            for each in (plain, path)
+        )
+        one, other = found(before(SENTENCES[0])), found(after(SENTENCES[0]))
+        assert [x[:3] for x in one] == [x[:3] for x in other]
+        assert one
+        scale = stored.among(seen)
+        assert [x[3] for x in other] == pytest.approx(scale([x[3] for x in one]).tolist(), abs=1e-5)
 
 
 def test_predictions_and_span_scores_are_scaled_alike(plain, scaled):
@@ -91,13 +128,25 @@ def test_it_is_saved_and_forgotten_in_training(scaled, tmp_path):
     nlp.to_disk(tmp_path)
     copy = spacy.load(tmp_path)
     shim = span_model(copy.get_pipe("open_ner_span").model)
-    assert shim.checkpoint.config.score_scale == SCALE
+    assert shim.checkpoint.config.score_scale == STORED
     example = Example.from_dict(copy.make_doc("Marie left"), {"entities": [(0, 5, "person")]})
     copy.update([example], sgd=copy.get_pipe("open_ner_span").create_optimizer())
     assert shim.checkpoint.config.score_scale == ScoreScale()
 
 
-@pytest.mark.parametrize("value", [{"above": 0}, {"below": "1"}, {"beside": 1.0}, [1, 2], {"above": 1e9}])
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"above": 0},
+        {"below": "1"},
+        {"beside": 1.0},
+        [1, 2],
+        {"above": 1e9},
+        {"crowd": 2},
+        {"crowd": True},
+        {"crowd": None},
+    ],
+)
 def test_damaged_scales_are_refused(scaled, tmp_path, value):
     copy = shutil.copytree(scaled, tmp_path / "copy")
     values = json.loads((copy / "type_cache.json").read_text(encoding="utf8"))
@@ -123,9 +172,14 @@ def test_one_command_fits_it_anew(scaled, tmp_path):
     changed = {file.name for file in copy.iterdir() if file.read_bytes() != (scaled / file.name).read_bytes()}
     assert changed == {"type_cache.json"}
     first = checkpoints.read_config(copy).score_scale
-    assert first != SCALE
+    assert first != STORED
     CliRunner().invoke(app, [str(copy), str(tmp_path / "dev.spacy")])
     assert checkpoints.read_config(copy).score_scale == first
+    # Long lists are fitted to where asked for.
+    assert first.crowd == 0
+    result = CliRunner().invoke(app, [str(copy), str(tmp_path / "dev.spacy"), "--beside", "40"])
+    assert result.exit_code == 0, result.output
+    assert "40 types: shift" in result.output
     # Of rare types alone there are fewer spans.
     texts = tmp_path / "dev.spacy"
     counts = [
