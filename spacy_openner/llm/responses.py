@@ -28,6 +28,10 @@ THOUGHTS = (
     ("<|channel>thought", "<channel|>"),
     ("<|channel|>analysis", "<|channel|>final<|message|>"),
 )
+# Why models stop, as the protocol, and as servers of other ones name it.
+CUT = ("length", "max_tokens", "max_output_tokens")
+WITHHELD = ("content_filter", "refusal", "safety", "recitation", "blocklist", "prohibited_content")
+
 # What a stream of events ends with.
 STREAM_END = "[DONE]"
 SHOWN = 300
@@ -170,19 +174,21 @@ class Reply(NamedTuple):
 
         RAISES (Fault): For one that was cut, withheld or left out.
         """
-        if self.finish == "length":
+        finish = (self.finish or "").lower()
+        if finish in CUT:
             raise Fault("truncated", "the answer was cut at the model's limit of tokens")
-        if self.finish in ("content_filter", "refusal"):
+        if finish in WITHHELD:
             raise Fault("filtered", "the model may not, or will not, answer this")
         if self.content is None:
             raise Fault("malformed", "a reply without an answer")
         return self.content
 
 
-def read(reply: Any) -> Reply:
+def read(reply: Any, redact: Callable[[str], str] = str) -> Reply:
     """Read a reply of the protocol: an object, or the events of a stream, which some servers send unasked.
 
     reply (Any): What JSON made of the body; a string where it was none.
+    redact (Callable[[str], str]): Takes secrets out of messages.
     RAISES (Fault): For anything else.
     """
     events = _events(reply) if isinstance(reply, str) else [reply]
@@ -205,7 +211,8 @@ def read(reply: Any) -> Reply:
             thinks = thinks or bool(message.get("reasoning_content") or message.get("reasoning"))
             finish = "refusal" if message.get("refusal") else choice.get("finish_reason") or finish
     if not has_choice:
-        raise Fault("malformed", "a reply without an answer")
+        said = next((event["error"] for event in events if event.get("error")), None)
+        raise Fault("malformed", "a reply without an answer" + (f": {_shown(said, redact)}" if said else ""))
     if isinstance(reply, str) and finish is None and STREAM_END not in reply:
         raise Fault("malformed", "a stream of events that breaks off")
     content = "".join(parts) if has_content else None
@@ -231,6 +238,14 @@ def _text(content: Any) -> str | None:
         texts = [part.get("text") for part in content if isinstance(part, Mapping)]
         return "".join(text for text in texts if isinstance(text, str))
     return content if isinstance(content, str) else None
+
+
+def type_of(body: bytes | bytearray) -> str | None:
+    """Tell the type of a reply by its body, since some servers name one for all; None where neither shows."""
+    start = body[:100].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith((b"{", b"[")):
+        return "application/json"
+    return "text/plain" if start.startswith((b"data:", b"event:", b"id:", b"retry:", b":")) else None
 
 
 def _events(stream: str) -> list[Any]:

@@ -198,7 +198,7 @@ class Server:
             # `post`, not `chat.completions.create`, whose models of requests and replies take half of all time.
             # The client's own limit is on each wait for data, so that a server which trickles would pass it.
             sending = session.openai.post("/chat/completions", cast_to=object, body=body)
-            reply = read(await asyncio.wait_for(sending, self.settings.timeout))
+            reply = read(await asyncio.wait_for(sending, self.settings.timeout), self.redact)
             self._meter(request, reply)
             self._check_own_limit(request, reply, limit_name in body and limit_name not in self.settings.parameters)
             content = reply.checked()

@@ -101,7 +101,7 @@ def http_client(timeout: float) -> Any:
     """Build an HTTP client that reads no more of a reply than `LARGEST_REPLY`."""
     import openai
 
-    from .responses import ReplyTooLarge
+    from .responses import ReplyTooLarge, type_of
 
     class LimitedClient(openai.DefaultAsyncHttpxClient):
         async def send(self, request: Any, **options: Any) -> Any:
@@ -117,6 +117,7 @@ def http_client(timeout: float) -> Any:
                 await response.aclose()
             packed = ("content-encoding", "content-length", "transfer-encoding")
             headers = {name: value for name, value in response.headers.items() if name not in packed}
+            headers["content-type"] = type_of(data) or headers.get("content-type", "text/plain")
             # Releases of openai differ in the HTTP library that they use.
             return type(response)(response.status_code, headers=headers, content=bytes(data), request=request)
 

@@ -123,7 +123,21 @@ CASES = {
     "a whole reply too deep": Case({"reply": "[" * 100_000}, "malformed", 3),
     "grows when unpacked": Case({"packed": packed(reply("x" * (20 << 20)))}, "malformed", 1, {"max_retries": 0}),
     "packed, but not": Case({"packed": b"no gzip"}, "connection", 3),
+    "JSON as a page": Case({"reply": reply(), "content_type": "text/html"}),
+    "JSON as bytes": Case({"reply": reply(), "content_type": "application/octet-stream"}),
+    "events as JSON": Case({"streams": True, "answer": lambda _: GOOD, "content_type": "application/json"}),
+    "a page as JSON": Case({"reply": "<html></html>", "content_type": "application/json"}, "malformed", 3),
+    "several choices": Case({"reply": {"choices": [*reply()["choices"], *reply('{"said": "no"}')["choices"]]}}),
+    "an error without a status": Case({"reply": {"error": {"message": f"overloaded {KEY}"}}}, "malformed", 3),
+    "a tool's call": Case(
+        {"reply": reply(None, "tool_calls", tool_calls=[{"function": {"name": "f"}}])}, "malformed", 3
+    ),
     # What models say
+    "cut, by another name": Case({"reply": reply('{"said": "y', "MAX_TOKENS")}, "truncated"),
+    "filtered, by another name": Case({"reply": reply(None, "SAFETY")}, "filtered"),
+    "thoughts alone": Case({"reply": reply(f"<think>{GOOD}")}, "malformed"),
+    "two answers": Case({"reply": reply(f'{GOOD} or {{"said": "no"}}')}, "malformed"),
+    "a key twice": Case({"reply": reply('{"said": "yes", "said": "no"}')}, "malformed"),
     "cut": Case({"reply": reply('{"said": "y', "length")}, "truncated"),
     "filtered": Case({"reply": reply(None, "content_filter")}, "filtered"),
     "a refusal": Case({"reply": reply(None, refusal="I can't.")}, "filtered"),

@@ -41,6 +41,7 @@ class Behaviour:
     refuse_system: Whether system messages are refused.
     refuse_word: Requests with this word in their schema are refused.
     schema_status: The status of replies to requests with a schema.
+    content_type: What the server says of all replies' type.
     """
 
     gold: dict[str, str] = field(default_factory=dict)
@@ -64,6 +65,7 @@ class Behaviour:
     refuse_system: bool = False
     refuse_word: str | None = None
     schema_status: int | None = None
+    content_type: str | None = None
 
 
 def chance(*parts: Any) -> float:
@@ -196,7 +198,8 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
 
         def write(self, status: int, data: bytes, headers: dict[str, str] | None = None) -> None:
             self.send_response(status)
-            for name, text in {"content-type": "application/json", **(headers or {})}.items():
+            own = {"content-type": server.behaviour.content_type} if server.behaviour.content_type else {}
+            for name, text in {"content-type": "application/json", **(headers or {}), **own}.items():
                 self.send_header(name, text)
             self.send_header("content-length", str(len(data)))
             self.end_headers()
