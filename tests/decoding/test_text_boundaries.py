@@ -52,6 +52,61 @@ def test_boundaries_by_default(text, parts):
     assert (found if isinstance(parts, list) else len(found)) == parts
 
 
+PEOPLE = ["Marie Curie", "Niels Bohr"]
+LONG_KEYS = ["Full name of the applicant: Marie Salomea Skłodowska Curie", "City and country: Warsaw, in Poland"]
+SHAPES = {
+    "Markdown without walls at the edges": (
+        "Name | City\nMarie Curie | Warsaw",
+        ["Name", "City", "Marie Curie", "Warsaw"],
+    ),
+    "one line of several cells": ("Marie Curie | Niels Bohr | Kim", [*PEOPLE, "Kim"]),
+    "drawn walls": (
+        "│ Marie Curie │ Warsaw │\n│ Niels Bohr │ Paris │",
+        ["Marie Curie", "Warsaw", "Niels Bohr", "Paris"],
+    ),
+    "columns of blanks": (
+        "Marie Curie    Warsaw\nNiels Bohr     Paris",
+        ["Marie Curie", "Warsaw", "Niels Bohr", "Paris"],
+    ),
+    "dots between": ("Marie Curie · Niels Bohr · Kim", [*PEOPLE, "Kim"]),
+    "keys": ("\n".join(LONG_KEYS), LONG_KEYS),
+    "a dialogue": ("Marie Curie: Have you read it, all of it?\nNiels Bohr: Yes.", 2),
+    "times": ("[12:01] Marie Curie came in at the front door\n[12:02] Niels Bohr", 2),
+    "dates": ("2026-01-01 12:00 INFO Marie Curie was here before\n2026-01-02 12:00 INFO Niels Bohr", 2),
+    "a quoted list": ("> Marie Curie\n> Niels Bohr", PEOPLE),
+    "a quoted table": ("> | Marie Curie | Warsaw |\n> | Kim | Oslo |", ["Marie Curie", "Warsaw", "Kim", "Oslo"]),
+    "quotes of quotes": (
+        ">> We shall all come to see the great Marie\n> Curie, said Niels Bohr to those who were there.",
+        2,
+    ),
+    "a quoted paragraph": (
+        "> The prize of the year went to the chemist Marie\n> Curie, who came from Warsaw to Paris.",
+        1,
+    ),
+    "arrows": ("→ Marie Curie\n→ Niels Bohr", PEOPLE),
+    "circled numbers": ("① Marie Curie\n② Niels Bohr", PEOPLE),
+    "wide numbers": ("１．張偉\n２．李娜", ["張偉", "李娜"]),
+    "Chinese numbers": ("一、張偉\n二、李娜", ["張偉", "李娜"]),
+    "pictures": ("🔹 Marie Curie\n✅ Niels Bohr", PEOPLE),
+    "old line ends": ("Marie Curie\rNiels Bohr", PEOPLE),
+    # What is none.
+    "one gap": ("Marie Curie    Niels Bohr", 1),
+    "one key": ("He told them that all of this was quite clear\nby now: Marie would come to see them in Paris.", 1),
+    "a word with a wall": ("a|b c|d e|f", 1),
+    "more than": ("more > less > nothing at all", 1),
+    "a Chinese paragraph": (
+        "北京大学的张伟教授昨天访问了位于法国首都巴黎的居里研究所并且会见了许多著名科\n学家和学生，讨论了合作。",
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "parts"), SHAPES.values(), ids=SHAPES)
+def test_shapes(text, parts):
+    found = stretches(text)
+    assert (found if isinstance(parts, list) else len(found)) == parts
+
+
 @pytest.mark.parametrize(
     ("kinds", "parts"),
     [

@@ -69,6 +69,7 @@ def place_nested_mentions():
         lambda: text_boundaries("a" + " " * 500_000 + "b\nc", DEFAULT_BOUNDARIES),
         lambda: text_boundaries("| a" + " " * 500_000 + "b |\nc", DEFAULT_BOUNDARIES),
         lambda: text_boundaries("a" + "\t " * 200_000 + "b\nc", DEFAULT_BOUNDARIES),
+        lambda: text_boundaries("a · " * 100_000 + "\n" + "> " * 100_000 + "b", DEFAULT_BOUNDARIES),
     ],
     ids=[
         "copied scores",
@@ -78,6 +79,7 @@ def place_nested_mentions():
         "blanks",
         "blanks in a table",
         "tabs",
+        "signs",
     ],
 )
 def test_linear(work):
