@@ -18,6 +18,12 @@ WARNINGS: dict[str, str] = {
     "W016": "{name!r}: {n} references of an update have entities in doc.ents, but no span group {key!r}, which others "
     "have. What is only in the group is taught as absent there. spacy.Corpus.v1 drops groups with `max_length` and "
     "`gold_preproc`; read the corpus with spacy-openner.OpenNERCorpus.v1.",
+    "W023": "{name!r}: {n} entities of doc.ents are not in the span group {key!r} of the same reference, such as "
+    "{text!r} ({label!r}). The group alone counts where it is set, so they are taught as absent. Put them into the "
+    "group, or remove it.",
+    "W024": "{name!r}: {n} references of an update have entities in neither the span group {key!r} nor doc.ents, but "
+    "spans in other groups: {groups}. These are not read, and the references teach nothing, beside others that do. "
+    "Copy them.",
     "W017": "{name!r} is trained at a rate of {rate:g} in all its parts; more than {highest:g} ruins weights that were "
     "loaded within a few updates. Use nlp.resume_training() with the component's own optimizer "
     "(pipe.create_optimizer()), spacy-openner.LayerwiseAdam.v1, or a lower rate.",

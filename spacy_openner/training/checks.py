@@ -1,10 +1,12 @@
 """Warnings about training that cannot work, before it has taken its time."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rapidfuzz import fuzz, process
+from spacy.tokens import Doc, Span
 from spacy.training import Example
 from thinc.api import Optimizer
 
@@ -37,23 +39,38 @@ class TrainingChecks:
         spans_key (str | None): Where gold entities are; see `scoring.gold`.
         labels (LabelSet): The component's, for texts without a list of their own.
         """
-        with_group = without_group = 0
+        references = [example.reference for example in examples]
+        self._has_annotation = self._has_annotation or any(is_annotated(each, spans_key) for each in references)
         unknown: dict[str, Mapping[str, str]] = {}
-        for example in examples:
-            reference = example.reference
-            self._has_annotation = self._has_annotation or is_annotated(reference, spans_key)
-            in_group = spans_key is not None and spans_key in reference.spans
-            with_group += in_group
-            without_group += not in_group and bool(reference.ents)
+        for reference in references:
             listed = get_labels(reference, labels)
             if listed:
                 found = {span.label_ for span in gold_spans(reference, spans_key)}
                 unknown |= dict.fromkeys(found - set(listed) - self._seen, listed)
         if not self._has_annotation:
             self._warn_once("W013", name=self.name)
-        if with_group and without_group:
-            self._warn_once("W016", name=self.name, key=spans_key, n=without_group)
+        if spans_key is not None:
+            self._examine_groups(references, spans_key)
         self._report_unknown(unknown)
+
+    def _examine_groups(self, references: Sequence[Doc], key: str) -> None:
+        """Look for entities that stand elsewhere than others of the same update."""
+        grouped = [doc for doc in references if key in doc.spans]
+        others = [doc for doc in references if key not in doc.spans]
+        n_in_ents = sum(bool(doc.ents) for doc in others)
+        if grouped and n_in_ents:
+            self._warn_once("W016", name=self.name, key=key, n=n_in_ents)
+        if missing := [ent for doc in grouped for ent in _not_in(doc.ents, doc.spans[key])]:
+            self._warn_once(
+                "W023", name=self.name, key=key, n=len(missing), text=missing[0].text, label=missing[0].label_
+            )
+        found = [
+            {name: len(group) for name, group in doc.spans.items() if len(group)} for doc in others if not doc.ents
+        ]
+        elsewhere = [groups for groups in found if groups]
+        if elsewhere and self._has_annotation:
+            groups = dict(sum(map(Counter, elsewhere), Counter[str]()))
+            self._warn_once("W024", name=self.name, key=key, n=len(elsewhere), groups=groups)
 
     def examine_optimizer(self, optimizer: Any, is_pretrained: bool) -> None:
         """Look at the optimizer that is about to change a model.
@@ -81,6 +98,12 @@ class TrainingChecks:
         if code not in self._warned:
             self._warned.add(code)
             warn(code, **values)
+
+
+def _not_in(entities: Iterable[Span], group: Iterable[Span]) -> list[Span]:
+    """Return the entities whose place no span of a group has, whatever their labels."""
+    places = {(span.start, span.end) for span in group}
+    return [ent for ent in entities if (ent.start, ent.end) not in places]
 
 
 def nearest(label: str, names: Iterable[str]) -> str | None:

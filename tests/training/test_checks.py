@@ -79,6 +79,28 @@ def test_groups_that_are_there_for_some_texts_only():
     assert "2 references" in message
 
 
+def test_entities_that_the_group_lacks():
+    """As when a group is set, empty, and the gold entities are in doc.ents."""
+    lacking = example(group=True)
+    lacking.reference.spans["openner"] = []
+    (message,) = warned([example(group=True), lacking], [lacking])
+    assert message.startswith("[W023]")
+    assert "1 entities" in message
+    assert "'Ada' ('person')" in message
+
+
+def test_groups_of_another_name_beside_texts_that_teach():
+    other = example(group=True, ents=False)
+    other.reference.spans["sc"] = other.reference.spans.pop("openner")
+    (message,) = warned([example(group=True), other, other])
+    assert message.startswith("[W024]")
+    assert "2 references" in message
+    assert "{'sc': 2}" in message
+    # Where nothing is annotated as it should be, that is said instead.
+    (message,) = warned([other])
+    assert message.startswith("[W013]")
+
+
 @pytest.mark.parametrize(("name", "expected"), [("chemical_element", "chemical element"), ("river", None)])
 def test_nearest(name, expected):
     assert nearest(name, ["person", "chemical element"]) == expected
