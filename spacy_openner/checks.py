@@ -5,8 +5,9 @@ from dataclasses import field
 from numbers import Integral, Real
 from typing import Any, NoReturn, TypeVar
 
+from .arguments import is_text
 from .errors import error
-from .labels import LabelSet, is_text
+from .labels import LabelSet
 
 T = TypeVar("T")
 Check = Callable[[str, Any], Any]

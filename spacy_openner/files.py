@@ -8,7 +8,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -22,8 +22,25 @@ PARTIAL, REPLACED = ".part", ".old"
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 # How libraries in Rust write a system's error, in exceptions that are no OSError.
 _SYSTEM_ERROR = re.compile(r"\(os error \d+\)")
+# Of all systems that Python runs on, in bytes.
+LONGEST_NAME, LONGEST_PATH = 255, 4_000
 # Seconds; what nobody has written to for so long is abandoned, whoever did.
 ABANDONED_AFTER = 24 * 3600.0
+
+
+def as_path(value: Any, name: str = "path") -> Path:
+    """Return the path that an argument names.
+
+    RAISES (SettingError): For anything but a path, or text that is one. No text is none: it is the current directory,
+        which is named by "." where it is meant.
+    """
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(text, str) or not text or "\0" in text or not is_utf8(text):
+        raise error("O001", name=name, value=value, allowed="a path, as text or as a Path")
+    path = Path(text)
+    if len(text) > LONGEST_PATH or any(len(part.encode()) > LONGEST_NAME for part in path.parts):
+        raise error("O001", name=name, value=f"{text[:100]}...", allowed="a path that a system can have")
+    return path
 
 
 @contextmanager
@@ -40,7 +57,7 @@ def replaced_file(path: str | Path, *, parents: bool = False, clear: bool = True
     YIELDS (Path): Where to write in the meantime.
     RAISES (DataError): When the file cannot be written.
     """
-    path = Path(os.path.realpath(path))
+    path = Path(os.path.realpath(as_path(path)))
     if path.exists() and not path.is_file():
         with _coded_errors(path):
             yield path
@@ -61,29 +78,35 @@ def replaced_file(path: str | Path, *, parents: bool = False, clear: bool = True
 
 
 @contextmanager
-def replaced_directory(path: str | Path, *, parents: bool = False, keep_others: bool = False) -> Iterator[Path]:
+def replaced_directory(
+    path: str | Path, holds: Collection[str] = (), *, parents: bool = False, keep_others: bool = False
+) -> Iterator[Path]:
     """Give the block an empty directory beside the one to write; swap the two when the block ends well.
 
     A block that fails, and a process that is killed before the swap, leave the old directory as it was.
 
     path (str | Path): The directory to write. What it held is gone afterwards.
+    holds (Collection[str]): The names that it may hold: those that the block could have written before.
     parents (bool): Make the directories above it that are missing.
     keep_others (bool): Keep what it holds under other names than those that the block writes, at its top level.
     YIELDS (Path): Where to write in the meantime.
-    RAISES (DataError): When it cannot be written.
+    RAISES (DataError): When it cannot be written, or holds what would be lost.
     """
-    path = Path(os.path.realpath(path))
+    path = Path(os.path.realpath(as_path(path)))
     new = _beside(path, PARTIAL)
     with _coded_errors(path):
-        _prepare(path, parents)
         if path.exists() and not path.is_dir():
             raise NotADirectoryError("it is a file")
+        others = [] if keep_others or not path.exists() else sorted({*os.listdir(path)} - {*holds})
+        if others:
+            raise FileExistsError(f"what it holds would be lost ({', '.join(others[:3])})")
+        _prepare(path, parents)
         try:
             new.mkdir()
             if path.exists():
                 new.chmod(path.stat().st_mode & 0o777)
             yield new
-            if keep_others and path.is_dir():
+            if path.is_dir() and (keep_others or _is_around_us(path)):
                 for entry in sorted(new.iterdir()):
                     _move_over(entry, path / entry.name)
             else:
@@ -155,6 +178,14 @@ def _coded_errors(path: Path) -> Iterator[None]:
 
 def _files_at(path: Path) -> list[Path]:
     return [path, *path.rglob("*")] if path.is_dir() else [path]
+
+
+def _is_around_us(path: Path) -> bool:
+    """Tell whether a directory is the current one, or above it: with another in its place, we would be nowhere."""
+    try:
+        return Path.cwd().is_relative_to(path)
+    except FileNotFoundError:
+        return False
 
 
 def _beside(path: Path, ending: str) -> Path:

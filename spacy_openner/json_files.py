@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .errors import error
-from .files import is_utf8, write_text
+from .files import as_path, is_utf8, write_text
 
 MAX_JSON_BYTES = 1 << 26
 MAX_JSON_DEPTH = 100
@@ -86,7 +86,7 @@ def load_json(path: str | Path) -> Any:
     RAISES (DataError): For a file that cannot be read.
     """
     try:
-        with Path(path).open("rb") as stream:
+        with as_path(path).open("rb") as stream:
             data = stream.read(MAX_JSON_BYTES + 1)
     except OSError as problem:
         raise error("O403", path=str(path), reason=problem) from problem

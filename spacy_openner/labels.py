@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, NamedTuple, TypeAlias, TypeGuard, overload
+from typing import Any, NamedTuple, TypeAlias, overload
 
 from spacy.tokens import Doc
 
+from .arguments import as_mapping, as_number, is_text
+from .doc_arguments import as_doc
 from .errors import error
-from .files import is_utf8
 
 LABELS_ATTRIBUTE = "openner_labels"
 LABEL_SCORES_ATTRIBUTE = "openner_type_scores"
@@ -16,11 +17,6 @@ FILTERED = "openner_filtered"
 
 LabelsLike: TypeAlias = Sequence[str] | Mapping[str, str] | AbstractSet[str]
 """Names of types, or names with descriptions."""
-
-
-def is_text(value: object) -> TypeGuard[str]:
-    """Return whether a value is a string that is not blank, and that UTF-8 can hold: one without lone surrogates."""
-    return isinstance(value, str) and bool(value.strip()) and is_utf8(value)
 
 
 class LabelSet(Mapping[str, str]):
@@ -91,7 +87,7 @@ def get_labels(doc: Doc, default: LabelSet | None = None) -> LabelSet | None:
     default (LabelSet | None): What a doc without types of its own gets.
     RAISES (SettingError): When the doc's own are malformed.
     """
-    own = doc._.get(LABELS_ATTRIBUTE)
+    own = as_doc(doc)._.get(LABELS_ATTRIBUTE)
     return default if own is None else LabelSet(own)
 
 
@@ -102,6 +98,10 @@ def set_labels(doc: Doc, labels: LabelsLike | None, scores: Mapping[str, float] 
         or not. They join those that are there already; None leaves these alone.
     RAISES (SettingError): For malformed labels.
     """
+    as_doc(doc)
+    if scores is not None:
+        given = as_mapping(scores, "scores", "a mapping from labels to numbers")
+        scores = {label: as_number(score, f"scores[{label!r}]") for label, score in given.items()}
     if labels is not None:
         parsed = LabelSet(labels)
         has_own_form = isinstance(labels, Mapping) and not isinstance(labels, LabelSet)
@@ -169,7 +169,8 @@ def _given_to(doc: Doc, name: str) -> _Given | None:
 
 def get_label_scores(doc: Doc) -> dict[str, float]:
     """Return how likely the doc holds each type that a filter has scored; none where no filter has."""
-    return dict(doc._.get(LABEL_SCORES_ATTRIBUTE) or {})
+    own = as_doc(doc)._.get(LABEL_SCORES_ATTRIBUTE)
+    return {} if own is None else as_mapping(own, f"doc._.{LABEL_SCORES_ATTRIBUTE}", "a mapping from labels to numbers")
 
 
 # At import, so that a pickled pipeline or doc finds the attributes in any process that can unpickle it.

@@ -7,6 +7,8 @@ from weakref import WeakKeyDictionary
 
 from spacy.tokens import Doc, Span, SpanGroup
 
+from .arguments import as_instance
+from .doc_arguments import as_doc
 from .errors import error
 from .types import ORIGIN, SCORES
 
@@ -54,6 +56,7 @@ def get_score(span: Span) -> float | None:
     RETURNS (float | None): A probability; None for what no component found.
     RAISES (TextError): When tokens of the doc were merged or split since, so that its span groups are of no use.
     """
+    as_instance(span, Span, "span", "a Span")
     for key in reversed(list(span.doc.spans)):
         group = span.doc.spans[key]
         if ORIGIN not in group.attrs:
@@ -75,7 +78,7 @@ def all_scores(doc: Doc) -> dict[tuple[int, int, int], float]:
     RAISES (TextError): See `get_score`.
     """
     found: dict[tuple[int, int, int], float] = {}
-    for key, group in doc.spans.items():
+    for key, group in as_doc(doc).spans.items():
         if ORIGIN not in group.attrs:
             continue
         scores: dict[tuple[int, int, int], float] = {}

@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from spacy_openner import files
 from spacy_openner.errors import DataError, SettingError
 from spacy_openner.files import (
+    as_path,
     refuse_overwriting,
     replaced_directory,
     replaced_file,
@@ -90,7 +92,7 @@ def test_a_directory_is_swapped_whole(tmp_path):
     path = tmp_path / "d"
     path.mkdir()
     (path / "stale").write_text("old")
-    with replaced_directory(path) as beside:
+    with replaced_directory(path, ["stale"]) as beside:
         (beside / "fresh").write_text("new")
         assert names(path) == ["stale"]
     assert names(path) == ["fresh"]
@@ -103,7 +105,7 @@ def test_a_failing_block_leaves_the_old_directory(tmp_path):
     (path / "stale").write_text("old")
 
     def write():
-        with replaced_directory(path) as beside:
+        with replaced_directory(path, ["stale"]) as beside:
             (beside / "fresh").write_text("new")
             raise KeyError("x")
 
@@ -133,7 +135,7 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path):
 KILLED = """
 import sys, time
 from spacy_openner.files import replaced_{kind}
-with replaced_{kind}(sys.argv[1]) as beside:
+with replaced_{kind}(sys.argv[1]{holds}) as beside:
     ({path}).write_text("half")
     print("ready", flush=True)
     time.sleep(600)
@@ -144,15 +146,17 @@ with replaced_{kind}(sys.argv[1]) as beside:
 def test_what_a_killed_writer_left_is_cleared_up_by_the_next_one(tmp_path, kind, path):
     target = tmp_path / "target"
 
+    holds = [["a"]] if kind == "directory" else []
+
     def write(text):
-        with getattr(files, f"replaced_{kind}")(target) as beside:
+        with getattr(files, f"replaced_{kind}")(target, *holds) as beside:
             (beside if kind == "file" else beside / "a").write_text(text)
 
     def read():
         return (target if kind == "file" else target / "a").read_text()
 
     write("old")
-    code = KILLED.format(kind=kind, path=path)
+    code = KILLED.format(kind=kind, path=path, holds=', ["a"]' if holds else "")
     with subprocess.Popen([sys.executable, "-c", code, str(target)], stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"ready\n"
         write("new")
@@ -191,12 +195,41 @@ def test_a_directory_that_was_moved_away_comes_back(tmp_path):
     os.utime(tmp_path / ".d.999999999@gone.1.old", (1, 1))
 
     def fail():
-        with replaced_directory(tmp_path / "d"):
+        with replaced_directory(tmp_path / "d", ["a"]):
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
     assert (tmp_path / "d" / "a").read_text() == "old"
+
+
+def test_a_directory_with_other_things_is_left_alone(tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "thesis.txt").write_text("mine")
+    with (
+        pytest.raises(DataError, match=r"O407.*would be lost \(thesis.txt\)"),
+        replaced_directory(tmp_path / "d", ["a"]),
+    ):
+        raise AssertionError("nothing was to be written")
+    assert names(tmp_path / "d") == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("below", ["", "sub"])
+def test_the_current_directory_stays_the_one_we_are_in(below, tmp_path, monkeypatch):
+    directory = tmp_path / "d"
+    (directory / below).mkdir(parents=True)
+    (directory / "a").write_text("old")
+    monkeypatch.chdir(directory / below)
+    with replaced_directory(directory, ["a", "sub"]) as beside:
+        (beside / "a").write_text("new")
+    assert Path.cwd() == directory / below
+    assert (directory / "a").read_text() == "new"
+
+
+@pytest.mark.parametrize("odd", [None, "", 5, b"a", "a\0b", ["a"], True, "x" * 300, "x/" * 3_000, "\ud800"])
+def test_what_is_no_path_is_refused(odd):
+    with pytest.raises(SettingError, match=r"O001.*`path`"):
+        as_path(odd)
 
 
 def test_other_names_in_a_directory_can_be_kept(tmp_path):

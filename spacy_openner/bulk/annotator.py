@@ -13,6 +13,7 @@ import spacy
 import torch
 from spacy.language import Language
 from spacy.tokens import Doc
+from spacy.util import raise_error
 
 from ..environment import load_pipeline
 from ..errors import OpenNERError
@@ -97,11 +98,14 @@ class UnitAnnotator:
         try:
             if self.settings.gpu:
                 spacy.require_gpu()
-            return load_pipeline(self.settings.pipeline)
+            nlp = load_pipeline(self.settings.pipeline)
         # Each component of a pipeline may refuse its files or this machine in its own way.
         except Exception as problem:
             reason = f"the pipeline {self.settings.pipeline!r} cannot be loaded: {_describe(problem)}"
             raise CannotGoOn(reason) from problem
+        # Records that fail are set aside here. A handler that the pipeline came with would lose them.
+        nlp.set_error_handler(raise_error)
+        return nlp
 
     def __call__(self, unit: Unit) -> UnitResult:
         """Annotate a unit. Parts of it that an earlier run has finished are left alone.

@@ -15,7 +15,10 @@ from spacy.vocab import Vocab
 from tqdm import tqdm
 
 from .. import __version__
+from ..arguments import is_text
 from ..errors import error
+from ..files import as_path
+from ..labels import LabelSet
 from ..types import DEFAULT_SPANS_KEY
 from .annotator import RunSettings, UnitResult
 from .journal import Counts, Journal
@@ -94,12 +97,13 @@ def run_corpus(
     RAISES (DataError): O610, when the output cannot be written, or the pipeline not be loaded; the same call goes on.
     """
     _check_engine(engine, gpus, format)
+    asked = None if labels is None else LabelSet(labels).plain()
     given = {name: value for name, value in (("batch_size", batch_size), ("limit", limit)) if value is not None}
     _check_counts(workers=workers, threads=threads, shard_size=shard_size, **given)
     settings = RunSettings(
-        pipeline=str(pipeline),
-        dest=str(dest),
-        labels=dict(labels) if isinstance(labels, Mapping) else None if labels is None else list(labels),
+        pipeline=str(as_path(pipeline, "pipeline")),
+        dest=str(as_path(dest, "dest")),
+        labels=asked,
         fields=RecordFields(text_field, id_field, entities_field),
         format=format,
         shard_size=shard_size,
@@ -109,7 +113,8 @@ def run_corpus(
         gpu=gpus > 0,
     )
     run = partial(run_on_ray, gpus=gpus) if engine == "ray" else run_locally
-    return _run_what_is_left(find_sources(str(source)), settings, limit, partial(run, workers=workers), progress)
+    files = find_sources(_source_text(source))
+    return _run_what_is_left(files, settings, limit, partial(run, workers=workers), progress)
 
 
 def _run_what_is_left(
@@ -203,6 +208,11 @@ def _pipeline_digest(pipeline: str) -> str:
                 for block in iter(partial(stream.read, 2**20), b""):
                     digest.update(block)
     return digest.hexdigest()
+
+
+def _source_text(source: Any) -> str:
+    """Return a source as text; of a URL, the slashes are its own."""
+    return source if is_text(source) else str(as_path(source, "source"))
 
 
 def _check_engine(engine: Any, gpus: Any, format: Any) -> None:

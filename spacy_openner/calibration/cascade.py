@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from spacy.language import Language
-from spacy.tokens import Doc
 from spacy.training import Example
-from spacy.util import minibatch
 
+from ..arguments import as_instance, as_whole
 from ..components.lar_reassigner import LARReassigner
 from ..errors import error
 from ..lar.cascade import CascadeReassigner
 from ..lar.reassigner import EntityCase, TypeChoice
 from ..prompts.lar import NONE
-from ..scoring.gold import gold_spans, is_annotated, pipes_before, reference_of, unannotated_copy
+from ..scoring.gold import gold_batches, gold_spans, is_annotated, pipes_before, predicted_examples
 from ..scoring.positions import shared_positions
 from .predictions import Gold
 
@@ -86,15 +85,15 @@ def calibrate_cascade(
     RAISES (SettingError): For another component, or without anything to choose by.
     """
     pipe = reassigner_component(nlp, component)
+    as_whole(min_cases, "min_cases", 0)
     cascade = pipe.reassigner
     if not isinstance(cascade, CascadeReassigner):
         raise error("O506", name=component)
     judged: defaultdict[str, list[JudgedEntity]] = defaultdict(list)
     unanswered: Counter[str] = Counter()
     with nlp.select_pipes(enable=pipes_before(nlp, component)):
-        for batch in minibatch(gold, BATCH):
-            docs = list(nlp.pipe(unannotated_copy(nlp, item) for item in batch))
-            for right, first, second in _judged_cases(pipe, cascade, map(reference_of, batch), docs):
+        for batch in gold_batches(nlp, gold, BATCH):
+            for right, first, second in _judged_cases(pipe, cascade, predicted_examples(nlp, batch)):
                 if second.label is None:
                     unanswered[second.reason] += 1
                 elif first.label is not None:
@@ -114,7 +113,7 @@ def reassigner_component(nlp: Language, name: str) -> LARReassigner:
 
     RAISES (SettingError): Where there is none.
     """
-    pipe = dict(nlp.components).get(name)
+    pipe = dict(as_instance(nlp, Language, "nlp", "a pipeline").components).get(name)
     if not isinstance(pipe, LARReassigner):
         fit = [other for other, component in nlp.components if isinstance(component, LARReassigner)]
         raise error("O429", name=name, present=nlp.component_names, fit=fit)
@@ -139,16 +138,17 @@ def choose_below(rows: Sequence[JudgedEntity]) -> float:
 
 
 def _judged_cases(
-    pipe: LARReassigner, cascade: CascadeReassigner, references: Iterable[Doc], docs: Sequence[Doc]
+    pipe: LARReassigner, cascade: CascadeReassigner, examples: Iterable[Example]
 ) -> Iterable[tuple[str, TypeChoice, TypeChoice]]:
     """Return, for every entity that has a choice, its right type and what both reassigners say."""
     types = pipe.types
     cases: list[EntityCase] = []
     right_types: list[str] = []
-    for reference, doc in zip(references, docs, strict=True):
+    for example in examples:
+        doc, reference = example.predicted, example.reference
         if not is_annotated(reference, pipe.spans_key):
             continue
-        predicted, annotated = shared_positions(Example(doc, reference))
+        predicted, annotated = shared_positions(example)
         gold = {annotated.extent(span): span.label_ for span in gold_spans(reference, pipe.spans_key)}
         for case in pipe.cases(doc):
             cases.append(case)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from spacy.language import Language
 
+from ..arguments import as_instance, as_whole, is_share
 from ..components.entity_pipe import OpenNERPipe
 from ..errors import error, warn
 from .predictions import Gold, JudgedPredictions, Types, changed, judge_predictions, predicting_component
@@ -121,8 +122,10 @@ def calibrate_entities(
     RETURNS (EntityCalibration): The thresholds, and what they lead to.
     RAISES (SettingError): For an unknown component, no gold, or a precision that is not allowed.
     """
-    if precision is not None and not 0 < precision <= 1:
+    if precision is not None and not is_share(precision):
         raise error("O424", value=precision)
+    as_whole(min_gold, "min_gold", 0)
+    as_instance(one_threshold, bool, "one_threshold", "True or False")
     pipe = predicting_component(nlp, component)
     floor = min(FLOOR, pipe.threshold, *pipe.label_thresholds.values())
     with changed(pipe, threshold=floor, label_thresholds={}, overlap="all"):

@@ -10,8 +10,8 @@ from warnings import catch_warnings, simplefilter
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
-from spacy.util import minibatch
 
+from ..arguments import as_instance
 from ..components.base import OpenLabelPipe
 from ..components.entity_pipe import OpenNERPipe
 from ..components.open_ner_span import OpenNERSpan
@@ -21,11 +21,11 @@ from ..labels import LabelSet, get_labels
 from ..models.span_model import span_model
 from ..scoring.gold import (
     GoldSurvey,
+    gold_batches,
     gold_spans,
     is_annotated,
     pipes_before,
-    reference_of,
-    unannotated_copy,
+    predicted_examples,
     unannotated_tokens,
 )
 from ..scoring.positions import shared_positions
@@ -111,13 +111,14 @@ def judge_predictions(nlp: Language, pipe: OpenNERPipe, gold: Gold, types: Types
     n_docs = 0
     with nlp.select_pipes(enable=pipes_before(nlp, pipe.name)), changed(pipe, labels=labels):
         default = LabelSet(labels)
-        for batch in minibatch(gold, BATCH):
-            docs = list(nlp.pipe(unannotated_copy(nlp, item) for item in batch))
-            for item, doc, candidates in zip(batch, docs, pipe.predict(docs), strict=True):
+        for batch in gold_batches(nlp, gold, BATCH):
+            examples = predicted_examples(nlp, batch)
+            predictions = pipe.predict([example.predicted for example in examples])
+            for example, candidates in zip(examples, predictions, strict=True):
                 n_docs += 1
-                survey.add(reference_of(item))
-                looked_for = get_labels(doc, default).names
-                judged.add(Example(doc, reference_of(item)), candidates, looked_for, pipe.spans_key)
+                survey.add(example.reference)
+                looked_for = get_labels(example.predicted, default).names
+                judged.add(example, candidates, looked_for, pipe.spans_key)
     if not n_docs:
         raise error("O422")
     survey.warn("The calibration")
@@ -150,7 +151,7 @@ def predicting_component(nlp: Language, name: str) -> OpenNERPipe:
 
     RAISES (SettingError): Where there is none, or one whose spans thresholds alone do not decide on.
     """
-    components = dict(nlp.components)
+    components = dict(as_instance(nlp, Language, "nlp", "a pipeline").components)
     pipe = components.get(name)
     if not isinstance(pipe, OpenNERPipe):
         fit = [other for other, component in components.items() if isinstance(component, OpenNERPipe)]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from spacy.language import Language
 
+from ..arguments import as_number
 from .entities import COMPONENT
 from .predictions import Gold, Types, changed, judge_predictions, predicting_component
 
@@ -74,6 +75,7 @@ def measure_reliability(
     RAISES (SettingError): For an unknown component, or no gold.
     """
     pipe = predicting_component(nlp, component)
+    as_number(threshold, "threshold", 0, 1)
     with changed(pipe, threshold=threshold, label_thresholds={}):
         judged = judge_predictions(nlp, pipe, gold, types)
     outcomes = [

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from spacy.language import Language
-from spacy.util import minibatch
 
+from ..arguments import as_instance, as_whole, is_share
 from ..components.type_filter import TypeFilter, TypeScores
 from ..errors import error, warn
 from ..labels import LabelSet
 from ..models.type_matcher.network import MIN_SCORE
-from ..scoring.gold import GoldSurvey, judge_types, pipes_before, reference_of, unannotated_copy
+from ..scoring.gold import GoldSurvey, gold_batches, judge_types, pipes_before, predicted_examples
 from .predictions import BATCH, Gold, Types, changed
 
 COMPONENT = "type_filter"
@@ -109,8 +109,9 @@ def calibrate_types(
     RETURNS (TypeCalibration): The thresholds, and what they lead to.
     RAISES (SettingError): For an unknown component, no gold, or a recall that is not allowed.
     """
-    if not 0 < recall <= 1:
+    if not is_share(recall):
         raise error("O428", value=recall)
+    as_whole(min_gold, "min_gold", 0)
     pipe = _type_filter(nlp, component)
     judged = _judge(nlp, pipe, gold, types)
     scores = _of_present(judged)
@@ -131,7 +132,7 @@ def calibrate_types(
 
 
 def _type_filter(nlp: Language, name: str) -> TypeFilter:
-    components = dict(nlp.components)
+    components = dict(as_instance(nlp, Language, "nlp", "a pipeline").components)
     pipe = components.get(name)
     if not isinstance(pipe, TypeFilter):
         fit = [other for other, component in components.items() if isinstance(component, TypeFilter)]
@@ -144,12 +145,13 @@ def _judge(nlp: Language, pipe: TypeFilter, gold: Gold, types: Types) -> list[Ju
     judged, survey = [], GoldSurvey(pipe.spans_key)
     annotated = LabelSet(types).names if types else None
     with nlp.select_pipes(enable=pipes_before(nlp, pipe.name)), changed(pipe, labels=pipe.descriptions or types or {}):
-        for batch in minibatch(gold, BATCH):
-            docs = list(nlp.pipe(unannotated_copy(nlp, item) for item in batch))
-            for item, prediction in zip(batch, pipe.predict(docs), strict=True):
-                survey.add(reference_of(item))
+        for batch in gold_batches(nlp, gold, BATCH):
+            examples = predicted_examples(nlp, batch)
+            predictions = pipe.predict([example.predicted for example in examples])
+            for example, prediction in zip(examples, predictions, strict=True):
+                survey.add(example.reference)
                 names = [name for name in prediction.labels.names if annotated is None or name in annotated]
-                judged.append(JudgedDoc(prediction, judge_types(reference_of(item), pipe.spans_key, names)))
+                judged.append(JudgedDoc(prediction, judge_types(example.reference, pipe.spans_key, names)))
     if not judged:
         raise error("O422")
     survey.warn("The calibration")

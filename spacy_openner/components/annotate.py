@@ -1,13 +1,15 @@
 """The only writer of `doc.ents`, `doc.spans` and scores."""
 
 from collections.abc import Collection, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from spacy.tokens import Doc, Span, SpanGroup
 
+from ..arguments import as_list, as_number, is_text
 from ..decoding.span_selection import flat_beside
-from ..errors import TextError, warn
+from ..errors import TextError, error, warn
 from ..lar.decisions import DROPPED
 from ..span_groups import spans_of
 from ..types import EXPLANATIONS, ORIGIN, SCORES, Candidate
@@ -49,7 +51,9 @@ def annotate(
     refines (bool): Whether the component is meant to replace the spans of one before it.
     behind (Collection[Candidate]): Candidates that give way to others in `doc.ents`, whatever their scores.
     later (Collection[str]): Components that run after this one: what they wrote is of an earlier run of the pipeline.
+    RAISES (SettingError): For candidates that are none, or that the doc has no place for.
     """
+    _check_candidates(doc, candidates)
     old = doc.spans.get(spans_key, ())
     is_own = is_written_by(doc, spans_key, name) or (spans_key in doc.spans and DROPPED in old.attrs)
     if len(old) and not is_own and not refines:
@@ -64,6 +68,16 @@ def annotate(
     if annotate_ents:
         chosen = _annotate_ents(doc, candidates, overwrite_ents, replaces, behind)
         doc.spans[spans_key].attrs[IN_ENTS] = [c in chosen for c in candidates]
+
+
+def _check_candidates(doc: Doc, candidates: Sequence[Candidate]) -> None:
+    """Check what is going to be written, which may be anybody's: a component's, or a user's to `set_annotations`."""
+    allowed = f"Candidates in a doc of {len(doc)} tokens: from 0 <= start < end, with a label and a finite score"
+    for each in as_list(candidates, Candidate, "candidates", allowed):
+        whole = isinstance(each.start, Integral) and isinstance(each.end, Integral)
+        if not whole or not 0 <= each.start < each.end <= len(doc) or not is_text(each.label):
+            raise error("O001", name="candidates", value=each, allowed=allowed)
+        as_number(each.score, "score")
 
 
 def is_written_by(doc: Doc, key: str, name: str) -> bool:

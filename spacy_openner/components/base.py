@@ -12,9 +12,11 @@ from spacy.vocab import Vocab
 from srsly import msgpack_loads
 from typing_extensions import Self
 
+from ..arguments import as_instance, as_iterable, as_mapping, as_names, as_whole
 from ..config_format import same_name
+from ..doc_arguments import as_docs
 from ..errors import OpenNERError, error, warn
-from ..files import replaced_directory
+from ..files import as_path, replaced_directory
 from ..labels import LabelSet, LabelsLike, get_labels
 from ..nn.permissions import as_new_files
 from ..settings import LabelSettings
@@ -22,6 +24,8 @@ from .pipeline_config import PipelineConfig, saved_section
 
 SettingsT = TypeVar("SettingsT", bound=LabelSettings)
 T = TypeVar("T")
+PARTS = ("vocab", "cfg", "model")
+"""What a component's directory holds."""
 
 
 class Setting(Generic[T]):
@@ -79,6 +83,8 @@ class OpenLabelPipe(Pipe, Generic[SettingsT]):
 
     @settings.setter
     def settings(self, settings: SettingsT) -> None:
+        kind = type(self._settings)
+        as_instance(settings, kind, "settings", f"a {kind.__name__}, such as pipe.settings.replace(...)")
         changed = settings.changed_from(self._settings)
         if changed:
             self._adopt(settings, changed)
@@ -86,8 +92,6 @@ class OpenLabelPipe(Pipe, Generic[SettingsT]):
     def _adopt(self, settings: SettingsT, changed: Sequence[str]) -> None:
         self._check_settings(settings)
         self._settings = settings
-        for label in settings.labels if "labels" in changed else ():
-            self.vocab.strings.add(label)
         if "label_thresholds" in changed:
             self._warn_of_unknown_labels("label_thresholds", self.label_thresholds)
         if self.pipeline_config is not None:
@@ -120,6 +124,15 @@ class OpenLabelPipe(Pipe, Generic[SettingsT]):
         """Each type's description; its name where none was given."""
         return dict(self._settings.labels)
 
+    @descriptions.setter
+    def descriptions(self, descriptions: Mapping[str, str]) -> None:
+        own = self.descriptions
+        given = as_mapping(descriptions, "descriptions", "a mapping from labels to their descriptions")
+        unknown = [label for label in given if label not in own]
+        if unknown:
+            raise error("O001", name="descriptions", value=unknown, allowed=f"labels of the component: {list(own)}")
+        self.labels = {**own, **given}
+
     def _threshold_of(self, label: str) -> float:
         return self._settings.label_thresholds.get(label, self._settings.threshold)
 
@@ -131,7 +144,7 @@ class OpenLabelPipe(Pipe, Generic[SettingsT]):
 
     def __call__(self, doc: Doc) -> Doc:
         """Annotate one doc. Errors are raised: spaCy hands them to the error handler, and keeps the doc."""
-        self._process([doc])
+        self._process(as_docs([doc]))
         return doc
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
@@ -139,8 +152,9 @@ class OpenLabelPipe(Pipe, Generic[SettingsT]):
 
         batch_size (int): How many docs are taken together; `batch_tokens` bounds what the model sees at once.
         """
-        for docs in minibatch(stream, size=batch_size):
-            yield from self._processed(docs)
+        stream = as_iterable(stream, "stream", "Docs")
+        for docs in minibatch(stream, size=as_whole(batch_size, "batch_size", 1)):
+            yield from self._processed(as_docs(docs))
 
     def _processed(self, docs: list[Doc]) -> list[Doc]:
         """Return the docs that could be annotated; what fails together is tried one by one."""
@@ -239,15 +253,16 @@ class OpenLabelPipe(Pipe, Generic[SettingsT]):
         The directory appears whole, or stays as it was: it is written beside, and renamed.
 
         exclude (Iterable[str]): Of "vocab", "cfg", "model". Of an old directory, "cfg" and "model" stay if excluded.
-        RAISES (DataError): O407, when it cannot be written.
+        RAISES (DataError): O407, when it cannot be written, or holds other things, which would be lost.
         """
         parts = {
             "vocab": lambda p: self.vocab.to_disk(p, exclude=exclude),
             "cfg": lambda p: p.write_text(self._settings.to_json(), encoding="utf8"),
             "model": self._save_readable,
         }
+        exclude = as_names(exclude, "exclude")
         keep_others = not {"cfg", "model"}.isdisjoint(exclude)
-        with replaced_directory(path, parents=True, keep_others=keep_others) as beside:
+        with replaced_directory(path, PARTS, parents=True, keep_others=keep_others) as beside:
             to_disk(beside, parts, exclude)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()) -> Self:
@@ -261,8 +276,9 @@ class OpenLabelPipe(Pipe, Generic[SettingsT]):
             "cfg": self._load_settings,
             "model": self._load,
         }
-        self._restore_objects(Path(path))
-        from_disk(Path(path), parts, exclude)
+        path, exclude = as_path(path), as_names(exclude, "exclude")
+        self._restore_objects(path)
+        from_disk(path, parts, exclude)
         return self
 
     def to_bytes(self, *, exclude: Iterable[str] = SimpleFrozenList()) -> bytes:
@@ -275,7 +291,7 @@ class OpenLabelPipe(Pipe, Generic[SettingsT]):
             "cfg": self._settings.to_json,
             "model": self._pack,
         }
-        packed: bytes = to_bytes(parts, exclude)
+        packed: bytes = to_bytes(parts, as_names(exclude, "exclude"))
         return packed
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = SimpleFrozenList()) -> Self:
@@ -293,7 +309,7 @@ class OpenLabelPipe(Pipe, Generic[SettingsT]):
             message = msgpack_loads(bytes_data)
             if not isinstance(message, dict) or not message.keys() <= parts.keys():
                 raise ValueError(f"it holds something else than {', '.join(parts)}")
-            from_dict(message, parts, exclude)
+            from_dict(message, parts, as_names(exclude, "exclude"))
         except OpenNERError:
             raise
         # spaCy's vocabulary fails in many ways.

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from spacy.tokens import Doc
 
 from ..decoding.span_selection import Overlap, choose
+from ..doc_arguments import as_pairs
 from ..settings import EntitySettings
 from ..types import Candidate
 from .annotate import annotate
@@ -64,7 +65,7 @@ class OpenNERPipe(OpenLabelPipe[EntitySettingsT]):
     def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[Sequence[Candidate]]) -> None:
         """Write candidates to docs."""
         later = self._later_components()
-        for doc, candidates in zip(docs, predictions, strict=True):
+        for doc, candidates in as_pairs(docs, predictions, list | tuple, "lists of Candidates, one for each doc"):
             annotate(
                 doc,
                 candidates,

@@ -10,7 +10,10 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
+from ..arguments import as_mapping
+from ..doc_arguments import as_docs
 from ..errors import error
+from ..files import as_path
 from ..labels import LabelSet, LabelsLike, get_labels
 from ..models.generator.attention_supervision import supports_attention_supervision
 from ..models.generator.interface import DecodingStats, tag_texts
@@ -32,7 +35,6 @@ from ..settings import GNERGeneratorSettings
 from ..span_groups import spans_of
 from ..training.losses import type_classification
 from ..training.sampling import Sampler
-from ..training.targets import types_of
 from ..types import ENTS, Candidate
 from .base import Setting
 from .entity_pipe import SCORE_WEIGHTS, OpenNERPipe
@@ -137,6 +139,7 @@ class GNERGenerator(TrainableOpenPipe[GNERGeneratorSettings], OpenNERPipe[GNERGe
         docs (Sequence[Doc]): Any docs.
         RETURNS (list[list[Candidate]]): For each doc what passed the thresholds, without overlaps.
         """
+        docs = as_docs(docs)
         hints = self.label_hints == "hint"
         labels_per_doc = [self.settings.labels for _ in docs] if hints else self._labels_per_doc(docs)
         questions = [self._question(doc, labels) for doc, labels in zip(docs, labels_per_doc, strict=True)]
@@ -206,20 +209,17 @@ class GNERGenerator(TrainableOpenPipe[GNERGeneratorSettings], OpenNERPipe[GNERGe
         lora (dict[str, Any] | None): Train low-rank adapters instead of the weights: options of `peft.LoraConfig`, such
             as {"r": 8}. What is saved has them added to the weights.
         """
-        if labels is not None:
-            self.labels = labels
-        elif not self.labels:
-            self.labels = types_of(get_examples(), self.spans_key)
+        self._take_labels(labels, get_examples)
         shim = self.model.shims[0]
         if encoder is not None and not shim.is_loaded:
-            shim.use(warm_started(encoder, layers=layers))
+            shim.use(warm_started(str(as_path(encoder, "encoder")), layers=layers))
         elif config is not None and tokenizer is not None and not shim.is_loaded:
             shim.use(from_config(config, tokenizer))
         if self.prompt.instruction is not None:
             # What it is going to be trained on, for those who load its files.
             shim.generator.network.config.openner_instruction = self.prompt.instruction
         if lora is not None:
-            shim.adapt(lora)
+            shim.adapt(as_mapping(lora, "lora", "options of peft.LoraConfig, as a mapping"))
         self._classify()
         _ = shim.generator
 

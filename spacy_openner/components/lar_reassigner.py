@@ -10,6 +10,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 
 from ..decoding.span_selection import choose
+from ..doc_arguments import as_docs
 from ..errors import error, warn
 from ..labels import LabelsLike
 from ..lar.alignment import AlignmentStrategy, align_labels
@@ -109,8 +110,6 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
         super()._adopt(settings, changed)
         if "table" in changed:
             self._table = table_of(settings)
-            for label in self._table.targets if self._table is not None else ():
-                self.vocab.strings.add(label)
         if "gate" in changed and isinstance(self.reassigner, CascadeReassigner):
             self.reassigner.gate = dict(self._own_gate if settings.gate is None else settings.gate)
 
@@ -161,6 +160,7 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
         RETURNS (list[list[Decision]]): Of each doc every entity that came in through `source`, dropped ones too.
         RAISES (SettingError): Without a key where a language model needs one.
         """
+        docs = as_docs(docs)
         if self.table is None and not self.labels and not self._warned:
             self._warned = True
             warn("W504", name=self.name)

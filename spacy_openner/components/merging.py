@@ -8,6 +8,8 @@ from spacy.language import Language
 from spacy.pipeline.functions import merge_entities
 from spacy.tokens import Doc, Span, SpanGroup
 
+from ..arguments import as_list, as_names
+from ..doc_arguments import as_doc, as_docs
 from ..errors import OpenNERError, warn
 from ..lar.decisions import DROPPED, MOVED_FROM
 from ..span_groups import spans_of
@@ -23,7 +25,7 @@ def merge_openner_entities(doc: Doc) -> Doc:
     doc (Doc): Any doc.
     RETURNS (Doc): The same one.
     """
-    merge_entities(doc)
+    merge_entities(as_doc(doc))
     move_span_groups(doc)
     return doc
 
@@ -36,7 +38,7 @@ def move_span_groups(doc: Doc) -> None:
 
     doc (Doc): A doc whose tokens have changed, or any other.
     """
-    for key, group in list(doc.spans.items()):
+    for key, group in list(as_doc(doc).spans.items()):
         if _fits(doc, key):
             continue
         before = _spans_of_old_tokens(group)
@@ -62,7 +64,9 @@ def merge_docs(
     RETURNS (Doc | None): The joined doc; None of no docs. An attribute of a group that not all docs have is left out
         with a warning, `W019`.
     """
-    docs = list(docs)
+    docs, exclude = as_docs(docs), as_names(exclude, "exclude")
+    if attrs is not None:
+        attrs = as_list(attrs, str | int, "attrs", "a list of attributes of tokens, such as ['LEMMA'], or None")  # type: ignore[arg-type]
     joined = Doc.from_docs(docs, ensure_whitespace=ensure_whitespace, attrs=attrs, exclude=exclude)
     if joined is None or "spans" in exclude:
         return joined

@@ -1,7 +1,7 @@
 """`open_ner_span`: entities of types named at run time, by scoring spans (GLiNER)."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,19 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
+from ..arguments import as_mapping, as_name
 from ..decoding.span_selection import merge_adjacent
+from ..doc_arguments import as_doc, as_docs, as_spans
 from ..errors import error
-from ..files import replaced_directory
+from ..files import as_path, replaced_directory
 from ..labels import LabelSet, LabelsLike, get_labels
+from ..models.gliner.adapters import FILES
 from ..models.queries import ScoredSpan, SpanQuery, TrainingBatch, TrainingText
 from ..models.span_model import span_model
 from ..models.words import WordMode, doc_words
 from ..settings import OpenNERSpanSettings
 from ..training.losses import Loss, SpanLoss_v1, gradient_of
 from ..training.sampling import Sampler
-from ..training.targets import types_of
 from ..types import Candidate
 from .base import Setting
 from .entity_pipe import SCORE_WEIGHTS, OpenNERPipe
@@ -114,6 +116,7 @@ class OpenNERSpan(TrainableOpenPipe[OpenNERSpanSettings], OpenNERPipe[OpenNERSpa
         docs (Sequence[Doc]): Any docs.
         RETURNS (list[list[Candidate]]): For each doc what passed the thresholds and may stand together.
         """
+        docs = as_docs(docs)
         labels_per_doc = self._labels_per_doc(docs)
         # Docs mostly share the component's labels: their thresholds are looked up once.
         thresholds = {id(labels): self._thresholds(labels) for labels in {id(x): x for x in labels_per_doc}.values()}
@@ -133,6 +136,7 @@ class OpenNERSpan(TrainableOpenPipe[OpenNERSpanSettings], OpenNERPipe[OpenNERSpa
         RETURNS (np.ndarray): 0 for spans of white space. *Shape:* (spans, labels), float32.
         RAISES (TextError): For a span of another doc, or one that is longer than the model's window.
         """
+        doc, spans = as_doc(doc), as_spans(spans)
         for span in spans:
             if span.doc is not doc:
                 raise error("O202", text=span.text)
@@ -182,25 +186,23 @@ class OpenNERSpan(TrainableOpenPipe[OpenNERSpanSettings], OpenNERPipe[OpenNERSpa
         lora (dict[str, Any] | None): Train low-rank adapters, and what lies behind the encoder, instead of all weights:
             options of `peft.LoraConfig`, such as {"r": 8}. For SpanMatcher only.
         """
-        if labels is not None:
-            self.labels = labels
-        elif not self.labels:
-            self.labels = types_of(get_examples(), self.spans_key)
-        span_model(self.model).initialize(
-            self.model, lambda: [eg.predicted for eg in islice(get_examples(), 10)], encoder, head
-        )
+        self._take_labels(labels, get_examples)
+        source = None if encoder is None else str(as_path(encoder, "encoder"))
+        given = None if head is None else as_mapping(head, "head", "a mapping from the head's settings to values")
+        sample = partial(self._sample, get_examples)
+        span_model(self.model).initialize(self.model, sample, source, given)
         if lora is not None:
-            span_model(self.model).adapt(lora)
+            span_model(self.model).adapt(as_mapping(lora, "lora", "options of peft.LoraConfig, as a mapping"))
 
     # Adapters
 
     def save_adapters(self, path: str | Path) -> None:
         """Write the low-rank adapters in use apart from the weights: a few MB in the format of `peft`, with the head.
 
-        path (str | Path): A directory; what is there is replaced.
+        path (str | Path): A directory; adapters that it holds are replaced.
         RAISES (SettingError): When none are in use.
         """
-        with replaced_directory(path, parents=True) as directory:
+        with replaced_directory(path, FILES, parents=True) as directory:
             span_model(self.model).save_adapters(directory)
 
     def load_adapters(self, name: str, path: str | Path) -> None:
@@ -211,7 +213,7 @@ class OpenNERSpan(TrainableOpenPipe[OpenNERSpanSettings], OpenNERPipe[OpenNERSpa
         RAISES (CheckpointError): When they are damaged, or of another model.
         RAISES (SettingError): For a name that is taken.
         """
-        span_model(self.model).load_adapters(name, Path(path))
+        span_model(self.model).load_adapters(as_name(name, "name"), as_path(path))
 
     def use_adapters(self, name: str | None) -> None:
         """Predict and train with other adapters. What is saved has those in use added to its weights.
@@ -220,7 +222,7 @@ class OpenNERSpan(TrainableOpenPipe[OpenNERSpanSettings], OpenNERPipe[OpenNERSpa
             they were loaded.
         RAISES (SettingError): For a name that is not there.
         """
-        span_model(self.model).use_adapters(name)
+        span_model(self.model).use_adapters(None if name is None else as_name(name, "name"))
 
     def _training_batches(self, texts: Sequence[TrainingText]) -> Iterator[TrainingBatch]:
         return span_model(self.model).training_batches(self.model, texts, self.batch_tokens)

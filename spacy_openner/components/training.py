@@ -4,16 +4,19 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
-from spacy.training import Example, validate_examples
+from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
+from ..arguments import as_function, as_instance, as_iterable, as_number
+from ..doc_arguments import as_examples
 from ..errors import warn
-from ..labels import LabelSet, get_labels
+from ..labels import LabelSet, LabelsLike, get_labels
 from ..models.queries import TrainingText
 from ..models.words import WordMode
 from ..scoring.gold import GoldSurvey
@@ -21,7 +24,7 @@ from ..settings import EntitySettings
 from ..training.checks import TrainingChecks, check_loss
 from ..training.optimizer import LayerwiseAdam_v1
 from ..training.sampling import Sampler, TypeSampler_v1, finest_only_ratio
-from ..training.targets import Gold, align
+from ..training.targets import Gold, align, types_of
 from .base import OpenLabelPipe, SettingsT
 
 
@@ -111,10 +114,11 @@ class TrainableOpenPipe(OpenLabelPipe[SettingsT], TrainablePipe):
         losses (dict[str, float] | None): Where the loss is added, under the component's name.
         RETURNS (dict[str, float]): The losses.
         """
-        losses = {} if losses is None else losses
+        losses = {} if losses is None else as_instance(losses, dict, "losses", "a dict that takes the losses, or None")
         losses.setdefault(self.name, 0.0)
-        examples = list(examples)
-        validate_examples(examples, f"{type(self).__name__}.update")
+        examples, drop = as_examples(examples), as_number(drop, "drop", 0, 1)
+        if sgd is not None:
+            as_function(sgd, "sgd", "an optimizer, or None")
         self._survey_gold(examples)
         self._checks.examine(examples, self.spans_key, self.settings.labels)
         set_dropout_rate(self.model, drop)
@@ -142,6 +146,23 @@ class TrainableOpenPipe(OpenLabelPipe[SettingsT], TrainablePipe):
     def create_optimizer(self) -> Optimizer:
         """The optimizer of a component that is trained alone: rates of the paper (section 3.2)."""
         return LayerwiseAdam_v1()
+
+    def _take_labels(self, labels: LabelsLike | None, get_examples: Callable[[], Iterable[Example]]) -> None:
+        """Take the labels that `initialize` is given, or those that its examples know where there are none yet."""
+        if labels is not None:
+            self.labels = labels
+        elif not self.labels:
+            self.labels = types_of(self._examples_of(get_examples), self.spans_key)
+
+    def _sample(self, get_examples: Callable[[], Iterable[Example]]) -> list[Doc]:
+        """Return a few docs, for layers that take their sizes from data."""
+        return [example.predicted for example in islice(self._examples_of(get_examples), 10)]
+
+    def _examples_of(self, get_examples: Callable[[], Iterable[Example]]) -> Iterator[Example]:
+        """Yield what `initialize` is given; a corpus need not fit into memory."""
+        give = as_function(get_examples, "get_examples", "a function that returns Examples, such as lambda: examples")
+        for example in as_iterable(give(), "get_examples", "a function that returns Examples"):
+            yield as_instance(example, Example, "get_examples", "a function that returns Examples")
 
     def _training_texts(self, examples: Sequence[Example]) -> Sequence[Any]:
         """Draw what examples teach in this update: a text for each."""

@@ -1,7 +1,7 @@
 """`type_filter`: which types a text is likely to hold, so that the next components look for these alone (ToNER)."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -12,8 +12,11 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
+from ..arguments import as_whole
 from ..decoding.type_selection import TypeSelector
 from ..descriptions import describe_types, type_text
+from ..doc_arguments import as_docs, as_pairs
+from ..files import as_path
 from ..labels import LabelSet, LabelsLike, get_labels, labels_before, narrow_labels
 from ..models.type_matcher.model import TypeQuery, TypeTrainingBatch, TypeTrainingText, type_model
 from ..models.words import doc_sentences
@@ -21,7 +24,6 @@ from ..scoring.gold import judge_types
 from ..settings import TypeFilterSettings
 from ..training.losses import TypeLoss, TypeLoss_v1
 from ..training.sampling import Sampler
-from ..training.targets import types_of
 from .base import Setting
 from .factory import connected, default_config, settings_from_config, takes_settings
 from .training import TrainableOpenPipe
@@ -136,6 +138,7 @@ class TypeFilter(TrainableOpenPipe[TypeFilterSettings]):
 
         RETURNS (list[TypeScores]): For each doc all of its types.
         """
+        docs = as_docs(docs)
         labels_per_doc = self._labels_per_doc(docs)
         queries = [self._query(doc, labels) for doc, labels in zip(docs, labels_per_doc, strict=True)]
         scores = type_model(self.model).score(self.model, queries, self.batch_tokens)
@@ -149,7 +152,7 @@ class TypeFilter(TrainableOpenPipe[TypeFilterSettings]):
 
     def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[TypeScores]) -> None:
         """Write the types that stay, and the scores of all."""
-        for doc, prediction in zip(docs, predictions, strict=True):
+        for doc, prediction in as_pairs(docs, predictions, TypeScores, "what `predict` returned for these docs"):
             nothing = prediction.labels is self.settings.labels and not prediction.labels
             kept = None if nothing else prediction.labels.select(self.choose(prediction))
             scores = dict(zip(prediction.labels.names, prediction.scores.tolist(), strict=True))
@@ -192,12 +195,10 @@ class TypeFilter(TrainableOpenPipe[TypeFilterSettings]):
         static_width (int | None): Make static token vectors of this width of the encoder (`text_encoders.distil`), and
             train these; None to train the encoder as it is.
         """
-        if labels is not None:
-            self.labels = labels
-        elif not self.labels:
-            self.labels = types_of(get_examples(), self.spans_key)
-        sample = [eg.predicted for eg in islice(get_examples(), 10)]
-        type_model(self.model).initialize(self.model, lambda: sample, encoder, static_width)
+        self._take_labels(labels, get_examples)
+        source = None if encoder is None else str(as_path(encoder, "encoder"))
+        width = None if static_width is None else as_whole(static_width, "static_width", 1)
+        type_model(self.model).initialize(self.model, partial(self._sample, get_examples), source, width)
 
     def _training_texts(self, examples: Sequence[Example]) -> list[TypeTrainingText]:
         return [self._training_text(example) for example in examples]

@@ -10,8 +10,9 @@ from itertools import accumulate, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..arguments import as_whole
 from ..errors import error
-from ..files import refuse_overwriting, replaced_file
+from ..files import as_path, refuse_overwriting, replaced_file
 from ..json_files import json_text
 from ..types import DEFAULT_SPANS_KEY
 from .docbin import labels_file, withdraw
@@ -62,7 +63,8 @@ def convert(
     RAISES (OpenNERError): For settings that are not allowed, data of another form, or data without texts.
     """
     _check_counts(n_sents=n_sents, shard=1 if shard is None else shard)
-    source, target = Path(source), target_file(Path(source), Path(target))
+    source = as_path(source, "source")
+    target = target_file(source, as_path(target, "target"))
     listing = labels_file(target)
     old_shards = [path for path in target.parent.glob("*.spacy") if _is_shard(path, target)]
     refuse_overwriting([source], [target, listing, *old_shards])
@@ -92,8 +94,7 @@ def convert(
 
 def _check_counts(**counts: int) -> None:
     for name, value in counts.items():
-        if value < 1:
-            raise error("O001", name=name, value=value, allowed="1 and more")
+        as_whole(value, name, 1)
 
 
 @dataclass

@@ -7,18 +7,19 @@ from typing import Any, Protocol
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
-from spacy.util import minibatch
 
+from ..arguments import as_instance
 from ..decoding.span_index import SpanIndex
 from ..errors import error, warn
 from ..labels import LabelSet
 from ..scoring.gold import (
     GoldSurvey,
+    gold_batches,
     gold_spans,
     is_annotated,
     pipes_before,
+    predicted_examples,
     reference_of,
-    unannotated_copy,
 )
 from ..scoring.positions import shared_positions
 from ..span_groups import spans_of
@@ -128,6 +129,7 @@ def align_labels(
     RAISES (SettingError): When there is nothing to align.
     """
     strategy = PseudoLabelAlignment_v1() if strategy is None else strategy
+    as_instance(nlp, Language, "nlp", "a pipeline")
     names = pipes_before(nlp, before) if before is not None else nlp.pipe_names
     votes = _gather_votes(nlp, gold, strategy, names, source, spans_key)
     wanted = LabelSet(targets or [])
@@ -153,13 +155,15 @@ def _gather_votes(
     votes: dict[str, Counter[str]] = {}
     survey = GoldSurvey(spans_key)
     with nlp.select_pipes(enable=list(names)):
-        for batch in minibatch(gold, BATCH):
-            # What docs name themselves are target types; the source model looks for its own.
-            copies = (unannotated_copy(nlp, item, own_types=False) for item in batch)
-            docs = nlp.pipe(copies) if strategy.needs_predictions else map(reference_of, batch)
-            for item, doc in zip(batch, docs, strict=True):
-                survey.add(reference_of(item))
-                count_votes(Example(doc, reference_of(item)), source, votes, spans_key)
+        for batch in gold_batches(nlp, gold, BATCH):
+            if strategy.needs_predictions:
+                # What docs name themselves are target types; the source model looks for its own.
+                examples = predicted_examples(nlp, batch, own_types=False)
+            else:
+                examples = [Example(reference_of(item), reference_of(item)) for item in batch]
+            for example in examples:
+                survey.add(example.reference)
+                count_votes(example, source, votes, spans_key)
     survey.warn("The alignment")
     return votes
 

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from spacy.tokens import Doc
 
+from ..arguments import as_name
+from ..doc_arguments import as_doc
 from ..errors import error
 from ..span_groups import spans_of
 from ..types import DEFAULT_SPANS_KEY, SCORES
@@ -108,7 +110,7 @@ def read_decisions(doc: Doc, spans_key: str = DEFAULT_SPANS_KEY) -> list[Decisio
     RAISES (SettingError): When no such component wrote there.
     RAISES (TextError): When tokens were merged or split since.
     """
-    group = doc.spans.get(spans_key)
+    group = as_doc(doc).spans.get(as_name(spans_key, "spans_key"))
     if group is None or DROPPED not in group.attrs:
         raise error("O510", key=spans_key, keys=list(doc.spans))
     spans = spans_of(doc, spans_key)

@@ -17,6 +17,7 @@ from spacy.training import Example
 
 from ..decoding.span_index import SpanIndex
 from ..decoding.span_selection import choose
+from ..doc_arguments import as_examples
 from ..span_groups import scores_in_step
 from ..types import DEFAULT_SPANS_KEY, Candidate, Entity
 from .gold import COMPONENTS_OWN, GoldSurvey, gold_key, gold_spans, is_annotated, unannotated_tokens
@@ -72,7 +73,7 @@ def score_entities(
         tokens cannot express) and `_skipped` (docs without gold annotation).
     """
     counts, survey = _Counts(), GoldSurvey(spans_key)
-    for example in examples:
+    for example in as_examples(examples):
         survey.add(example.reference)
         if is_annotated(example.reference, spans_key):
             counts.add(example, spans_key)

@@ -5,15 +5,17 @@ one; else those of `doc.ents`. With `spans_key` None they are those of `doc.ents
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from spacy.attrs import ENT_IOB
 from spacy.language import Language
 from spacy.tokens import Doc, Span, Token
 from spacy.training import Example
+from spacy.util import minibatch
 
-from ..errors import warn
+from ..arguments import as_instance, as_iterable
+from ..errors import error, warn
 from ..labels import LabelSet, get_labels, set_labels
 from ..span_groups import spans_of
 from ..types import DEFAULT_SPANS_KEY, EXPLANATIONS
@@ -136,3 +138,27 @@ def unannotated_copy(nlp: Language, gold: Doc | Example, *, own_types: bool = Tr
 def reference_of(gold: Doc | Example) -> Doc:
     """Return the annotated side."""
     return gold.reference if isinstance(gold, Example) else gold
+
+
+def predicted_examples(nlp: Language, gold: Iterable[Doc | Example], *, own_types: bool = True) -> list[Example]:
+    """Run a pipeline over copies of annotated docs, without their annotation.
+
+    own_types (bool): See `unannotated_copy`.
+    RETURNS (list[Example]): Predictions and references, without those that a pipeline's error handler takes away.
+    """
+    pairs = ((unannotated_copy(nlp, item, own_types=own_types), reference_of(item)) for item in gold)
+    return [Example(doc, reference) for doc, reference in nlp.pipe(pairs, as_tuples=True)]
+
+
+def gold_batches(nlp: Language, gold: Iterable[Doc | Example], size: int) -> Iterator[list[Doc | Example]]:
+    """Yield annotated docs in batches, for a pipeline.
+
+    RAISES (SettingError): For what is no pipeline, or no annotated docs.
+    """
+    as_instance(nlp, Language, "nlp", "a pipeline")
+    allowed = "annotated Docs or Examples"
+    for batch in minibatch(as_iterable(gold, "gold", allowed), size):
+        for item in batch:
+            if not isinstance(item, Doc | Example):
+                raise error("O001", name="gold", value=item, allowed=allowed)
+        yield batch

@@ -8,6 +8,7 @@ from typing import Any
 from spacy.scorer import PRFScore, ROCAUCScore
 from spacy.training import Example
 
+from ..doc_arguments import as_examples
 from ..labels import LabelSet, get_label_scores, get_labels
 from ..types import DEFAULT_SPANS_KEY
 from .gold import COMPONENTS_OWN, GoldSurvey, judge_types
@@ -50,7 +51,7 @@ def score_types(
     per_type: defaultdict[str, PRFScore] = defaultdict(PRFScore)
     decisions: defaultdict[str, int] = defaultdict(int)
     ranking, skipped, survey = ROCAUCScore(), 0, GoldSurvey(spans_key)
-    for example in examples:
+    for example in as_examples(examples):
         survey.add(example.reference)
         scores = get_label_scores(example.predicted)
         skipped += not scores

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spacy.language import Language
+from spacy.util import raise_error
 
 from ..components.entity_pipe import OpenNERPipe
 from ..components.reading import read_entities
@@ -39,6 +40,8 @@ class EntityFinder:
 
     def __init__(self, nlp: Language) -> None:
         self.nlp = nlp
+        # Who asks is told of a failure. A handler that the pipeline came with would take texts out of the answers.
+        nlp.set_error_handler(raise_error)
         found = [pipe for _, pipe in nlp.pipeline if isinstance(pipe, OpenNERPipe)]
         if not found:
             raise error("O652", pipes=", ".join(nlp.pipe_names) or "no components")

@@ -203,6 +203,35 @@ def test_deep_and_doubtful_json(kind, copy):
             found(nlp)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "is_right"),
+    [
+        *(
+            (name, value, False)
+            for name in ("width", "max_width", "max_words")
+            for value in (True, "12", None, 0, 12.5)
+        ),
+        *((name, value, False) for name in ("blind_layers", "dropout") for value in (True, "0", None, -1, [])),
+        *(
+            ("score_scale", value, False)
+            for value in ({"above": True}, {"above": "1"}, {"below": 0}, {"nope": 1}, 1, None)
+        ),
+        *((name, value, False) for name in ("markers_only", "marker") for value in (0, 1, 0.5, None, [])),
+        *((name, None, True) for name in ("width", "max_width", "max_words", "blind_layers")),
+    ],
+    ids=str,
+)
+def test_numbers_of_a_type_cache(name, value, is_right, copy, expected):
+    """JSON does not tell 12.0 from 12; all else that is no such number is refused."""
+    path = copy("type-cache")
+    edit(path / "type_cache.json", lambda values: values.update({name: float(values[name]) if is_right else value}))
+    if is_right:
+        assert found(pipeline("type-cache", path)) == expected("type-cache")
+    else:
+        with pytest.raises(CheckpointError, match="O131"):
+            found(pipeline("type-cache", path))
+
+
 DTYPES = {
     "span": ("gliner_config.json", ("encoder_config",)),
     "bi": ("gliner_config.json", ("labels_encoder_config",)),

@@ -12,6 +12,7 @@ from spacy_openner.decoding.mention_placement import SpellingIndex, place_mentio
 from spacy_openner.decoding.text_boundaries import text_boundaries
 from spacy_openner.span_groups import all_scores, get_score
 from spacy_openner.types import DEFAULT_BOUNDARIES, Candidate
+from tests.support.every_model import MODELS, pipeline
 
 NLP = spacy.blank("en")
 N = 8_000
@@ -86,6 +87,20 @@ def test_linear(work):
     begun = time.process_time()
     work()
     assert time.process_time() - begun < SECONDS
+
+
+@pytest.mark.parametrize("kind", ["type-cache", "types-static"])
+def test_labels_that_are_looked_for_stay_out_of_the_vocabulary(kind, tmp_path):
+    """Only what is found needs its name there: a service that takes its users' labels would grow for ever."""
+    nlp = pipeline(kind, MODELS[kind](tmp_path))
+    ((_, pipe),) = nlp.components
+    pipe.threshold = 1.0
+    nlp("Ada wrote.")
+    before = len(nlp.vocab.strings)
+    for i in range(50):
+        pipe.labels = {f"label {i} {j}": f"description {i} {j}" for j in range(5)}
+        nlp("Ada wrote.")
+    assert len(nlp.vocab.strings) - before < 3
 
 
 def test_all_scores_are_those_of_each_span():

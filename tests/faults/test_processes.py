@@ -1,11 +1,18 @@
 """Pipelines in other processes, which imported nothing of this package; and errors that a handler collects."""
 
+import json
 import multiprocessing
 import pickle
 
 import pytest
 import spacy
+from spacy.language import Language
+from spacy.tokens import Span
 
+from spacy_openner import align_labels, calibrate_entities, calibrate_types, measure_reliability
+from spacy_openner.bulk.annotator import RunSettings, UnitAnnotator
+from spacy_openner.bulk.plan import choose_unit_bytes, find_sources, plan_units
+from spacy_openner.serve.finder import EntityFinder, RequestSettings
 from tests.support.every_model import LABELS, component, pipeline
 from tests.support.every_model import MODELS as KINDS
 
@@ -131,6 +138,61 @@ def test_handlers_collect_the_docs_that_fail_and_no_others(name, batch_size, bui
     docs = list(nlp.pipe(texts, batch_size=batch_size))
     assert failed == [(name, TEXTS[0])] * 2
     assert [doc.text for doc in docs] == [text for text in texts if BAD not in text]
+
+
+@pytest.fixture
+def collecting(build):
+    """A pipeline whose handler takes docs away that a component in front fails at."""
+
+    def fail(doc):
+        if BAD in doc.text:
+            raise Refusal
+        return doc
+
+    Language.component("fails_at_some", func=fail)
+
+    def make(name):
+        nlp = build(name)
+        nlp.add_pipe("fails_at_some", first=True)
+        nlp.set_error_handler(lambda *args: None)
+        return nlp
+
+    return make
+
+
+def gold(nlp):
+    docs = [nlp.make_doc(f"Ada {i} met {BAD if i % 3 == 1 else 'Bohr'}") for i in range(9)]
+    for doc in docs:
+        doc.spans["openner"] = [Span(doc, 0, 1, label=LABELS[0])]
+    return docs
+
+
+def test_what_works_by_annotated_docs_does_without_those_that_a_handler_takes(collecting):
+    nlp = collecting("open_ner_span")
+    assert calibrate_entities(nlp, gold(nlp)).after.gold == 6
+    assert sum(align_labels(nlp, gold(nlp), source="openner").targets[LABELS[0]].counts.values()) == 6
+    assert measure_reliability(nlp, gold(nlp)).skipped == 0
+    nlp = collecting("type_filter")
+    assert calibrate_types(nlp, gold(nlp)).after.present == 6
+
+
+def test_who_asks_a_service_is_told(collecting):
+    """A handler would take texts out of the answers, and others get theirs."""
+    finder = EntityFinder(collecting("open_ner_span"))
+    with pytest.raises(Refusal):
+        finder(["Ada", BAD, "Bohr"], RequestSettings())
+    assert len(finder(["Ada", "Bohr"], RequestSettings())) == 2
+
+
+def test_a_run_sets_aside_what_a_handler_would_lose(collecting, tmp_path, monkeypatch):
+    monkeypatch.setattr("spacy_openner.bulk.annotator.load_pipeline", lambda path: collecting("open_ner_span"))
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in ("Ada", BAD, "Bohr")))
+    (tmp_path / "out").mkdir()
+    files = find_sources(str(source))
+    (unit,) = plan_units(files, choose_unit_bytes(files))
+    result = UnitAnnotator(RunSettings("pipeline", str(tmp_path / "out")))(unit)
+    assert (result.problem, result.counts.records, result.counts.set_aside) == (None, 2, 1)
 
 
 def test_a_pipeline_of_one_kind_is_pickled_with_its_settings(tmp_path):

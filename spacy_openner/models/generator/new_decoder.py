@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from ...arguments import as_mapping, as_whole
 from ...errors import error
+from ...files import as_path
 from ...nn.backbones import in_float32
-from ..gliner.pretrained import pretrained
+from ...nn.sizes import check_numbers
+from ..gliner.pretrained import encoder_for_head
 from .checkpoint import share_embeddings
 from .model import Generator, make_generator
 
@@ -27,12 +30,11 @@ def warm_started(encoder: str | Path, *, layers: int = 2) -> Generator:
     """
     from transformers import BertConfig, BertLMHeadModel, EncoderDecoderModel
 
-    tokenizer, backbone = pretrained(encoder)
+    tokenizer, backbone = encoder_for_head(encoder)
     config = backbone.config
     if config.model_type != "bert":
         raise error("O001", name="encoder", value=str(encoder), allowed="a BERT-like encoder")
-    if not 1 <= layers <= config.num_hidden_layers:
-        raise error("O001", name="layers", value=layers, allowed=f"1 to {config.num_hidden_layers}")
+    as_whole(layers, "layers", 1, config.num_hidden_layers)
     _add_tags(tokenizer, backbone)
     own = {**config.to_dict(), "num_hidden_layers": layers, "is_decoder": True, "add_cross_attention": True}
     decoder = BertLMHeadModel(BertConfig(**own))
@@ -65,14 +67,22 @@ def from_config(config: dict[str, Any], tokenizer: str | Path) -> Generator:
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
-    made = AutoTokenizer.from_pretrained(tokenizer, trust_remote_code=False)
-    values = {**config}
+    values = as_mapping(config, "config", "a mapping from the settings of a network to values, as in a config.json")
+    name = str(as_path(tokenizer, "tokenizer"))
     try:
+        made = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    # Damaged files, and names that are none, fail in as many ways as there are releases.
+    except Exception as problem:
+        raise error("O124", name=name, reason=" ".join(str(problem).split())[:200]) from problem
+    try:
+        check_numbers(values)
         built = AutoConfig.for_model(values.pop("model_type", ""), **{**values, "vocab_size": len(made)})
-    except ValueError as problem:
-        raise error("O001", name="model_type", value=config.get("model_type"), allowed=str(problem)) from problem
-    kind = AutoModelForSeq2SeqLM if built.is_encoder_decoder else AutoModelForCausalLM
-    return make_generator(kind.from_config(built, **in_float32(), trust_remote_code=False), made)
+        kind = AutoModelForSeq2SeqLM if built.is_encoder_decoder else AutoModelForCausalLM
+        network = kind.from_config(built, **in_float32(), trust_remote_code=False)
+    except Exception as problem:
+        allowed = f"what transformers builds a network of ({' '.join(str(problem).split())[:200]})"
+        raise error("O001", name="config", value=config, allowed=allowed) from problem
+    return make_generator(network, made)
 
 
 def _add_tags(tokenizer: Any, backbone: Any) -> None:

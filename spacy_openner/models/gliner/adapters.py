@@ -16,6 +16,8 @@ from ...nn import lora
 from .network import Network
 
 HEAD_FILE = "head.safetensors"
+FILES = (*lora.FILES, HEAD_FILE)
+"""What `Adapters.save` writes."""
 _ENCODERS = ("encoder.", "label_encoder.", "_short.")
 
 

@@ -25,6 +25,10 @@ class Range(NamedTuple):
         # Comparisons with NaN are false.
         return self.least <= value <= self.most and (not self.whole or value == int(value))
 
+    def kept(self, value: float) -> int | float:
+        """Return a number of this range as one of Python's two kinds: JSON's 12.0 is no other number than 12."""
+        return int(value) if self.whole else float(value)
+
     def __str__(self) -> str:
         return f"a {'whole ' if self.whole else ''}number from {self.least:g} to {self.most:g}"
 
@@ -98,7 +102,7 @@ def _number(file: Path, name: str, value: Any, allowed: Range) -> int | float:
         number = None
     if not allowed.holds(number):
         raise _wrong(file, name, value, str(allowed))
-    return int(number) if allowed.whole else float(number)
+    return allowed.kept(number)
 
 
 def _wrong(file: Path, name: str, value: Any, allowed: str) -> Exception:

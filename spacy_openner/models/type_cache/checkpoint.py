@@ -1,7 +1,7 @@
 """Files of a type-cache model: `type_cache.json`, weights, tokenizer."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,8 @@ def read_config(path: Path) -> TypeCacheConfig:
         raise error(
             "O131", path=str(path), reason=f"{CONFIG_FILE}: `markers_only` is no truth value, or `marker` no text"
         )
-    return config
+    numbers: dict[str, Any] = {name: allowed.kept(getattr(config, name)) for name, allowed in RANGES.items()}
+    return replace(config, **numbers)
 
 
 def load(path: Path) -> TypeCacheCheckpoint:

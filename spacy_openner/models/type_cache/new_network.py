@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...arguments import as_whole
 from ...errors import OpenNERError, error
 from ...nn.fast_tokenizer import FastTokenizer
 from ..gliner import checkpoint as gliner
@@ -10,10 +11,12 @@ from ..gliner.config import CONFIG_FILE
 from ..gliner.new_head import MARKERS
 from ..gliner.pretrained import encoder_for_head
 from ..gliner.span_head import MarkerV0Head
-from .checkpoint import TypeCacheCheckpoint, TypeCacheConfig
+from .checkpoint import RANGES, TypeCacheCheckpoint, TypeCacheConfig
 from .encoders.base import Encoder
 from .encoders.kinds import from_transformers
 from .network import TypeCacheNetwork
+
+MAY_BE_NONE = ("width", "max_width")
 
 
 def from_encoder(
@@ -46,6 +49,12 @@ def from_encoder(
         layer would see types.
     RAISES (CheckpointError): When the encoder cannot be loaded.
     """
+    numbers = {"width": width, "max_width": max_width, "max_words": max_words, "dropout": dropout}
+    for name, value in numbers.items():
+        if not RANGES[name].holds(value) and (value is not None or name not in MAY_BE_NONE):
+            raise error("O001", name=name, value=value, allowed=RANGES[name])
+    if not isinstance(markers_only, bool):
+        raise error("O001", name="markers_only", value=markers_only, allowed="True or False")
     rest = Rest(layers, max_words, dropout, markers_only, blind_layers)
     if (Path(encoder) / CONFIG_FILE).is_file():
         return _from_gliner(Path(encoder), width, max_width, rest)
@@ -95,7 +104,7 @@ def _checkpoint(
     config = {key: value for key, value in backbone.config.to_dict().items() if key != "_name_or_path"}
     if rest.layers is not None:
         _keep_layers(encoder, config, rest.layers)
-    if isinstance(rest.blind_layers, bool) or rest.blind_layers < 0 or not encoder.sees_types(rest.blind_layers):
+    if not RANGES["blind_layers"].holds(rest.blind_layers) or not encoder.sees_types(rest.blind_layers):
         most = len(encoder.stack) - 1
         allowed = f"a whole number from 0 to at most {most}, so that a layer behind them sees types"
         raise error("O001", name="blind_layers", value=rest.blind_layers, allowed=allowed)
@@ -115,9 +124,7 @@ def _checkpoint(
 
 def _keep_layers(encoder: Encoder, config: dict[str, Any], count: int) -> None:
     """Cut an encoder, and its config, behind the first layers."""
-    here = len(encoder.stack)
-    if not 1 <= count <= here:
-        raise error("O001", name="layers", value=count, allowed=f"a whole number from 1 to {here}")
+    as_whole(count, "layers", 1, len(encoder.stack))
     del encoder.stack[count:]
     config["num_hidden_layers"] = count
     if config.get("layer_types"):

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
+from ...arguments import as_whole
 from ...errors import error
 from ...json_files import load_json
 from ...nn import int8 as int8_rows
@@ -269,6 +270,7 @@ def distil(encoder: TextEncoder, width: int, window: int = STATIC_WINDOW) -> Sta
             [encoder.eval()([[subword] for subword in batch], 4 * DISTIL_BATCH) for batch in batches]
         ).cpu()
     vectors = (vectors - vectors.mean(0)).double()
+    as_whole(width, "static_width", 1, vectors.shape[1])
     _, directions = torch.linalg.eigh(vectors.T @ vectors)
     tokens = vectors @ directions.flip(1)[:, :width]
     tokens = (tokens / tokens.norm(dim=1).mean()).float()

@@ -1,0 +1,46 @@
+"""Checks of docs, spans and examples that public functions are given; see `arguments`."""
+
+from typing import Any
+
+from spacy.tokens import Doc, Span
+from spacy.training import Example
+
+from .arguments import as_instance, as_list
+from .errors import error
+
+
+def as_doc(value: Any, name: str = "doc") -> Doc:
+    """Return a doc. RAISES (SettingError): For anything else."""
+    return as_instance(value, Doc, name, "a Doc")
+
+
+def as_docs(values: Any, name: str = "docs") -> list[Doc]:
+    """Return docs as a list. RAISES (SettingError): For anything else."""
+    allowed = "a list of Docs"
+    return as_list(_listed(values, name, allowed), Doc, name, allowed)
+
+
+def as_pairs(docs: Any, predictions: Any, kind: Any, allowed: str) -> list[tuple[Doc, Any]]:
+    """Return docs with what is predicted of each. RAISES (SettingError): For anything else, or another number."""
+    texts, found = as_docs(docs), as_list(predictions, kind, "predictions", allowed)
+    if len(texts) != len(found):
+        raise error("O001", name="predictions", value=f"{len(found)} for {len(texts)} docs", allowed=allowed)
+    return list(zip(texts, found, strict=True))
+
+
+def as_examples(values: Any, name: str = "examples") -> list[Example]:
+    """Return examples as a list. RAISES (SettingError): For anything else."""
+    return as_list(values, Example, name, "a list of Examples")
+
+
+def as_spans(values: Any, name: str = "spans") -> list[Span]:
+    """Return spans as a list. RAISES (SettingError): For anything else."""
+    allowed = "a list of Spans, such as [doc[0:2]]"
+    return as_list(_listed(values, name, allowed), Span, name, allowed)
+
+
+def _listed(values: Any, name: str, allowed: str) -> Any:
+    """Return what is no doc or span: those are iterables of tokens, and may have none."""
+    if isinstance(values, Doc | Span):
+        raise error("O001", name=name, value=values, allowed=allowed)
+    return values
