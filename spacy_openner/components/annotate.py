@@ -85,6 +85,12 @@ def is_written_by(doc: Doc, key: str, name: str) -> bool:
     return key in doc.spans and doc.spans[key].attrs.get(ORIGIN) == name
 
 
+def sizes_of_groups(doc: Doc, key: str, written_by: str) -> dict[str, int]:
+    """Count the spans of each group that has some, but for one group, and those that a component of this name wrote."""
+    others = (name for name in doc.spans if name != key and not is_written_by(doc, name, written_by))
+    return {name: len(doc.spans[name]) for name in others if len(doc.spans[name])}
+
+
 def entities_put(doc: Doc, key: str) -> set[Entity]:
     """Return the spans of a group that its component put into `doc.ents`: what an earlier run found is not what the
     user, or an earlier component, says.

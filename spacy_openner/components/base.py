@@ -70,7 +70,7 @@ class OpenLabelPipe(Pipe, Generic[SettingsT]):
         self.name = name
         self.scorer = scorer
         self.pipeline_config: PipelineConfig | None = None
-        self._warned = False
+        self._warned: set[str] = set()
         self._built_with = settings
         self._adopt(settings, settings.names())
 
@@ -190,10 +190,14 @@ class OpenLabelPipe(Pipe, Generic[SettingsT]):
         """Return the types of each doc: its own, or the component's. Warn once where nobody named any."""
         own = self._settings.labels
         labels_per_doc = [self._labels_of(doc) for doc in docs]
-        if not self._warned and not own and any(labels is own for labels in labels_per_doc):
-            self._warned = True
-            warn(self.NO_LABELS_WARNING, name=self.name)
+        if not own and any(labels is own for labels in labels_per_doc):
+            self._warn_once(self.NO_LABELS_WARNING, name=self.name)
         return labels_per_doc
+
+    def _warn_once(self, code: str, **values: Any) -> None:
+        if code not in self._warned:
+            self._warned.add(code)
+            warn(code, **values)
 
     def _labels_of(self, doc: Doc) -> LabelSet:
         return get_labels(doc, self._settings.labels)

@@ -11,7 +11,7 @@ from spacy.vocab import Vocab
 
 from ..decoding.span_selection import choose
 from ..doc_arguments import as_docs
-from ..errors import error, warn
+from ..errors import error
 from ..labels import LabelsLike
 from ..lar.alignment import AlignmentStrategy, align_labels
 from ..lar.cascade import CascadeReassigner
@@ -24,7 +24,7 @@ from ..scoring.gold import GoldSurvey, explanations_of
 from ..settings import LARReassignerSettings
 from ..span_groups import scores_in_step, spans_of
 from ..types import ENTS, Candidate
-from .annotate import Entity, annotate, entities_put, is_written_by, put_by
+from .annotate import Entity, annotate, entities_put, is_written_by, put_by, sizes_of_groups
 from .base import Setting
 from .entity_pipe import SCORE_WEIGHTS, OpenNERPipe
 from .factory import connected, default_config, settings_from_config, takes_settings
@@ -161,9 +161,8 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
         RAISES (SettingError): Without a key where a language model needs one.
         """
         docs = as_docs(docs)
-        if self.table is None and not self.labels and not self._warned:
-            self._warned = True
-            warn("W504", name=self.name)
+        if self.table is None and not self.labels:
+            self._warn_once("W504", name=self.name)
         cases = {case[:4]: case for doc in docs for case in self.cases(doc)}
         chosen = self.reassigner(list(cases.values()), self.types) if cases else []
         choices = dict(zip(cases, chosen, strict=True))
@@ -198,6 +197,8 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
 
     def _process(self, docs: Sequence[Doc]) -> None:
         for doc, decisions in zip(docs, self.decide(docs), strict=True):
+            if not decisions and (groups := sizes_of_groups(doc, self.source, written_by=self.name)):
+                self._warn_once("W506", name=self.name, source=self.source, groups=groups, key=self.spans_key)
             self._write(doc, decisions)
 
     def _write(self, doc: Doc, decisions: Sequence[Decision]) -> None:

@@ -67,6 +67,9 @@ WARNINGS: dict[str, str] = {
     "with: {form}. Answers may be less regular.",
     "W504": "{name!r} has neither an alignment table nor labels: all entities keep their types. Set `table` or "
     "`labels`, or let initialize() align them with annotated docs.",
+    "W506": "{name!r} finds no entities in its source, {source!r}, but there are spans in groups: {groups}. Set "
+    "`source` to one of these, or let the component before write doc.ents; what another component put into {key!r} is "
+    "replaced.",
     "W505": "The alignment of these target types hangs on fewer than {enough} entities that the source model found: "
     "{few}. Look at the table, or give more annotated docs.",
     "W401": "The list of types lacks {labels}, which the data has; they are added. If they are misspelt, map them "

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import re
 from pathlib import Path
 
 import pytest
@@ -255,6 +256,25 @@ def test_neither_table_nor_labels(server):
     with pytest.warns(OpenNERWarning, match="W504"):
         doc = nlp("Ada")
     assert ents(doc) == {"Ada": "person"}
+
+
+@pytest.mark.parametrize(("source", "group"), [("doc.ents", "openner"), ("doc.ents", "sc"), ("nope", "sc")])
+def test_spans_that_stand_elsewhere_than_in_the_source(server, source, group):
+    """As behind an `open_ner_span` that leaves doc.ents alone."""
+    nlp = lar_nlp(llm(server.url), source=source)
+    docs = [Doc(nlp.vocab, ["Bo", "left"]), Doc(nlp.vocab, ["Bo"]), Doc(nlp.vocab, ["Bo"])]
+    for doc in docs[:2]:
+        doc.spans[group] = [Span(doc, 0, 1, label="person")]
+    with pytest.warns(OpenNERWarning) as warned:
+        list(nlp.get_pipe("lar_reassigner").pipe(docs))
+    (message,) = [str(each.message) for each in warned]
+    assert re.search(rf"W506.*'lar_reassigner'.*'{source}'.*\{{'{group}': 1\}}", message)
+
+
+def test_docs_without_entities_are_no_reason_to_warn(server):
+    nlp = lar_nlp(llm(server.url))
+    doc = nlp("Nobody came.")
+    assert not nlp.get_pipe("lar_reassigner")(doc).ents
 
 
 def test_without_a_table_all_labels_are_options(server):

@@ -19,8 +19,3 @@ def test_each_test_file_is_there_and_has_tests():
     assert len(named) > 30
     assert all("\ndef test_" in (ROOT / name).read_text(encoding="utf8") for name in named)
     assert all(TEST_FILE.findall(row[2]) for row in ROWS[1:])
-
-
-def test_all_files_of_this_directory_are_named():
-    own = {f"tests/faults/{path.name}" for path in Path(__file__).parent.glob("test_*.py")}
-    assert own - {f"tests/faults/{Path(__file__).name}"} <= set(TEST_FILE.findall(TABLE))
