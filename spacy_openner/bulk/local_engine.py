@@ -1,6 +1,8 @@
 """Run units in a pool of processes on this machine."""
 
 import multiprocessing
+import os
+import threading
 from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -80,7 +82,16 @@ def _start_pool(settings: RunSettings, workers: int) -> ProcessPoolExecutor:
 
 def _start(settings: RunSettings) -> None:
     global _annotator
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _annotator = UnitAnnotator(settings)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that asks it is gone: it would wait for its next unit for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _annotate(unit: Unit) -> UnitResult:

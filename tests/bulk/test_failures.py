@@ -1,14 +1,17 @@
 """Full disks, damaged files and killed processes: a clear message, and a run that can go on."""
 
+import errno
 import gzip
 import json
 import os
 import resource
 import signal
 import subprocess
+import sys
 import threading
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 import spacy
@@ -72,6 +75,75 @@ def test_a_full_disk(folder, pipeline, tmp_path):
         assert all_bytes(disk / "out") == all_bytes(tmp_path / "whole")
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.parametrize("name", ["run.json", "sources.json", "000001-00000-00000.json", "000001-00000.json"])
+def test_a_disk_that_is_full_for_the_journal(folder, pipeline, tmp_path, monkeypatch, name):
+    """For each of its files; what was written of it is gone, and what was finished before is kept."""
+    rename = Path.replace
+
+    def refuse(path, target):
+        if Path(target).name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+        return rename(path, target)
+
+    whole = run_corpus(folder, tmp_path / "whole", pipeline)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", refuse)
+        with pytest.raises(DataError, match=r"O(407|610).*No space left on device"):
+            run_corpus(folder, tmp_path / "out", pipeline)
+    assert not list((tmp_path / "out" / "_run").rglob(f"*{name}*"))
+    assert run_corpus(folder, tmp_path / "out", pipeline) == whole
+    assert all_bytes(tmp_path / "out") == all_bytes(tmp_path / "whole")
+
+
+ALONE = """
+import sys
+import spacy_openner.bulk.plan as plan
+from spacy_openner.bulk.run import run_corpus
+
+if __name__ == "__main__":
+    plan.UNIT_BYTES = 3000
+    run_corpus(sys.argv[1], sys.argv[2], sys.argv[3], shard_size=5, workers=2)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
+def test_workers_end_with_a_run_that_is_ended(faulty, tmp_path, monkeypatch, how):
+    """It alone gets the signal, as a service manager or the kernel sends it; they would wait for it for ever."""
+    monkeypatch.setattr("spacy_openner.bulk.plan.UNIT_BYTES", 3000)
+    source = write_jsonl(tmp_path / "in.jsonl", make_records(400, " before sleep"))
+    program = tmp_path / "program.py"
+    program.write_text(ALONE)
+    process = subprocess.Popen([sys.executable, program, source, tmp_path / "out", faulty])
+    await_parts(tmp_path / "out", process)
+    process.send_signal(how)
+    assert process.wait(30) == -how
+    workers = [int(path.name) for path in (tmp_path / "faulty" / "pids").iterdir()]
+    assert len(workers) == 2
+    deadline = time.monotonic() + 30
+    while any(map(is_running, workers)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert run_corpus(source, tmp_path / "out", faulty, shard_size=5).is_complete
+    run_corpus(source, tmp_path / "whole", faulty, shard_size=5)
+    assert all_bytes(tmp_path / "out") == all_bytes(tmp_path / "whole")
+
+
+def await_parts(dest, process, n=10):
+    deadline = time.monotonic() + 200
+    while len(list(dest.glob("part-*"))) < n:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_running(pid):
+    """A process that nobody has waited for yet is not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def compressed(n):
