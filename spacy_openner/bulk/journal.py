@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 from ..errors import error
 from ..files import PARTIAL
-from ..json_files import write_json
+from ..json_files import parse_json, write_json
 
 FOLDER = "_run"
 SETTINGS_FILE = "run.json"
 SOURCES_FILE = "sources.json"
 LOCK_FILE = "lock"
+NO_ENTRY = "it is not what a run writes there"
 # Endings of notes about a unit that is not finished.
 PROBLEM, ATTEMPTS = ".problem", ".attempts"
 
@@ -98,7 +99,12 @@ class Journal:
     def read_sources(self) -> dict[str, Any] | None:
         """Return what `write_sources` wrote; None at a run's first call."""
         path = self.folder / SOURCES_FILE
-        return _read(path) if path.exists() else None
+        if not path.exists():
+            return None
+        sources = _read(path)
+        if not _is_whole(sources.get("unit_bytes"), 1) or not _are_files(sources.get("files")):
+            raise error("O403", path=str(path), reason=NO_ENTRY)
+        return sources
 
     def write_sources(self, sources: Mapping[str, Any]) -> None:
         """Note the files of the corpus, and how they are cut."""
@@ -132,8 +138,7 @@ class Journal:
 
     def part_counts(self, unit: str, part: int) -> Counts | None:
         """Return what a finished part holds; None for one that is not finished."""
-        path = self._part_path(unit, part)
-        return Counts(**_read(path)) if path.exists() else None
+        return _read_counts(self._part_path(unit, part))
 
     def finish_part(self, unit: str, part: int, counts: Counts) -> None:
         """Note that the files of a part are whole."""
@@ -141,8 +146,7 @@ class Journal:
 
     def unit_counts(self, unit: str) -> Counts | None:
         """Return what a finished unit holds; None for one that is not finished."""
-        path = self._unit_path(unit)
-        return Counts(**_read(path)) if path.exists() else None
+        return _read_counts(self._unit_path(unit))
 
     def finish_unit(self, unit: str, counts: Counts) -> None:
         """Note that all parts of a unit are finished. The entries of its parts are needed no more."""
@@ -166,11 +170,35 @@ class Journal:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """Read what a run wrote, or somebody damaged since."""
     try:
-        value: dict[str, Any] = json.loads(path.read_text(encoding="utf8"))
+        value = parse_json(path.read_bytes())
     except (OSError, ValueError) as problem:
         raise error("O403", path=str(path), reason=problem) from problem
+    if not isinstance(value, dict):
+        raise error("O403", path=str(path), reason=NO_ENTRY)
     return value
+
+
+def _read_counts(path: Path) -> Counts | None:
+    if not path.exists():
+        return None
+    values = _read(path)
+    if set(values) != set(Counts._fields) or not all(_is_whole(value, 0) for value in values.values()):
+        raise error("O403", path=str(path), reason=f"{NO_ENTRY}; without it, what it stands for is made anew")
+    return Counts(**values)
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _are_files(value: Any) -> bool:
+    """Tell whether a value lists files: of each its name, its size, and what tells one state of it from another."""
+    return isinstance(value, list) and all(
+        isinstance(entry, list) and len(entry) == 3 and isinstance(entry[0], str) and _is_whole(entry[1], 0)
+        for entry in value
+    )
 
 
 def _brief(value: Any) -> str:

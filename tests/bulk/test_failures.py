@@ -19,6 +19,7 @@ import torch
 from spacy.tokens import DocBin
 
 from spacy_openner.bulk.annotator import LOST, RunSettings, UnitAnnotator
+from spacy_openner.bulk.journal import Counts, Journal
 from spacy_openner.bulk.plan import find_sources, plan_units
 from spacy_openner.bulk.run import run_corpus
 from spacy_openner.errors import DataError
@@ -244,3 +245,33 @@ def test_strings_of_docs_do_not_pile_up(pipeline, tmp_path):
     assert len(annotator.nlp.vocab.strings) == before
     (first, *_) = sorted((tmp_path / "out").glob("part-*"))
     assert [doc[-1].text for doc in DocBin().from_disk(first).get_docs(blank.vocab)] == [f"word{i}" for i in range(5)]
+
+
+@pytest.mark.parametrize("odd", ["", "[]", "null", "5", "{}", '{"records": 1}', "{", '{"records": "x"}', "\ufeff"])
+def test_a_journal_that_was_damaged_is_refused(odd, tmp_path):
+    journal = Journal(tmp_path)
+    counts = Counts(3, 2, 1)
+    journal.finish_part("000000-00000", 0, counts)
+    journal.finish_unit("000001-00000", counts)
+    journal.write_sources({"unit_bytes": 10, "files": [["a.jsonl", 3, "digest"]]})
+    assert journal.part_counts("000000-00000", 0) == journal.unit_counts("000001-00000") == counts
+    for path in tmp_path.rglob("*.json"):
+        path.write_text(odd, encoding="utf8")
+    for read in (
+        lambda: journal.part_counts("000000-00000", 0),
+        lambda: journal.unit_counts("000001-00000"),
+        journal.read_sources,
+    ):
+        with pytest.raises(DataError, match="O403"):
+            read()
+
+
+@pytest.mark.parametrize("value", [True, 1.5, -1, "1", None])
+def test_counts_of_a_journal_are_whole_numbers(value, tmp_path):
+    journal = Journal(tmp_path)
+    journal.finish_unit("000000-00000", Counts(value, 0, 0))
+    with pytest.raises(DataError, match="O403"):
+        journal.unit_counts("000000-00000")
+    journal.write_sources({"unit_bytes": value, "files": []})
+    with pytest.raises(DataError, match="O403"):
+        journal.read_sources()
