@@ -8,6 +8,7 @@ import io
 import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import IO, Any
 
 import fsspec
@@ -21,6 +22,7 @@ from .records import BadRecord, Record, RecordFields, Unit, as_json
 
 # A line this long is no record of a text that spaCy reads (a million characters at most by default).
 MAX_LINE_BYTES = 64 * 2**20
+END_OF_TABLE = "\x03end of table\x03"
 
 
 def read_records(unit: Unit, fields: RecordFields, vocab: Vocab) -> Iterator[Record | BadRecord]:
@@ -121,14 +123,19 @@ def _read_text_lines(unit: Unit, fields: RecordFields, vocab: Vocab) -> Iterator
 def _read_csv(unit: Unit, fields: RecordFields, vocab: Vocab) -> Iterator[Record | BadRecord]:
     """Read a table of which the first line names the fields."""
     with _open(unit) as stream, io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
-        reader = csv.reader(text)
+        # A quotation that is not closed would hold it, and all the lines before.
+        reader = csv.reader(chain(text, [END_OF_TABLE]))
         try:
             header = next(reader, [])
             if fields.text not in header:
                 raise error("O603", path=unit.path, field=fields.text, fields=", ".join(header) or "none")
             for row in reader:
                 where = f"{unit.path}:{reader.line_num}"
-                if len(row) == len(header):
+                if row == [END_OF_TABLE]:
+                    return
+                if row and row[-1].endswith(END_OF_TABLE):
+                    yield BadRecord(where, "a quotation mark that is not closed", ",".join(row)[:2000])
+                elif len(row) == len(header):
                     yield _make_record(where, dict(zip(header, row, strict=True)), fields)
                 elif row:
                     reason = f"{len(row)} fields where the header has {len(header)}"

@@ -275,3 +275,16 @@ def test_counts_of_a_journal_are_whole_numbers(value, tmp_path):
     journal.write_sources({"unit_bytes": value, "files": []})
     with pytest.raises(DataError, match="O403"):
         journal.read_sources()
+
+
+@pytest.mark.parametrize("rest", ["\n3,Lee\n", ""])
+def test_a_quotation_mark_that_is_not_closed_takes_no_records_along(rest, pipeline, tmp_path):
+    """What stands behind it cannot be told apart, so it is set aside, and not one long text."""
+    table = tmp_path / "a.csv"
+    table.write_text('id,text\n1,"Kim\nleft"\n2,"Bo' + rest)
+    counts = run_corpus(table, tmp_path / "out", pipeline).counts
+    assert (counts.records, counts.set_aside) == (1, 1)
+    (aside,) = (tmp_path / "out" / "dead_letters").rglob("part-*")
+    assert "a quotation mark that is not closed" in aside.read_text()
+    table.write_text('id,text\n1,"Kim\nleft"\n2,"Bo"')
+    assert run_corpus(table, tmp_path / "again", pipeline).counts.records == 2
