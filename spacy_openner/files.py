@@ -154,13 +154,13 @@ def refuse_overwriting(inputs: Iterable[Path | None], outputs: Iterable[Path | N
     read = {os.path.realpath(file) for path in inputs if path is not None for file in _files_at(path)}
     written: set[str] = set()
     for output in outputs:
-        place = None if output is None else os.path.realpath(output)
-        if place in read:
+        target = None if output is None else os.path.realpath(output)
+        if target in read:
             raise error("O409", path=str(output))
-        if place in written:
+        if target in written:
             raise error("O415", path=str(output))
-        if place is not None:
-            written.add(place)
+        if target is not None:
+            written.add(target)
 
 
 @contextmanager

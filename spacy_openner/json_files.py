@@ -20,8 +20,8 @@ class NotJSON(ValueError):
     """
 
     def __init__(self, reason: str, line: int | None = None, column: int | None = None) -> None:
-        place = "" if line is None else f" at line {line}, column {column}"
-        super().__init__(reason + place)
+        position = "" if line is None else f" at line {line}, column {column}"
+        super().__init__(reason + position)
         self.reason, self.line, self.column = reason, line, column
 
 
@@ -61,8 +61,8 @@ def read_json(path: str | Path, expected: str, kind: type | tuple[type, ...] = o
     try:
         value = load_json(path)
     except NotJSON as problem:
-        found = f"something that is not JSON ({problem})"
-        raise error("O404", path=str(path), expected=expected, found=found) from problem
+        shown = f"something that is not JSON ({problem})"
+        raise error("O404", path=str(path), expected=expected, found=shown) from problem
     if not isinstance(value, kind):
         raise error("O404", path=str(path), expected=expected, found=repr(value)[:200])
     return value

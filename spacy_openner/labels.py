@@ -160,11 +160,11 @@ def _notes(doc: Doc) -> list[dict[str, Any]]:
 
 def _given_to(doc: Doc, name: str) -> _Given | None:
     notes = _notes(doc)
-    place = next((i for i, note in enumerate(notes) if note["name"] == name), None)
-    if place is None:
+    index = next((i for i, note in enumerate(notes) if note["name"] == name), None)
+    if index is None:
         return None
-    before = notes[place]["before"]
-    return _Given(list(notes[:place]), None if before is None else LabelSet(before))
+    before = notes[index]["before"]
+    return _Given(list(notes[:index]), None if before is None else LabelSet(before))
 
 
 def get_label_scores(doc: Doc) -> dict[str, float]:

@@ -88,10 +88,10 @@ class Settings:
         """
         try:
             # The standard library's JSON: srsly's reads 0.6 as its neighbour, which is no longer what was given.
-            found = json.loads(data, parse_constant=_refuse_constant)
-            if not isinstance(found, dict) or found.get("format") != FORMAT:
+            loaded = json.loads(data, parse_constant=_refuse_constant)
+            if not isinstance(loaded, dict) or loaded.get("format") != FORMAT:
                 raise ValueError(f"it does not say that its format is {FORMAT!r}")
-            values = found.get("settings")
+            values = loaded.get("settings")
             if not isinstance(values, dict):
                 raise ValueError('"settings" is no object')
             unknown = sorted(set(values) - set(cls.names()))
@@ -101,26 +101,26 @@ class Settings:
         except (ValueError, RecursionError, OpenNERError) as problem:
             raise error("O021", where=where, reason=problem) from problem
 
-    def loaded(self, built: "Settings", said: Mapping[str, Any]) -> Self:
+    def loaded(self, built: "Settings", saved: Mapping[str, Any]) -> Self:
         """Combine these settings, which were saved, with what a config says at load: that wins.
 
         built (Settings): What the component was built with: the saved config, with overrides.
-        said (Mapping[str, Any]): What the saved config says, without overrides; defaults where it says nothing.
+        saved (Mapping[str, Any]): What the saved config says, without overrides; defaults where it says nothing.
         RETURNS (Settings): The saved values, but for overridden settings, or keys of mappings.
         """
         changes = {}
         for name in self.names():
-            given, before = _plain(getattr(built, name)), self._said(name, said)
+            given, before = _plain(getattr(built, name)), self._saved_value(name, saved)
             if given != before:
                 changes[name] = _overridden(_plain(getattr(self, name)), before, given)
         return self.replace(**changes)
 
-    def _said(self, name: str, said: Mapping[str, Any]) -> Any:
+    def _saved_value(self, name: str, saved: Mapping[str, Any]) -> Any:
         try:
-            return _plain(self.check(name, said[name]) if name in said else getattr(type(self)(), name))
+            return _plain(self.check(name, saved[name]) if name in saved else getattr(type(self)(), name))
         except OpenNERError:
             # It must have been overridden: with this value the component could not have been built.
-            return said[name]
+            return saved[name]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,9 +76,9 @@ def run_on_ray(units: Sequence[Unit], settings: RunSettings, workers: int, gpus:
         )
         left = {unit.name for unit in units}
         for row in results.iter_rows():
-            found = row["result"]
-            left.remove(found["unit"])
-            yield UnitResult(**{**found, "counts": Counts(*found["counts"])})
+            result = row["result"]
+            left.remove(result["unit"])
+            yield UnitResult(**{**result, "counts": Counts(*result["counts"])})
         yield from (UnitResult(name, Counts(), LOST) for name in sorted(left))
 
 

@@ -101,10 +101,10 @@ def file_format(path: str) -> str:
     RAISES (DataError): For another ending.
     """
     name = path.rstrip("/").rsplit("/", 1)[-1].lower().removesuffix(".gz")
-    found = SUFFIXES.get(Path(name).suffix)
-    if found is None:
+    kind = SUFFIXES.get(Path(name).suffix)
+    if kind is None:
         raise error("O601", path=path, allowed=", ".join(SUFFIXES))
-    return found
+    return kind
 
 
 def as_json(value: Any) -> str:

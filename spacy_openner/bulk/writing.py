@@ -25,7 +25,7 @@ def write_records(
     docs (Sequence[Doc]): In step with the records.
     RETURNS (int): How many entities there are.
     """
-    found = [read_entities(doc, spans_key) for doc in docs]
+    entities_per_doc = [read_entities(doc, spans_key) for doc in docs]
     if format == "spacy":
         packed = DocBin(store_user_data=True)
         for record, doc in zip(records, docs, strict=True):
@@ -33,12 +33,12 @@ def write_records(
             packed.add(doc)
         path.write_bytes(packed.to_bytes())
     elif format == "parquet":
-        _write_parquet(path, records, found, fields)
+        _write_parquet(path, records, entities_per_doc, fields)
     else:
         with path.open("w", encoding="utf8", newline="\n") as stream:
-            for record, entities in zip(records, found, strict=True):
+            for record, entities in zip(records, entities_per_doc, strict=True):
                 stream.write(_with_entities(record, entities, fields.entities) + "\n")
-    return sum(map(len, found))
+    return sum(map(len, entities_per_doc))
 
 
 def _with_entities(record: Record, entities: list[dict[str, Any]], name: str) -> str:
@@ -51,7 +51,7 @@ def _with_entities(record: Record, entities: list[dict[str, Any]], name: str) ->
 
 
 def _write_parquet(
-    path: Path, records: Sequence[Record], found: Iterable[list[dict[str, Any]]], fields: RecordFields
+    path: Path, records: Sequence[Record], entities_per_doc: Iterable[list[dict[str, Any]]], fields: RecordFields
 ) -> None:
     """Write a table. Rows of tables keep their columns; of JSON, whose fields have no one type, `record` holds all."""
     arrow, parquet = import_arrow(), import_parquet()
@@ -64,7 +64,7 @@ def _write_parquet(
             ("score", arrow.float64()),
         ]
     )
-    entities = arrow.array(list(found), type=arrow.list_(entity))
+    entities = arrow.array(list(entities_per_doc), type=arrow.list_(entity))
     if any(record.raw is not None for record in records):
         columns = {
             "text": arrow.array([record.text for record in records], type=arrow.string()),

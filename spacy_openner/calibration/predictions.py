@@ -73,12 +73,12 @@ class JudgedPredictions:
         # missing, and about types that are not on the reference's own list, if it has one.
         gaps = SpanIndex(map(annotated.extent, unannotated_tokens(reference, spans_key)))
         extents = [predicted.extent(token) for token in example.predicted]
-        places = [(extents[c.start][0], extents[c.end - 1][1], c.label) for c in candidates]
-        judged = list(zip(candidates, places, strict=True))
-        right = frozenset(candidate for candidate, place in judged if place in gold)
+        positions = [(extents[c.start][0], extents[c.end - 1][1], c.label) for c in candidates]
+        judged = list(zip(candidates, positions, strict=True))
+        right = frozenset(candidate for candidate, position in judged if position in gold)
         listed = get_labels(reference, LabelSet()).names
         known = {*(listed or labels), *(label for _, _, label in gold)}
-        unknown = frozenset(c for c, place in judged if c.label not in known or gaps.touches(*place[:2]))
+        unknown = frozenset(c for c, position in judged if c.label not in known or gaps.touches(*position[:2]))
         # Equal scores are settled by the model's order: by place, then by the prompt's order of types.
         ranks = {label: rank for rank, label in enumerate(labels)}
         in_order = sorted(candidates, key=lambda c: (c.start, c.end, ranks[c.label]))

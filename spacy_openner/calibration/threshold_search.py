@@ -295,10 +295,10 @@ def _curve(first: np.ndarray, scores: Sequence[float], changes: np.ndarray, floo
     first (np.ndarray): Counts before any change, as `_tally` gives them. *Shape:* (4,), int64.
     changes (np.ndarray): What is added to them at each score. *Shape:* (scores, 4), int64.
     """
-    distinct, place = np.unique(-np.array(scores, dtype=np.float64), return_inverse=True)
+    distinct, position = np.unique(-np.array(scores, dtype=np.float64), return_inverse=True)
     counts = np.zeros((len(distinct) + 1, 4), dtype=np.int64)
     counts[0] = first
-    np.add.at(counts, place.reshape(-1) + 1, changes.reshape(-1, 4))
+    np.add.at(counts, position.reshape(-1) + 1, changes.reshape(-1, 4))
     counts = counts.cumsum(axis=0)
     return Curve(-distinct, counts[:, :2], counts[:, 2:], floor)
 

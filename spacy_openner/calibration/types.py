@@ -156,8 +156,8 @@ def _judge(nlp: Language, pipe: TypeFilter, gold: Gold, types: Types) -> list[Ju
         raise error("O422")
     survey.warn("The calibration")
     if not any(any(doc.present.values()) for doc in judged):
-        asked = sorted({name for doc in judged for name in doc.prediction.labels.names})
-        raise error("O421", name=pipe.name, asked=asked, gold=[])
+        labels = sorted({name for doc in judged for name in doc.prediction.labels.names})
+        raise error("O421", name=pipe.name, asked=labels, gold=[])
     return judged
 
 

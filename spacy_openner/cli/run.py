@@ -49,12 +49,12 @@ def run(
 
     from ..bulk.run import run_corpus
 
-    asked = given_labels(labels, label, labels_file) if labels or label or labels_file else None
+    label_set = given_labels(labels, label, labels_file) if labels or label or labels_file else None
     report = run_corpus(
         source,
         dest,
         pipeline,
-        labels=asked,
+        labels=label_set,
         engine=engine.value,
         workers=workers,
         threads=threads,

@@ -50,9 +50,9 @@ def serve(
         "batch_texts": batch_texts,
         "timeout": timeout,
     }
-    asked = given_labels(labels, label, labels_file) if labels or label or labels_file else None
+    label_set = given_labels(labels, label, labels_file) if labels or label or labels_file else None
     with _without_collection():
-        app = _make_app(pipeline, asked, workers, threads, limits)
+        app = _make_app(pipeline, label_set, workers, threads, limits)
     # One line of JSON a request, on standard error, beside what the server itself has to say.
     logging.basicConfig(format="%(message)s")
     logging.getLogger("spacy_openner.serve").setLevel(logging.INFO)

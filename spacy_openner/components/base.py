@@ -244,9 +244,9 @@ class OpenLabelPipe(Pipe, Generic[SettingsT]):
             for name, value in self.pipeline_config.restore(path, self._settings.names()).items():
                 self._replace_object(name, registry.resolve({name: value})[name])
 
-    def _replace_object(self, name: str, made: Any) -> None:
+    def _replace_object(self, name: str, new: Any) -> None:
         """Take another object in the place of one that the factory was given."""
-        setattr(self, name, made)
+        setattr(self, name, new)
 
     def _unpack_settings(self, data: str | bytes) -> None:
         self.settings = self._settings.from_json(data, base=self._settings, where=f"the bytes of {self.name!r}")

@@ -113,8 +113,8 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
         if "gate" in changed and isinstance(self.reassigner, CascadeReassigner):
             self.reassigner.gate = dict(self._own_gate if settings.gate is None else settings.gate)
 
-    def _replace_object(self, name: str, made: Any) -> None:
-        super()._replace_object(name, made)
+    def _replace_object(self, name: str, new: Any) -> None:
+        super()._replace_object(name, new)
         if name == "reassigner" and self.pipeline_config is not None:
             self._own_gate = _gate_of(self.reassigner)
             self._adopt(self.settings, ["gate"])
@@ -171,8 +171,8 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
     def _settle(self, doc: Doc, choices: Mapping[tuple, TypeChoice]) -> list[Decision]:
         entities = self._entities(doc)
         decisions = [self._decision(doc, c, choices) for c in entities]
-        found = [Candidate(d.start, d.end, d.label, d.score) for d in decisions]
-        valid = {c[:3] for c in self._validator.select(doc, (c for c in found if c.label))}
+        candidates = [Candidate(d.start, d.end, d.label, d.score) for d in decisions]
+        valid = {c[:3] for c in self._validator.select(doc, (c for c in candidates if c.label))}
         return self._beside_one_another(
             [
                 d if not d.label or (d.start, d.end, d.label) in valid else self._rejected(c, d)
@@ -189,7 +189,7 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
         """The entities that the reassigner has to choose for: those of several options, "none" included."""
         least = 2 - (self.on_none != "never")
         options = ((c, self.options(c.label)) for c in self._entities(doc))
-        return [EntityCase(doc, c.start, c.end, c.label, some) for c, some in options if len(some) >= least]
+        return [EntityCase(doc, c.start, c.end, c.label, labels) for c, labels in options if len(labels) >= least]
 
     def predict(self, docs: Sequence[Doc]) -> list[list[Candidate]]:
         """As `decide`, in the form that all components share, without what was dropped."""
@@ -207,10 +207,10 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
         # What a generator said about an entity stays with it.
         why = explanations_of(doc, self.spans_key)
         kept = [d for d in decisions if d.label]
-        found = [Candidate(d.start, d.end, d.label, d.score, why.get((*d.place, d.source), "")) for d in kept]
+        candidates = [Candidate(d.start, d.end, d.label, d.score, why.get((*d.place, d.source), "")) for d in kept]
         annotate(
             doc,
-            found,
+            candidates,
             name=self.name,
             spans_key=self.spans_key,
             annotate_ents=self.annotate_ents,
@@ -220,18 +220,19 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
             refines=True,
             later=self._later_components(),
             # The year in "1998 election", which nobody asked for, leaves the election its place.
-            behind=frozenset(c for c, d in zip(found, kept, strict=True) if d.by == BY_SOURCE),
+            behind=frozenset(c for c, d in zip(candidates, kept, strict=True) if d.by == BY_SOURCE),
         )
 
     def _entities(self, doc: Doc) -> list[Candidate]:
         """Return the entities that come in, in text order, with scores where there are any; 1 for plain statements."""
         if self.source == ENTS:
-            found = [Candidate(*each, 1.0) for each in self._entities_before(doc) if each[2]]
+            candidates = [Candidate(*each, 1.0) for each in self._entities_before(doc) if each[2]]
         else:
             spans = spans_of(doc, self.source)
             scores = (scores_in_step(doc.spans[self.source]) if spans else None) or [1.0] * len(spans)
-            found = [Candidate(s.start, s.end, s.label_, p) for s, p in zip(spans, scores, strict=True) if s.label_]
-        return sorted(found, key=lambda c: (c.start, -c.end))
+            scored = zip(spans, scores, strict=True)
+            candidates = [Candidate(s.start, s.end, s.label_, p) for s, p in scored if s.label_]
+        return sorted(candidates, key=lambda c: (c.start, -c.end))
 
     def _entities_before(self, doc: Doc) -> list[Entity]:
         """Return the entities of a doc as they were before an earlier run of this component, if there was one."""
@@ -249,19 +250,19 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
         return entities + [each for each in dropped if covered.isdisjoint(range(*each[:2]))]
 
     def _decision(self, doc: Doc, c: Candidate, choices: Mapping[tuple, TypeChoice]) -> Decision:
-        place = (c.start, c.end, c.label)
-        choice = choices.get((doc, *place))
+        position = (c.start, c.end, c.label)
+        choice = choices.get((doc, *position))
         if choice is None:
             return self._without_choice(c)
         if choice.label is None:
-            return Decision(*place, c.label, c.score, BY_SOURCE, f"{choice.by}: {choice.reason}")
+            return Decision(*position, c.label, c.score, BY_SOURCE, f"{choice.by}: {choice.reason}")
         if choice.label == NONE:
             return self._as_none(c, choice.by, NONE)
         if choice.score < self._threshold_of(choice.label):
             return self._as_none(c, choice.by, BELOW)
         if choice.span is None or not self.correct_bounds:
-            return Decision(*place, choice.label, choice.score, choice.by, choice.reason)
-        return Decision(*choice.span, c.label, choice.label, choice.score, choice.by, choice.reason, place[:2])
+            return Decision(*position, choice.label, choice.score, choice.by, choice.reason)
+        return Decision(*choice.span, c.label, choice.label, choice.score, choice.by, choice.reason, position[:2])
 
     def _as_none(self, c: Candidate, by: str, reason: str) -> Decision:
         dropped = self.on_none == "drop"

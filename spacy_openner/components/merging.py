@@ -124,7 +124,7 @@ def _joined_attrs(key: str, parts: Sequence[tuple[SpanGroup, int]]) -> dict[str,
         if name == DROPPED:
             joined[name] = [row for rows, _, offset in values for row in _shifted_rows(rows or (), offset)]
         elif all(_is_in_step(name, value, n) for value, n, _ in values):
-            columns = [_shifted_places(value, offset) if name == MOVED_FROM else value for value, _, offset in values]
+            columns = [_shifted_spans(value, offset) if name == MOVED_FROM else value for value, _, offset in values]
             joined[name] = _concatenated(columns)
         elif name == ORIGIN or all(_is_same(value, values[0][0]) for value, _, _ in values):
             joined[name] = next(value for value, _, _ in values if value is not None)
@@ -151,8 +151,8 @@ def _concatenated(columns: Sequence[Any]) -> Any:
     return [value for column in columns for value in column]
 
 
-def _shifted_places(places: Iterable[Sequence[int] | None], offset: int) -> list[list[int] | None]:
-    return [None if place is None else [place[0] + offset, place[1] + offset] for place in places]
+def _shifted_spans(spans: Iterable[Sequence[int] | None], offset: int) -> list[list[int] | None]:
+    return [None if span is None else [span[0] + offset, span[1] + offset] for span in spans]
 
 
 def _shifted_rows(rows: Iterable[Sequence[Any]], offset: int) -> list[list[Any]]:

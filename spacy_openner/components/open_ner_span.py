@@ -140,8 +140,8 @@ class OpenNERSpan(TrainableOpenPipe[OpenNERSpanSettings], OpenNERPipe[OpenNERSpa
         for span in spans:
             if span.doc is not doc:
                 raise error("O202", text=span.text)
-        asked = get_labels(doc, self.settings.labels) if labels is None else LabelSet(labels)
-        query = self._query(doc, asked, self._thresholds(asked))
+        own = get_labels(doc, self.settings.labels) if labels is None else LabelSet(labels)
+        query = self._query(doc, own, self._thresholds(own))
         return span_model(self.model).score(self.model, query, [query.words.of_span(span) for span in spans])
 
     def _thresholds(self, labels: LabelSet) -> np.ndarray:

@@ -89,10 +89,10 @@ class PipelineConfig:
 
 
 def _of_section(section: dict[str, Any] | None) -> "PipelineConfig":
-    made = PipelineConfig.__new__(PipelineConfig)
-    made._pipe = made._nlp = lambda: None  # type: ignore[assignment]
-    made._section = section
-    return made
+    config = PipelineConfig.__new__(PipelineConfig)
+    config._pipe = config._nlp = lambda: None  # type: ignore[assignment]
+    config._section = section
+    return config
 
 
 def saved_section(path: Path, interpolate: bool = True) -> Mapping[str, Any] | None:

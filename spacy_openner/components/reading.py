@@ -17,12 +17,12 @@ def read_entities(doc: Doc, spans_key: str, *, all_spans: bool = True) -> list[d
     RETURNS (list[dict[str, Any]]): Start, end (exclusive), text, label and score of each, in text order; of equal
         starts the longer first.
     """
-    found = spans_of(doc, spans_key)
-    scores = (scores_in_step(doc.spans[spans_key]) or []) if found else []
-    scored = {(s.start, s.end, s.label_): score for s, score in zip(found, scores, strict=False)}
+    group = spans_of(doc, spans_key)
+    scores = (scores_in_step(doc.spans[spans_key]) or []) if group else []
+    scored = {(s.start, s.end, s.label_): score for s, score in zip(group, scores, strict=False)}
     spans = {(ent.start, ent.end, ent.label_): ent for ent in doc.ents}
     if all_spans:
-        spans.update({(span.start, span.end, span.label_): span for span in found})
+        spans.update({(span.start, span.end, span.label_): span for span in group})
     entities = []
     for key, span in sorted(spans.items(), key=lambda item: (item[0][0], -item[0][1], item[0][2])):
         entity = {"start": span.start_char, "end": span.end_char, "text": span.text, "label": span.label_}

@@ -48,10 +48,10 @@ class ScoreCopier(Pipe):
         scores = all_scores(doc)
         for span in [*doc.ents, *(span for group in doc.spans.values() for span in group)]:
             score = scores.get((span.start_char, span.end_char, span.label))
-            place = (span.start, span.end)
+            position = (span.start, span.end)
             # Spans of the same place share their attributes, whatever their labels.
-            if score is not None and (place not in best or best[place][0] < score):
-                best[place] = (score, span)
+            if score is not None and (position not in best or best[position][0] < score):
+                best[position] = (score, span)
         for score, span in best.values():
             span._.set(self.attribute, score)
         return doc

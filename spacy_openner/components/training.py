@@ -58,12 +58,12 @@ class TrainableOpenPipe(OpenLabelPipe[SettingsT], TrainablePipe):
         self._gold_survey: GoldSurvey | None = None
         self._checks = TrainingChecks(name)
 
-    def _replace_object(self, name: str, made: Any) -> None:
+    def _replace_object(self, name: str, new: Any) -> None:
         if name == "model":
             # Its layers may belong to other components, too. What was misread is where its weights once came from.
-            self.model.shims[0].name = made.shims[0].name
+            self.model.shims[0].name = new.shims[0].name
         else:
-            super()._replace_object(name, made)
+            super()._replace_object(name, new)
 
     def _training_batches(self, texts: Sequence[Any]) -> Iterator[Any]:
         """Lay training texts out for the model.

@@ -51,12 +51,12 @@ def _read_marks(path: Path, tally: Tally) -> Iterator[Mark]:
     """Yield the entities of a .ann file; what else is annotated there is counted."""
     for number, line in enumerate(_read_text(path).removeprefix("\ufeff").split("\n"), 1):
         where = f"{path}, line {number}"
-        found = ENTITY.fullmatch(line.rstrip("\r"))
-        if found:
-            parts = [tuple(map(int, part.split())) for part in found[2].split(";")]
+        match = ENTITY.fullmatch(line.rstrip("\r"))
+        if match:
+            parts = [tuple(map(int, part.split())) for part in match[2].split(";")]
             in_order = sorted((start, end) for start, end in parts)
             # The text is that of the parts as they are written.
-            yield Mark(found[1], in_order, where, found[3] if in_order == parts else None)
+            yield Mark(match[1], in_order, where, match[3] if in_order == parts else None)
         elif line.startswith("T"):
             expected = '"T1", a tab, a label with character offsets such as "person 0 5", a tab, the text'
             raise error("O401", where=where, expected=expected, found=repr(line[:60]), kind="brat")

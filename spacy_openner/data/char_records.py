@@ -74,9 +74,9 @@ def read_spacy_json(path: str | Path, *, lang: str = "en", tally: Tally | None =
             for kind in ("relations", "cats", "links"):
                 if fields.record.get(kind):
                     aligner.tally.leave(f'"{kind}"', where)
-            found = [mark for key in ENTITY_KEYS for mark in fields.entities(key, aligner.tally)]
+            marks = [mark for key in ENTITY_KEYS for mark in fields.entities(key, aligner.tally)]
             given = [fields.offsets(token, "start", "end") for token in fields.objects("tokens")]
-            yield aligner.align(fields.text("text"), found, where, given or None)
+            yield aligner.align(fields.text("text"), marks, where, given or None)
 
 
 def read_doccano(path: str | Path, *, lang: str = "en", tally: Tally | None = None) -> Iterator[AnnotatedText]:
@@ -135,13 +135,13 @@ class _Fields:
         self.kind, self.expected, self.where, self.record = kind, expected, where, record
         self.require(isinstance(record, dict))
 
-    def require(self, holds: bool, found: Any = None) -> None:
+    def require(self, holds: bool, value: Any = None) -> None:
         """Refuse the record unless something holds.
 
         RAISES (DataError): O401.
         """
         if not holds:
-            shown = repr(self.record if found is None else found)[:200]
+            shown = repr(self.record if value is None else value)[:200]
             raise error("O401", where=self.where, expected=self.expected, found=shown, kind=self.kind)
 
     def text(self, *keys: str) -> str:
@@ -158,9 +158,9 @@ class _Fields:
 
     def offsets(self, item: dict[str, Any], start: str, end: str) -> tuple[int, int]:
         """Return the offsets of an item."""
-        found = [item.get(key) for key in (start, end)]
-        self.require(all(type(each) is int for each in found), item)
-        return int(found[0] or 0), int(found[1] or 0)
+        offsets = [item.get(key) for key in (start, end)]
+        self.require(all(type(each) is int for each in offsets), item)
+        return int(offsets[0] or 0), int(offsets[1] or 0)
 
     def mark(self, item: dict[str, Any], start: str = "start", end: str = "end") -> Mark:
         """Return the entity that an object describes."""

@@ -62,34 +62,34 @@ def read_values(path: Path, kind: str, expected: str, rows: bool = False) -> Ite
         try:
             yield from _list_values(_read_chunks(stream)) if is_list else _line_values(read_lines(stream))
         except _NotJson as err:
-            where = f"{path}, line {err.place.line}, column {err.place.column}"
+            where = f"{path}, line {err.position.line}, column {err.position.column}"
             raise error("O401", where=where, expected=expected, found=err.found, kind=kind) from err
 
 
 class _NotJson(Exception):
     """There is something else where JSON should be.
 
-    place (_Place): Where.
+    position (_Position): Where.
     found (str): What is there.
     """
 
-    def __init__(self, place: "_Place", text: str) -> None:
-        self.place = place
+    def __init__(self, position: "_Position", text: str) -> None:
+        self.position = position
         self.found = repr(text[:60]) if text.strip() else "the end of the file"
 
 
-class _Place(NamedTuple):
-    """A place in a file, from 1."""
+class _Position(NamedTuple):
+    """A position in a file, from 1."""
 
     line: int
     column: int
 
-    def after(self, text: str) -> "_Place":
-        """Return the place behind some text that begins here."""
+    def after(self, text: str) -> "_Position":
+        """Return the position behind some text that begins here."""
         breaks = text.count("\n")
         if not breaks:
-            return _Place(self.line, self.column + len(text))
-        return _Place(self.line + breaks, len(text) - text.rfind("\n"))
+            return _Position(self.line, self.column + len(text))
+        return _Position(self.line + breaks, len(text) - text.rfind("\n"))
 
 
 def _line_values(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
@@ -99,9 +99,9 @@ def _line_values(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
             try:
                 value = json.loads(line, **STRICT)
             except json.JSONDecodeError as err:
-                raise _NotJson(_Place(number, err.colno), line[err.pos :] or line) from err
+                raise _NotJson(_Position(number, err.colno), line[err.pos :] or line) from err
             except (ValueError, RecursionError) as err:
-                raise _NotJson(_Place(number, 1), line) from err
+                raise _NotJson(_Position(number, 1), line) from err
             yield number, value
 
 
@@ -124,7 +124,7 @@ def _list_values(chunks: Iterable[str]) -> Iterator[tuple[int, Any]]:
     there is nothing.
     """
     chunks, decoder = chain(chunks, [""]), json.JSONDecoder(**STRICT)
-    text, place, mark = "", _Place(1, 1), "["
+    text, position, mark = "", _Position(1, 1), "["
     for chunk in chunks:
         text, at = text + chunk, 0
         while True:
@@ -132,32 +132,32 @@ def _list_values(chunks: Iterable[str]) -> Iterator[tuple[int, Any]]:
             has_mark = text[begin : begin + 1] == mark
             item = _skip_blanks(text, begin + 1) if has_mark else begin
             if text[item : item + 1] == "]" and (not has_mark or mark == "["):
-                _require_end(text[item + 1 :], chunks, place.after(text[at : item + 1]))
+                _require_end(text[item + 1 :], chunks, position.after(text[at : item + 1]))
                 return
             if not has_mark and begin < len(text):
-                raise _NotJson(place.after(text[at:begin]), text[begin:])
+                raise _NotJson(position.after(text[at:begin]), text[begin:])
             try:
                 value, end = decoder.raw_decode(text, item)
             except (ValueError, RecursionError) as err:
                 wrong = getattr(err, "pos", item)
                 if not chunk or len(text) - wrong > LONGEST_VALUE or not isinstance(err, json.JSONDecodeError):
-                    raise _NotJson(place.after(text[at:wrong]), text[item:]) from err
+                    raise _NotJson(position.after(text[at:wrong]), text[item:]) from err
                 break
-            place, at, mark = place.after(text[at:end]), end, ","
-            yield place.line, value
+            position, at, mark = position.after(text[at:end]), end, ","
+            yield position.line, value
         text = text[at:]
 
 
-def _require_end(text: str, chunks: Iterable[str], place: _Place) -> None:
+def _require_end(text: str, chunks: Iterable[str], position: _Position) -> None:
     """Refuse what is not blank behind a list."""
     for chunk in chain([text], chunks):
         begin = _skip_blanks(chunk, 0)
         if begin < len(chunk):
-            raise _NotJson(place.after(chunk[:begin]), chunk[begin:])
-        place = place.after(chunk)
+            raise _NotJson(position.after(chunk[:begin]), chunk[begin:])
+        position = position.after(chunk)
 
 
 def _skip_blanks(text: str, at: int) -> int:
     """Go on to the next character that is not blank, or to the text's end."""
-    found = BLANKS.match(text, at)
-    return found.end() if found else at
+    match = BLANKS.match(text, at)
+    return match.end() if match else at

@@ -99,12 +99,12 @@ def _by_name(names: dict[str, Any]) -> dict[str, int]:
 def _feature(data: Any, key: str) -> Any:
     """Look for the feature of a key, however deep: each set, and each release, nests it otherwise."""
     if isinstance(data, list):
-        return next((found for each in data if (found := _feature(each, key)) is not None), None)
+        return next((feature for each in data if (feature := _feature(each, key)) is not None), None)
     if not isinstance(data, dict):
         return None
     if key in data or data.get("name") == key:
         return data.get(key, data)
-    return next((found for each in data.values() if (found := _feature(each, key)) is not None), None)
+    return next((feature for each in data.values() if (feature := _feature(each, key)) is not None), None)
 
 
 def _listed(data: Any) -> list[str] | None:
@@ -118,5 +118,5 @@ def _listed(data: Any) -> list[str] | None:
             return [names[number] for number in sorted(names, key=int)] if all(map(str.isdigit, names)) else None
         if names is not None:
             return _listed(names)
-        return next((found for each in data.values() if (found := _listed(each)) is not None), None)
+        return next((feature for each in data.values() if (feature := _listed(each)) is not None), None)
     return None

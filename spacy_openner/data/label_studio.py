@@ -50,13 +50,13 @@ def read_label_studio(
         yield aligner.align(text, marks, where)
 
 
-def _require(holds: bool, found: Any, where: str) -> None:
+def _require(holds: bool, value: Any, where: str) -> None:
     """Refuse a task of another form.
 
     RAISES (DataError): O401.
     """
     if not holds:
-        raise error("O401", where=where, expected=EXPECTED, found=repr(found)[:200], kind="label-studio")
+        raise error("O401", where=where, expected=EXPECTED, found=repr(value)[:200], kind="label-studio")
 
 
 def _text_key(data: Mapping[str, Any], text_key: str | None, where: str) -> str:
@@ -73,10 +73,10 @@ def _text_key(data: Mapping[str, Any], text_key: str | None, where: str) -> str:
 
 def _full(task: Mapping[str, Any], where: str, tally: Tally) -> list[Any] | None:
     """Return the results of a task's annotation; None where it has none."""
-    found = task.get("annotations", task.get("completions")) or []
-    _require(isinstance(found, list) and all(isinstance(each, dict) for each in found), found, where)
-    kept = [each for each in found if not each.get("was_cancelled")]
-    for kind, n in (("cancelled annotation", len(found) - len(kept)), ("further annotation", len(kept) - 1)):
+    annotations = task.get("annotations", task.get("completions")) or []
+    _require(isinstance(annotations, list) and all(isinstance(each, dict) for each in annotations), annotations, where)
+    kept = [each for each in annotations if not each.get("was_cancelled")]
+    for kind, n in (("cancelled annotation", len(annotations) - len(kept)), ("further annotation", len(kept) - 1)):
         if n > 0:
             tally.leave(f"{kind} of a task", where, n)
     if not kept:

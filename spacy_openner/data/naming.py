@@ -46,13 +46,13 @@ def make_renamer(labels: Mapping[str, str | None] | None = None, natural: bool =
 
 
 def list_types(
-    found: Iterable[str],
+    occurring: Iterable[str],
     types: Mapping[str, str] | Sequence[str] | None = None,
     labels: Mapping[str, str | None] | None = None,
 ) -> dict[str, str]:
     """List all types that a corpus annotates: what it has no span of is known to be absent.
 
-    found (Iterable[str]): The types of its spans.
+    occurring (Iterable[str]): The types of its spans.
     types (Mapping[str, str] | Sequence[str] | None): The list, if it is known, or type -> description.
     labels (Mapping[str, str | None] | None): Else its types are those found and those that labels are mapped to.
     RETURNS (dict[str, str]): Type -> description, which is the type itself where there is no other.
@@ -62,7 +62,7 @@ def list_types(
     from ..labels import LabelSet
 
     given = LabelSet([label for label in (labels or {}).values() if label is not None] if types is None else types)
-    unlisted = sorted(set(found) - set(given))
+    unlisted = sorted(set(occurring) - set(given))
     if types is not None and unlisted:
         warn("W401", labels=unlisted)
     return dict(given) | {label: label for label in unlisted}

@@ -78,9 +78,9 @@ class OffsetAligner:
         words, spaces, at = list[str](), list[bool](), 0
         for start, end in [*tokens, (len(text), len(text))]:
             if not at <= start <= end <= len(text):
-                found = f"[{start}, {end}] behind {at}"
+                shown = f"[{start}, {end}] behind {at}"
                 raise error(
-                    "O401", where=where, expected="tokens in order, inside the text", found=found, kind="tokens"
+                    "O401", where=where, expected="tokens in order, inside the text", found=shown, kind="tokens"
                 )
             between = text[at:start]
             if between.startswith(" ") and words:
@@ -140,11 +140,11 @@ def _says(text: str, mark: Mark) -> bool:
     """Tell whether the characters of an entity are what it says, if it says something: white space does not count."""
     if mark.text is None:
         return True
-    said = mark.text.split()
+    words = mark.text.split()
     # Slices are as long as a file says.
-    longest = 8 * sum(map(len, said)) + 1000
+    longest = 8 * sum(map(len, words)) + 1000
     slices = [text[start : min(end, start + longest)] if start >= 0 else "" for start, end in mark.parts]
-    return said == " ".join(slices).split()
+    return words == " ".join(slices).split()
 
 
 class _Units:

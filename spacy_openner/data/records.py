@@ -78,8 +78,8 @@ def _read(path: Path, kind: str, tally: Tally) -> Iterator[AnnotatedText]:
         known: dict[str, Any] = record if isinstance(record, dict) else {}
         words, entities = known.get(words_key), known.get(spans_key)
         if not (_are_words(words) and _are_spans(entities)):
-            found = repr(record)[:200]
-            raise error("O401", where=where, expected=expected_record(kind), found=found, kind=kind)
+            shown = repr(record)[:200]
+            raise error("O401", where=where, expected=expected_record(kind), found=shown, kind=kind)
         for other in OTHER_KEYS:
             if isinstance(known.get(other), list):
                 tally.leave(f'"{other}"', where, len(known[other]))

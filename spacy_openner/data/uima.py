@@ -77,11 +77,11 @@ def _loaded(load: Any, path: Path, **options: Any) -> Any:
 
 def _choose(names: list[str], layer: str | None, where: str) -> str:
     wanted = layer or NAMED_ENTITY
-    found = [name for name in names if wanted == name or name.endswith("." + wanted)]
-    if len(found) != 1:
+    matching = [name for name in names if wanted == name or name.endswith("." + wanted)]
+    if len(matching) != 1:
         own = sorted(name.rsplit(".", 1)[-1] for name in names if not name.startswith("uima."))
         raise error("O414", where=where, layers=", ".join(own) or "none")
-    return found[0]
+    return matching[0]
 
 
 def _label(annotation: Any, name: str) -> str:

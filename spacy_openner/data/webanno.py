@@ -146,14 +146,14 @@ def _choose(layers: Sequence[Layer], name: str | None, where: str) -> Layer:
     RAISES (DataError): O414.
     """
     wanted = name or NAMED_ENTITY
-    found = [each for each in layers if wanted in (each.name, each.short)]
-    if not found and name is None and len(layers) == 1:
-        found = list(layers)
-    if len(found) != 1:
+    matching = [each for each in layers if wanted in (each.name, each.short)]
+    if not matching and name is None and len(layers) == 1:
+        matching = list(layers)
+    if len(matching) != 1:
         is_short = len({each.short for each in layers}) == len(layers)
         names = [each.short if is_short else each.name for each in layers]
         raise error("O414", where=where, layers=", ".join(names) or "none")
-    return found[0]
+    return matching[0]
 
 
 def _add_row(
@@ -165,8 +165,8 @@ def _add_row(
     if row[3] is None:
         document.add_token(row[1], cells[2], int(row[4]), int(row[5]))
     for i, item in enumerate(STACK.split(cells[column]) if cells[column] not in ("", "_") else ()):
-        found = ITEM.fullmatch(item)
-        value, number = (found[1], found[2]) if found else (item, None)
+        match = ITEM.fullmatch(item)
+        value, number = (match[1], match[2]) if match else (item, None)
         label = "" if value == "*" and layer.features else layer.short if value == "*" else ESCAPED.sub(r"\1", value)
         if row[3] is not None:
             tally.repair(WIDENED, where)

@@ -41,21 +41,21 @@ class SpellingIndex:
 
     def find(self, mention: str) -> list[tuple[int, int]]:
         """Return all places of a mention within a stretch: its first and last word, exclusive."""
-        places = self.find_across(mention)
+        spans = self.find_across(mention)
         if self.stretches is None:
-            return places
-        return [(first, last) for first, last in places if self.stretches[first] == self.stretches[last - 1]]
+            return spans
+        return [(first, last) for first, last in spans if self.stretches[first] == self.stretches[last - 1]]
 
     def find_across(self, mention: str) -> list[tuple[int, int]]:
         """Return all places of a mention, whatever stretches they lie in."""
         letters, _ = spelled_letters(mention)
-        places, at = [], self.letters.find(letters) if letters else -1
+        spans, at = [], self.letters.find(letters) if letters else -1
         while at >= 0:
             first, last = self.word_starts.get(at), self.word_ends.get(at + len(letters))
             if first is not None and last is not None:
-                places.append((first, last))
+                spans.append((first, last))
             at = self.letters.find(letters, at + 1)
-        return places
+        return spans
 
 
 def place_mentions(index: SpellingIndex, mentions: Sequence[tuple[str, str]]) -> list[tuple[int, int] | None]:
@@ -76,22 +76,22 @@ def place_mentions(index: SpellingIndex, mentions: Sequence[tuple[str, str]]) ->
     """
     options = {text: index.find(text) for text in dict.fromkeys(text for text, _ in mentions)}
     longest_first = sorted(range(len(mentions)), key=lambda i: -len(mentions[i][0]))
-    places: list[tuple[int, int] | None] = [None] * len(mentions)
+    chosen: list[tuple[int, int] | None] = [None] * len(mentions)
     covered: set[int] = set()
     # What is covered stays so: each place is looked at once.
     left = {text: iter(runs) for text, runs in options.items()}
     for i in longest_first:
-        places[i] = next((run for run in left[mentions[i][0]] if covered.isdisjoint(range(*run))), None)
-        covered.update(range(*(places[i] or (0, 0))))
+        chosen[i] = next((run for run in left[mentions[i][0]] if covered.isdisjoint(range(*run))), None)
+        covered.update(range(*(chosen[i] or (0, 0))))
     before = [0, *accumulate(word in covered for word in range(max(covered, default=-1) + 1))]
-    taken = {(place, label) for place, (_, label) in zip(places, mentions, strict=True)}
+    taken = {(span, label) for span, (_, label) in zip(chosen, mentions, strict=True)}
     inner = {(text, label): iter(options[text]) for text, label in mentions}
     for i in longest_first:
-        if places[i] is None:
+        if chosen[i] is None:
             text, label = mentions[i]
             fitting = (run for run in inner[text, label] if (run, label) not in taken and _is_covered(run, before))
-            places[i] = next(fitting, None)
-    return places
+            chosen[i] = next(fitting, None)
+    return chosen
 
 
 def _is_covered(run: tuple[int, int], before: Sequence[int]) -> bool:

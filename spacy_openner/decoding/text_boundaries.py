@@ -99,13 +99,15 @@ def text_boundaries(text: str, kinds: Collection[str]) -> list[Boundary]:
     if "lists" in kinds:
         lines = _items(lines)
     shapes = {number: _Block([line.text for line in block]) for number, block in groupby(lines, lambda x: x.block)}
-    found = [Boundary(line.edge, line.start + line.mark) for line in lines[:1] if line.edge < line.start + line.mark]
+    boundaries = [
+        Boundary(line.edge, line.start + line.mark) for line in lines[:1] if line.edge < line.start + line.mark
+    ]
     for line in lines if "cells" in kinds else ():
-        found += _cells(line)
+        boundaries += _cells(line)
     for line, after in pairwise(lines):
         if _parts(line, after, shapes[line.block], kinds):
-            found.append(Boundary(line.end, after.start + after.mark))
-    return _joined(found)
+            boundaries.append(Boundary(line.end, after.start + after.mark))
+    return _joined(boundaries)
 
 
 def _lines(text: str, with_quotes: bool) -> list[Line]:
@@ -191,10 +193,10 @@ def _cells(line: Line) -> Iterator[Boundary]:
             yield Boundary(line.start + match.start(), line.start + match.end(), starts_line=False)
 
 
-def _joined(found: Sequence[Boundary]) -> list[Boundary]:
+def _joined(boundaries: Sequence[Boundary]) -> list[Boundary]:
     """Join boundaries that touch, such as the end of a row and the sign that the next one begins with."""
     joined: list[Boundary] = []
-    for each in sorted(found):
+    for each in sorted(boundaries):
         last = joined[-1] if joined else None
         if last is not None and each.start <= last.end:
             joined[-1] = Boundary(last.start, max(last.end, each.end), last.starts_line or each.starts_line)

@@ -62,17 +62,17 @@ def match_words(words: Sequence[str], answer: Sequence[str], retokenize: Retoken
         WordMatch(indices=[0, 1, 2], errors=WordErrors(omitted=0, added=0, substituted=1))
     """
     text = [word.casefold() for word in words]
-    said = [word.casefold() for word in answer]
-    if text == said:
+    answered = [word.casefold() for word in answer]
+    if text == answered:
         return WordMatch(list(range(len(text))), WordErrors())
     if retokenize is not None:
         forms = [form.casefold() for form in retokenize(words)]
         # One spelling for both forms of a word; one that is nothing but what the tokenizer cannot write stays.
         written = {word: form or word for word, form in zip(text, forms, strict=True)}
-        text, said = [written[word] for word in text], [written.get(word, word) for word in said]
-        if text == said:
+        text, answered = [written[word] for word in text], [written.get(word, word) for word in answered]
+        if text == answered:
             return WordMatch(list(range(len(text))), WordErrors())
-    return _match_subsequence(text, said) or _match_common(text, said)
+    return _match_subsequence(text, answered) or _match_common(text, answered)
 
 
 def _match_subsequence(text: Sequence[str], answer: Sequence[str]) -> WordMatch | None:

@@ -152,16 +152,17 @@ def _placed(
     names = {normalize_name(name): name for name in types}
     mentions = [(each.text, names[name]) for each in listed if (name := normalize_name(each.label)) in names]
     report.dropped["of another type"] += len(listed) - len(mentions)
-    places = place_mentions(index, mentions)
-    for place, (text, _) in zip(places, mentions, strict=True):
-        if place is None:
+    positions = place_mentions(index, mentions)
+    for position, (text, _) in zip(positions, mentions, strict=True):
+        if position is None:
             is_across = len(index.find_across(text)) > len(index.find(text))
             report.dropped["across a boundary" if is_across else "not in the text"] += 1
-    entities = {(*place, label) for place, (_, label) in zip(places, mentions, strict=True) if place is not None}
+    labels = [label for _, label in mentions]
+    entities = {(*at, label) for at, label in zip(positions, labels, strict=True) if at is not None}
     if all_mentions:
         entities |= _elsewhere(index, mentions, entities)
     spans = [Span(doc, words[a].i, words[b - 1].i + 1, label=label) for a, b, label in sorted(entities)]
-    return spans, None not in places
+    return spans, None not in positions
 
 
 def _index(doc: Doc, boundaries: Sequence[str]) -> tuple[list[Token], SpellingIndex]:
@@ -267,12 +268,12 @@ def _around(doc: Doc, span: Span) -> tuple[str, str, str]:
     return before, span.text, after
 
 
-def _write(doc: Doc, found: Mapping[Span, str], spans_key: str) -> None:
+def _write(doc: Doc, explanations: Mapping[Span, str], spans_key: str) -> None:
     """Put explanations beside the spans; those that were there stay."""
     known = explanations_of(doc, spans_key)
     spans = gold_spans(doc, spans_key)
     if spans_key not in doc.spans:
         doc.spans[spans_key] = spans
-    if found:
-        texts = [found.get(s) or known.get((s.start, s.end, s.label_), "") for s in spans]
+    if explanations:
+        texts = [explanations.get(s) or known.get((s.start, s.end, s.label_), "") for s in spans]
         doc.spans[spans_key].attrs[EXPLANATIONS] = texts

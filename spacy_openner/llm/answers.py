@@ -37,10 +37,10 @@ def parse(content: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     RAISES (Fault): For anything else; it says that the answer is at fault.
     """
     wanted = _Wanted(schema)
-    found = _readings(content.strip().removeprefix("\ufeff"), wanted)
-    fitting = [value for value in found if not wanted.objection(value)]
+    readings = _readings(content.strip().removeprefix("\ufeff"), wanted)
+    fitting = [value for value in readings if not wanted.objection(value)]
     if not fitting:
-        raise _malformed(wanted.objection(found[0]) if found else "no JSON object", content)
+        raise _malformed(wanted.objection(readings[0]) if readings else "no JSON object", content)
     if any(value != fitting[0] for value in fitting):
         raise _malformed("several answers that differ", content)
     try:

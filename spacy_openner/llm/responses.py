@@ -257,6 +257,6 @@ def _events(stream: str) -> list[Any]:
 def _tokens(usage: Any) -> tuple[int, int] | None:
     if not isinstance(usage, Mapping):
         return None
-    asked, answered = usage.get("prompt_tokens"), usage.get("completion_tokens") or 0
-    counts = [n for n in (asked, answered) if isinstance(n, int) and not isinstance(n, bool) and n >= 0]
+    tokens = usage.get("prompt_tokens"), usage.get("completion_tokens") or 0
+    counts = [n for n in tokens if isinstance(n, int) and not isinstance(n, bool) and n >= 0]
     return (counts[0], counts[1]) if len(counts) == 2 else None

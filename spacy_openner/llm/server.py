@@ -237,6 +237,6 @@ class Server:
         """
         self.report.unmetered += reply.tokens is None
         estimated = sum(len(text) for _, text in request.messages) // 4, len(reply.content or "") // 4
-        asked, said = reply.tokens or estimated
-        self.report.input_tokens += asked
-        self.report.output_tokens += said if answered is None else answered
+        prompt_tokens, completion_tokens = reply.tokens or estimated
+        self.report.input_tokens += prompt_tokens
+        self.report.output_tokens += completion_tokens if answered is None else answered

@@ -117,14 +117,14 @@ def doc_words(doc: Doc, mode: WordMode, boundaries: Collection[str] = ()) -> Wor
         return _within(doc, words, offsets, offsets + [len(text) for text in words.texts], boundaries)
     # Each look at it joins all tokens anew.
     text = doc.text
-    found = _split(text, mode)
+    bounds = _split(text, mode)
     offsets = doc.to_array(IDX).astype(np.int64)
-    first = np.array([start for start, _ in found], dtype=np.int64)
-    last = np.array([end - 1 for _, end in found], dtype=np.int64)
+    first = np.array([start for start, _ in bounds], dtype=np.int64)
+    last = np.array([end - 1 for _, end in bounds], dtype=np.int64)
     starts = np.searchsorted(offsets, first, side="right") - 1
     ends = np.searchsorted(offsets, last, side="right")
-    words = Words([text[a:b] for a, b in found], starts, ends, _sentence_starts(doc, starts))
-    words = _within(doc, words, first, last + 1, boundaries) if boundaries and found else words
+    words = Words([text[a:b] for a, b in bounds], starts, ends, _sentence_starts(doc, starts))
+    words = _within(doc, words, first, last + 1, boundaries) if boundaries and bounds else words
     return _without_blank_ends(words) if mode in splitters.SPLITTERS else words
 
 
@@ -151,17 +151,17 @@ def _within(doc: Doc, words: Words, first: np.ndarray, last: np.ndarray, kinds: 
     first, last (np.ndarray): The characters of each word, `last` exclusive. *Shape of each:* (words,).
     kinds (Collection[str]): See `doc_words`.
     """
-    found = text_boundaries(doc.text, kinds)
+    separating = text_boundaries(doc.text, kinds)
     if SENTENCES in kinds:
         opening = first[words.sentence_starts].tolist()
-        found = sorted([*found, *(Boundary(i, i, starts_line=False) for i in opening if i)])
-    if not found or not len(words):
+        separating = sorted([*separating, *(Boundary(i, i, starts_line=False) for i in opening if i)])
+    if not separating or not len(words):
         return words
-    ends = np.array([each.end for each in found])
-    before = np.searchsorted([each.start for each in found], first, side="right") - 1
+    ends = np.array([each.end for each in separating])
+    before = np.searchsorted([each.start for each in separating], first, side="right") - 1
     kept = np.flatnonzero((before < 0) | (last > ends[before]))
     stretches = np.searchsorted(ends, first[kept], side="right")
-    return _separated(_chosen(words, kept, stretches), found)
+    return _separated(_chosen(words, kept, stretches), separating)
 
 
 def _chosen(words: Words, kept: np.ndarray, stretches: np.ndarray) -> Words:
@@ -169,28 +169,28 @@ def _chosen(words: Words, kept: np.ndarray, stretches: np.ndarray) -> Words:
     return Words(texts, words.starts[kept], words.ends[kept], words.sentence_starts[kept], stretches)
 
 
-def _separated(words: Words, found: Sequence[Boundary]) -> Words:
+def _separated(words: Words, separating: Sequence[Boundary]) -> Words:
     """Let lines start like sentences, and put separators where tokens between two stretches can stand for them."""
     assert words.stretches is not None
     opening = np.flatnonzero(np.diff(words.stretches)) + 1
-    passed = np.concatenate([[0], np.cumsum([each.starts_line for each in found])])
+    passed = np.concatenate([[0], np.cumsum([each.starts_line for each in separating])])
     lines = passed[words.stretches]
     words.sentence_starts[opening] |= lines[opening] > lines[opening - 1]
-    places = [
+    indices = [
         i
         for i in opening.tolist()
         if words.starts[i] > words.ends[i - 1]
         and not words.texts[i - 1].endswith(SEPARATING)
         and not words.texts[i].startswith(SEPARATING)
     ]
-    for i in reversed(places):
+    for i in reversed(indices):
         words.texts.insert(i, SEPARATOR)
     return Words(
         words.texts,
-        np.insert(words.starts, places, [words.ends[i - 1] for i in places]),
-        np.insert(words.ends, places, [words.starts[i] for i in places]),
-        np.insert(words.sentence_starts, places, False),
-        np.insert(words.stretches, places, -1),
+        np.insert(words.starts, indices, [words.ends[i - 1] for i in indices]),
+        np.insert(words.ends, indices, [words.starts[i] for i in indices]),
+        np.insert(words.sentence_starts, indices, False),
+        np.insert(words.stretches, indices, -1),
     )
 
 

@@ -101,7 +101,7 @@ class LARPrompt(NamedTuple):
         targets (Sequence[str]): The target types; none for answers of the source domain.
         RETURNS (list[Line]): In order.
         """
-        return [found.line for found in self.find(text, sources, targets)]
+        return [parsed.line for parsed in self.find(text, sources, targets)]
 
     def find(self, text: str, sources: Sequence[str], targets: Sequence[str] = ()) -> Iterator[LocatedLine]:
         """Parse an answer as `parse` does, with the characters of each line. It takes time by the length alone."""
@@ -112,10 +112,10 @@ class LARPrompt(NamedTuple):
         for match in starts:
             # What stands before a line is part of it, so that two lines have a blank between them.
             begin, span_start = max(0, match.start() - 1), match.end()
-            place = bisect_right(ends, span_start, key=lambda each: each.start)
-            if (match.start() and begin < done) or place == len(ends):
+            index = bisect_right(ends, span_start, key=lambda each: each.start)
+            if (match.start() and begin < done) or index == len(ends):
                 continue
-            end = ends[place]
+            end = ends[index]
             source, target = find_name(match["source"], sources), find_name(end.target, targets)
             is_one_line = text.find("\n", span_start, end.start) < 0
             if is_one_line and source is not None and (target is not None or not targets):
@@ -128,13 +128,13 @@ class LARPrompt(NamedTuple):
     ) -> list[_LineEnd]:
         """Find where lines may end, in order: at a target type, or without these before a line break or start."""
         if not targets:
-            places = {match.start() for match in starts} | {match.start() for match in re.finditer("\n", text)}
-            return [_LineEnd(place, _end_before(text, place), "") for place in sorted(places | {len(text)})]
+            positions = {match.start() for match in starts} | {match.start() for match in re.finditer("\n", text)}
+            return [_LineEnd(position, _end_before(text, position), "") for position in sorted(positions | {len(text)})]
         # Tokenizers move spaces: BERT's writes "- >".
         following = rf"\s*$|\s*\n|\s+(?:{names_pattern(sources)})\s*:\s"
         pattern = rf"\s-\s?>\s*(?P<target>{names_pattern(targets)})(?={following})"
-        found = re.finditer(pattern, text, re.IGNORECASE)
-        return [_LineEnd(match.start(), match.end(), match["target"]) for match in found]
+        matches = re.finditer(pattern, text, re.IGNORECASE)
+        return [_LineEnd(match.start(), match.end(), match["target"]) for match in matches]
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def label_studio_routes(service: Service) -> APIRouter:
         config = read_label_config(request.label_config)
         texts = [_text_of(task, config.field) for task in request.tasks]
         answers = await service.find(texts, RequestSettings(config.labels)) if texts else []
-        results = [_prediction(found, config) for found in answers]
+        results = [_prediction(entities, config) for entities in answers]
         return Predictions(results=results, model_version=MODEL_VERSION)
 
     return router
@@ -104,7 +104,7 @@ def _text_of(task: Task, field: str) -> str:
     return text
 
 
-def _prediction(found: list[dict[str, Any]], config: LabelConfig) -> Prediction:
+def _prediction(entities: list[dict[str, Any]], config: LabelConfig) -> Prediction:
     """Render the entities of a text. The score of all is that of the least certain: it orders what to look at."""
     regions = [
         Region(
@@ -114,7 +114,7 @@ def _prediction(found: list[dict[str, Any]], config: LabelConfig) -> Prediction:
             value=RegionValue(start=e["start"], end=e["end"], text=e["text"], labels=[e["label"]]),
             score=e.get("score"),
         )
-        for i, e in enumerate(found)
+        for i, e in enumerate(entities)
     ]
     scores = [region.score for region in regions if region.score is not None]
     return Prediction(result=regions, score=min(scores, default=None), model_version=MODEL_VERSION)

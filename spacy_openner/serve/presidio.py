@@ -16,11 +16,11 @@ def presidio_routes(service: Service) -> APIRouter:
     @router.post("/analyze")
     async def analyze(request: AnalyzeRequest) -> list[RecognizerResult] | list[list[RecognizerResult]]:
         """Find the entities of a text, or of each of several."""
-        asked = RequestSettings(label_set(request.entities or None), request.score_threshold)
+        settings = RequestSettings(label_set(request.entities or None), request.score_threshold)
         if isinstance(request.text, str):
-            (found,) = await service.find([request.text], asked)
-            return _results(found)
-        return [_results(found) for found in await service.find(request.text, asked)]
+            (entities,) = await service.find([request.text], settings)
+            return _results(entities)
+        return [_results(entities) for entities in await service.find(request.text, settings)]
 
     @router.get("/supportedentities")
     async def supported_entities(language: str = "en") -> list[str]:
@@ -30,8 +30,8 @@ def presidio_routes(service: Service) -> APIRouter:
     return router
 
 
-def _results(found: list[dict[str, Any]]) -> list[RecognizerResult]:
+def _results(entities: list[dict[str, Any]]) -> list[RecognizerResult]:
     return [
         RecognizerResult(entity_type=e["label"], start=e["start"], end=e["end"], score=e.get("score", 1.0))
-        for e in found
+        for e in entities
     ]

@@ -81,16 +81,16 @@ class Service:
             hint = "send the service's key as 'Authorization: Bearer KEY'"
             raise HTTPException(401, hint, {"WWW-Authenticate": "Bearer"})
 
-    async def find(self, texts: list[str], asked: RequestSettings) -> list[list[dict[str, Any]]]:
+    async def find(self, texts: list[str], settings: RequestSettings) -> list[list[dict[str, Any]]]:
         """Find the entities of a request's texts, in a batch with those of others.
 
         RAISES (HTTPException): For what is over a limit, and when the model is too busy or fails.
         """
         _check_texts(texts, self.limits)
-        _check_labels(asked, self.limits)
+        _check_labels(settings, self.limits)
         busy = {"Retry-After": str(self.limits.retry_after)}
         try:
-            answers = await self.batcher.submit(texts, asked, self.limits.timeout)
+            answers = await self.batcher.submit(texts, settings, self.limits.timeout)
         except QueueFull:
             raise HTTPException(429, "too much waits for the model; try again later", busy) from None
         except Stopping:
@@ -142,8 +142,8 @@ def _check_texts(texts: list[str], limits: ServeSettings) -> None:
             raise HTTPException(422, f"text {i} holds half a surrogate pair, which is no character")
 
 
-def _check_labels(asked: RequestSettings, limits: ServeSettings) -> None:
-    labels = asked.labels or LabelSet()
+def _check_labels(settings: RequestSettings, limits: ServeSettings) -> None:
+    labels = settings.labels or LabelSet()
     if len(labels) > limits.max_labels:
         raise HTTPException(422, f"{len(labels):,} labels; a request has at most {limits.max_labels:,}")
     for part in chain(labels, labels.values()):

@@ -45,8 +45,8 @@ class TrainingChecks:
         for reference in references:
             listed = get_labels(reference, labels)
             if listed:
-                found = {span.label_ for span in gold_spans(reference, spans_key)}
-                unknown |= dict.fromkeys(found - set(listed) - self._seen, listed)
+                annotated = {span.label_ for span in gold_spans(reference, spans_key)}
+                unknown |= dict.fromkeys(annotated - set(listed) - self._seen, listed)
         if not self._has_annotation:
             self._warn_once("W013", name=self.name)
         if spans_key is not None:

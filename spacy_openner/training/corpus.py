@@ -153,8 +153,8 @@ class OpenNERCorpus:
             types = dict(source.labels or ())
             if source.labels is None:
                 docs = (doc for file in source.files for doc in self._docs(file, Vocab(), numbers[file]).values())
-                found = {span.label_ for doc in docs for span in gold_spans(doc, self.reading.spans_key)}
-                types = {label: label for label in sorted(found)}
+                annotated = {span.label_ for doc in docs for span in gold_spans(doc, self.reading.spans_key)}
+                types = {label: label for label in sorted(annotated)}
             self._known[source] = (numbers, self._kept(types.items()))
         return self._known[source]
 
@@ -239,7 +239,7 @@ def _scaled(shares: Sequence[tuple[Source, int]], wanted: int) -> list[tuple[Sou
 
 def _sources(given: Mapping[str, Mapping[str, Any]]) -> list[Source]:
     """Read what a config says about sources."""
-    found: list[Source] = []
+    sources: list[Source] = []
     for name, settings in given.items():
         unknown = [key for key in settings if key not in SETTINGS]
         if unknown or not isinstance(settings.get("path"), str | Path):
@@ -258,8 +258,8 @@ def _sources(given: Mapping[str, Mapping[str, Any]]) -> list[Source]:
             _check(f"{name} ({stem.name})", weight, limit)
             labels = settings["labels"] if "labels" in settings else _listed(stem)
             pairs = None if labels is None else _pairs(LabelSet(labels))
-            found.append(Source(tuple(files), float(weight), limit, pairs))
-    return found
+            sources.append(Source(tuple(files), float(weight), limit, pairs))
+    return sources
 
 
 def _check(name: str, weight: Any, limit: Any) -> None:

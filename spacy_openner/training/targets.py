@@ -68,7 +68,7 @@ def align(example: Example, spans_key: str | None, mode: WordMode, boundaries: C
     words = doc_words(doc, mode, boundaries)
     same = len(doc) == len(reference) and all(a.orth == b.orth for a, b in zip(doc, reference, strict=True))
     misaligned = crossing = 0
-    found: dict[tuple[int, int, str], str] = {}
+    spans: dict[tuple[int, int, str], str] = {}
     explained = explanations_of(reference, spans_key)
     unknown = _missing(example, words, spans_key, same)
     for span in gold_spans(reference, spans_key):
@@ -78,11 +78,11 @@ def align(example: Example, spans_key: str | None, mode: WordMode, boundaries: C
             crossing += 1
             unknown.append((first, last))
         elif first < last and _starts_and_ends(words, first, last, aligned):
-            found[first, last, span.label_] = explained.get((span.start, span.end, span.label_), "")
+            spans[first, last, span.label_] = explained.get((span.start, span.end, span.label_), "")
         else:
             misaligned += 1
             unknown += _touched(example, span, words, same)
-    return Gold(words, list(found), unknown, misaligned, crossing, {span: text for span, text in found.items() if text})
+    return Gold(words, list(spans), unknown, misaligned, crossing, {span: text for span, text in spans.items() if text})
 
 
 def _aligned(example: Example, span: Span) -> Span | None:

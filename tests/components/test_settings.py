@@ -337,7 +337,7 @@ def test_lists_of_any_names(tmp_path):
     for i, name in enumerate(NAMES):
         pipe = nlp.add_pipe("type_filter", name=f"p{i}", config={"labels": ["x"]})
         pipe.labels, pipe.keep_labels = [name, "x"], [name]
-    loaded = by_disk_three_times(nlp, tmp_path)
+    loaded = by_disk(nlp, tmp_path)
     for i, name in enumerate(NAMES):
         settings = loaded.get_pipe(f"p{i}").settings
         assert (settings.labels.names, settings.keep_labels) == (tuple(dict.fromkeys([name, "x"])), (name,))

@@ -1,12 +1,13 @@
 """Mentions find their places."""
 
 import doctest
+import re
 
 import pytest
 import spacy
 
 from spacy_openner.decoding import mention_placement
-from spacy_openner.decoding.mention_placement import SpellingIndex, place_mentions
+from spacy_openner.decoding.mention_placement import SpellingIndex, place_mentions, spelled_letters
 
 NLP = spacy.blank("en")
 
@@ -40,6 +41,62 @@ def test_nested_ones():
 def test_one_place_may_have_two_labels_and_no_label_twice():
     _, places = placed("Washington slept", ("Washington", "person"), ("Washington", "city"), ("Washington", "city"))
     assert places == [(0, 1), (0, 1), None]
+
+
+def test_a_mention_that_is_not_there_takes_no_words():
+    _, places = placed("Ann met Ann", "Nobody at all", "Ann")
+    assert places == [None, (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "mentions", "expected"),
+    [
+        ("Newest York City", ["Newest York", "York City"], [(0, 2), None]),
+        ("New York City met Ann Lee Smith", ["New York", "York City", "Ann Lee Smith"], [None, (1, 3), (4, 7)]),
+    ],
+)
+def test_mentions_that_overlap_are_not_within_one_another(text, mentions, expected):
+    assert placed(text, *mentions)[1] == expected
+
+
+def index_of(text, stretches=None):
+    """An index of words between spaces."""
+    ends = [match.end() for match in re.finditer("[^ ]+", text)]
+    starts = [match.start() for match in re.finditer("[^ ]+", text)]
+    return SpellingIndex(text, starts, ends, stretches)
+
+
+def test_mentions_lie_in_one_stretch():
+    index = index_of("New York and New York today", [0, 1, 1, 1, 1, 2])
+    assert index.find("New York") == [(3, 5)]
+    assert index.find_across("New York") == [(0, 2), (3, 5)]
+
+
+def test_all_places_of_a_mention():
+    assert index_of("a a a").find("a") == [(0, 1), (1, 2), (2, 3)]
+
+
+def test_words_without_letters_belong_to_no_mention():
+    assert index_of("Ann \u200b left").find("Ann") == [(0, 1)]
+
+
+def test_each_word_has_a_start_and_an_end():
+    with pytest.raises(ValueError, match="zip"):
+        SpellingIndex("ab", [0], [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("text", "letters", "origins"),
+    [
+        ("be\u0301", "b\u00e9", [0, 2]),
+        ("\u0301a", "\u0301a", [0, 1]),
+        ("a-", "a-", [0, 1]),
+        ("a-\nb", "ab", [0, 3]),
+        ("AX\nb", "axb", [0, 1, 3]),
+    ],
+)
+def test_letters_and_where_they_come_from(text, letters, origins):
+    assert spelled_letters(text) == (letters, origins)
 
 
 @pytest.mark.parametrize(

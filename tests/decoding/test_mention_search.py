@@ -84,3 +84,8 @@ def test_each_word_of_a_long_mention_has_its_counterpart():
     assert locate_mentions(words, answer, [(0, 4)]).indices == [None, 0, 1, 2, 3]
     # Where the text has more words than the mention, the last ones share one.
     assert locate_mentions(["New", "Yo", "rk"], ["New", "York", "x"], [(0, 2)]).indices == [0, 1, 1]
+
+
+def test_a_word_is_found_in_three_words_at_most():
+    assert locate_mentions(["n", "ew", "s"], ["news"], [(0, 1)]).indices == [0, 0, 0]
+    assert locate_mentions(["n", "e", "w", "s"], ["news"], [(0, 1)]) == ([None] * 4, WordErrors(added=1))

@@ -88,7 +88,41 @@ def test_every_issue_of_the_paper(text, answer, lost, slips):
 
 
 def test_case_does_not_matter():
-    assert match_words(["Ann", "LIVES"], ["ann", "Lives"]).indices == [0, 1]
+    assert match_words(["Ann", "LIVES"], ["ann", "Lives"]) == ([0, 1], WordErrors())
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "indices", "errors"),
+    [
+        # Of equal words the first is meant.
+        ("a b b", "b", [None, 0, None], WordErrors(omitted=2)),
+        # Several words between the same neighbours, and several such gaps.
+        ("in nwe yrok today", "in new york today", [0, 1, 2, 3], WordErrors(substituted=2)),
+        ("pari and londn", "paris and london", [0, 1, 2], WordErrors(substituted=2)),
+        # The same letters in fewer words.
+        ("in new york today", "in newyork today", [0, 1, 1, 2], WordErrors(substituted=2)),
+        # Just similar enough, and just not.
+        ("x ab y", "x ac y", [0, 1, 2], WordErrors(substituted=1)),
+        ("x abc y", "x axyz y", [0, None, 2], WordErrors(omitted=1, added=1)),
+    ],
+)
+def test_what_lies_between_common_words(text, answer, indices, errors):
+    assert match_words(text.split(), answer.split()) == (indices, errors)
+
+
+def test_words_without_letters_are_left_out():
+    assert match_words(["", "a"], ["a", "b"]) == ([None, 0], WordErrors(omitted=1, added=1))
+
+
+def test_answers_may_hold_either_form_of_a_word():
+    for form in ("Brontë", "Bront"):
+        match = match_words(["Brontë", "and", "Anne"], [form, "Anne"], retokenize)
+        assert match == ([0, None, 1], WordErrors(omitted=1))
+
+
+def test_each_word_has_a_form():
+    with pytest.raises(ValueError, match="zip"):
+        match_words(["a", "b"], ["x"], lambda words: words[:1])
 
 
 def test_words_that_the_tokenizer_cannot_write_at_all():

@@ -105,7 +105,7 @@ class CachedDecoder:
         self._forget(dict(zip(rows, keep, strict=True)))
         states: list[Tensor] = []
         self.offsets, n_states = [0] * len(rows), 0
-        for group in self._groups([len(some) for some in subwords]):
+        for group in self._groups([len(row) for row in subwords]):
             hidden = self._feed_together([rows[i] for i in group], [subwords[i] for i in group], self.keep_cache)
             for index, i in enumerate(group):
                 self.offsets[i] = n_states + index * hidden.shape[1]
@@ -171,7 +171,7 @@ class CachedDecoder:
         lengths: Sequence[int],
     ) -> PassInput:
         past, longest = max(lengths), max(map(len, subwords))
-        padded = [[*some, *[0] * (longest - len(some))] for some in subwords]
+        padded = [[*row, *[0] * (longest - len(row))] for row in subwords]
         before = torch.tensor(lengths, device=self.device)[:, None]
         slots = torch.arange(past + longest, device=self.device)
         return PassInput(

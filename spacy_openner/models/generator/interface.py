@@ -98,10 +98,10 @@ def tag_texts(
     spans: list[list[ScoredSpan]] = [[] for _ in queries]
     windows = [w for i, query in enumerate(queries) for w in plan_windows(generator, prompt, query, i, settings)]
     with torch.inference_mode():
-        for some in batch_windows(windows, settings.batch_tokens):
-            batch = _encode(generator, prompt, queries, some)
-            stats.n_windows += len(some)
-            for window, tagged in zip(some, _tag(generator, prompt, batch, settings, stats), strict=True):
+        for group in batch_windows(windows, settings.batch_tokens):
+            batch = _encode(generator, prompt, queries, group)
+            stats.n_windows += len(group)
+            for window, tagged in zip(group, _tag(generator, prompt, batch, settings, stats), strict=True):
                 spans[window.query] += _spans(window, tagged)
     return spans
 

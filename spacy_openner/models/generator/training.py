@@ -135,12 +135,12 @@ class GeneratorBatch:
     @property
     def positions(self) -> list[FedPosition]:
         """The position of each target."""
-        return [FedPosition(row, target.position) for row, some in enumerate(self.targets) for target in some]
+        return [FedPosition(row, target.position) for row, targets in enumerate(self.targets) for target in targets]
 
     @property
     def columns(self) -> list[int]:
         """The subwords that are scored; empty for the whole vocabulary."""
-        return sorted({subword for some in self.targets for target in some for subword in target.allowed})
+        return sorted({subword for row in self.targets for target in row for subword in target.allowed})
 
     def forward(self, generator: Generator, classifier: nn.Module | None = None) -> BatchOutputs:
         """Score the targets, right answers fed.
@@ -169,8 +169,8 @@ def generator_batches(
     queries = [TaggingQuery(text.words, text.types, hints=text.likely) for text in texts]
     settings = DecodingSettings(overlap=0)
     windows = [w for i, query in enumerate(queries) for w in plan_windows(generator, prompt, query, i, settings)]
-    for some in batch_windows(windows, batch_tokens):
-        examples = [_example(generator, prompt, queries[w.query], texts[w.query], w, tasks) for w in some]
+    for group in batch_windows(windows, batch_tokens):
+        examples = [_example(generator, prompt, queries[w.query], texts[w.query], w, tasks) for w in group]
         ids, mask = generator.encode_prompts([example.prompt for example in examples])
         start = generator.start_subwords(ids)
         batch = GeneratorBatch(
@@ -193,14 +193,14 @@ def answer_loss(batch: GeneratorBatch, logits: Tensor) -> Tensor:
     """
     columns = batch.columns
     number = {subword: i for i, subword in enumerate(columns)}
-    targets = [target for some in batch.targets for target in some]
+    targets = [target for row in batch.targets for target in row]
     if columns:
         allowed = torch.zeros(logits.shape, dtype=torch.bool)
         for row, target in enumerate(targets):
             allowed[row, [number[subword] for subword in target.allowed]] = True
         logits = logits.masked_fill(~allowed.to(logits.device), float("-inf"))
     gold = torch.tensor([number.get(target.gold, target.gold) for target in targets], device=logits.device)
-    weights = [batch.share / len(some) for some in batch.targets for _ in some]
+    weights = [batch.share / len(row) for row in batch.targets for _ in row]
     return (cross_entropy(logits, gold, reduction="none") * torch.tensor(weights, device=logits.device)).sum()
 
 

@@ -147,8 +147,8 @@ class BiEncoderShim(SpanModel):
         """
         network = self._ready()
         with torch.inference_mode():
-            found = network.score_spans(starts.to(self.device), ends.to(self.device), self.labels(type_texts))
-            return found.cpu()
+            scores = network.score_spans(starts.to(self.device), ends.to(self.device), self.labels(type_texts))
+            return scores.cpu()
 
     def begin_update(self, inputs: WordRequest) -> tuple[torch.Tensor, Callable[[torch.Tensor], None]]:
         """Score a batch for training.

@@ -276,17 +276,17 @@ def split_other_tasks(path: Path, config: dict[str, Any], weights: dict[str, tor
     weights (dict[str, torch.Tensor]): By published name; those of other tasks are removed.
     RETURNS (dict[str, torch.Tensor]): Those of other tasks.
     """
-    found = {task for prefix, task in OTHER_TASKS if any(key.startswith(prefix) for key in weights)}
+    tasks = {task for prefix, task in OTHER_TASKS if any(key.startswith(prefix) for key in weights)}
     prefixes = [prefix for prefix, _ in OTHER_TASKS]
     if not config.get("precomputed_prompts_mode"):
         # Prompts are read then, and the vectors wait for the mode to be turned on again.
         prefixes.append("precomputed_prompts")
     if finds_relations(config):
-        found.add("relations")
+        tasks.add("relations")
         # A token-level head scores entities; the vectors of spans are for relations alone.
         prefixes += ["span_rep_layer."] if any(key.startswith("scorer.") for key in weights) else []
-    if found:
-        warn("W121", path=str(path), tasks=" and ".join(sorted(found)))
+    if tasks:
+        warn("W121", path=str(path), tasks=" and ".join(sorted(tasks)))
     return {key: weights.pop(key) for key in list(weights) if key.startswith(tuple(prefixes))}
 
 

@@ -34,8 +34,8 @@ def check_fixed_types(path: Path, config: Mapping[str, Any], weights: Mapping[st
     try:
         known = len(fixed_types(config))
         if not known or vectors is None or vectors.ndim != 2 or len(vectors) != known:
-            found = "none" if vectors is None else str(tuple(vectors.shape))
-            raise ValueError(f"precomputed_prompts_mode is on for {known} types, and their vectors are {found}")
+            shape = "none" if vectors is None else str(tuple(vectors.shape))
+            raise ValueError(f"precomputed_prompts_mode is on for {known} types, and their vectors are {shape}")
     except (TypeError, ValueError) as problem:
         raise error("O105", path=str(path), reason=str(problem)) from problem
     return known

@@ -90,10 +90,10 @@ def load(name: str | Path, revision: str | None = None) -> LabelEncoder:
     """
     directory = hub.default_directory() if not name else Path(name).expanduser()
     if (directory / CONFIG_FILE).is_file():
-        found = checkpoints.load(directory)
-        if found.is_bi_encoder:
-            return LabelEncoder(found.labels_tokenizer, found.network.label_encoder)
-        return LabelEncoder(found.tokenizer, found.network.encoder)
+        checkpoint = checkpoints.load(directory)
+        if checkpoint.is_bi_encoder:
+            return LabelEncoder(checkpoint.labels_tokenizer, checkpoint.network.label_encoder)
+        return LabelEncoder(checkpoint.tokenizer, checkpoint.network.encoder)
     if not directory.is_dir() and revision is None:
         warn("W002", repo=str(name))
     try:

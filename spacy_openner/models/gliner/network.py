@@ -40,8 +40,8 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """Move all tensors."""
-        found = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return Batch(**{name: tensor.to(device) for name, tensor in found.items() if tensor is not None})
+        tensors = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return Batch(**{name: tensor.to(device) for name, tensor in tensors.items() if tensor is not None})
 
 
 class Network(nn.Module):

@@ -51,9 +51,9 @@ def pretrained(name: str | Path, revision: str | None = None) -> tuple[Any, Any]
         "have another shape in": sorted(str(key) for key in info["mismatched_keys"]),
         "are no finite numbers in": unusable(network.state_dict()),
     }
-    found = [f"{problem} {names[:5]}" for problem, names in problems.items() if names]
-    if found:
-        raise ValueError(f"its weights {', '.join(found)}")
+    faults = [f"{problem} {names[:5]}" for problem, names in problems.items() if names]
+    if faults:
+        raise ValueError(f"its weights {', '.join(faults)}")
     check_ids(Path(name), tokenizer, network)
     return tokenizer, network
 
@@ -74,8 +74,8 @@ def encoder_for_head(name: str | Path) -> tuple[Any, Any]:
 
 def _of_type_cache(path: Path) -> tuple[Any, Any]:
     """Load the encoder of a type cache, which lies in `models/type_cache`, by the parts that all families share."""
-    found = int8.load(path) if int8.is_chosen(path) else read_weights(path)
-    weights = part_of(found, "encoder.")
+    tensors = int8.load(path) if int8.is_chosen(path) else read_weights(path)
+    weights = part_of(tensors, "encoder.")
     encoder = build_encoder(path, load_json(path / hub.TYPE_CACHE.config), "encoder", "", weights)
     load_strictly(path, encoder, weights)
     return load_tokenizer(path, path, str(path)), encoder.eval()

@@ -48,9 +48,9 @@ class PromptSpanModel(CheckpointShim):
             shown = [i for i, (a, b) in enumerate(spans) if a < b and window.first <= a and b <= window.last]
             starts = torch.tensor([spans[i][0] - window.first for i in shown])
             ends = torch.tensor([spans[i][1] - 1 - window.first for i in shown])
-            found = self.score_in_window(self.request([window], [query]), starts, ends).numpy()
+            window_scores = self.score_in_window(self.request([window], [query]), starts, ends).numpy()
             cells = np.ix_(shown, list(window.types))
-            scores[cells] = np.maximum(scores[cells], found)
+            scores[cells] = np.maximum(scores[cells], window_scores)
         return scores
 
     def training_batches(

@@ -180,13 +180,13 @@ class SpanHead(nn.Module):
         # Ends past the last word, which no row has, give all widths one shape: oneDNN compiles a kernel for each.
         prepared = (prepared[0], nn.functional.pad(prepared[1], (0, 0, 0, len(widths) - 1)), *prepared[2:])
         step = max(1, BLOCK // (longest * prepared[0].shape[2]))
-        found = []
+        blocks_selected = []
         for block in (slice(i, i + step) for i in range(0, rows, step)):
             part = tuple(tensor if len(tensor) == 1 else tensor[block] for tensor in prepared)
             scores = [self.pair_scores(part, slice(0, longest), slice(k, k + longest)) for k in widths]
             own = _over(torch.cat(scores, dim=1), starts, ends, n_words[block], thresholds[block])
-            found.append(own._replace(row=own.row + block.start))
-        return _in_order([torch.cat(column) for column in zip(*found, strict=True)])
+            blocks_selected.append(own._replace(row=own.row + block.start))
+        return _in_order([torch.cat(column) for column in zip(*blocks_selected, strict=True)])
 
 
 class MarkerV0Head(SpanHead):

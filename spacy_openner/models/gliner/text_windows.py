@@ -54,12 +54,12 @@ class BestSpans:
         queries (Sequence[SpanQuery]): All texts, of which the windows show some.
         """
         n_words, thresholds = limits(windows, queries)
-        found = head.select(logits, n_words.to(logits.device), thresholds.to(logits.device))
-        self.add_selected(found, windows, queries)
+        selected = head.select(logits, n_words.to(logits.device), thresholds.to(logits.device))
+        self.add_selected(selected, windows, queries)
 
-    def add_selected(self, found: SelectedSpans, windows: Sequence[TextWindow], queries: Sequence[SpanQuery]) -> None:
+    def add_selected(self, spans: SelectedSpans, windows: Sequence[TextWindow], queries: Sequence[SpanQuery]) -> None:
         """Take spans of windows that were selected by the windows' `limits`; see `add`."""
-        for row, first, last, label, score in zip(*(column.tolist() for column in found), strict=True):
+        for row, first, last, label, score in zip(*(column.tolist() for column in spans), strict=True):
             window = windows[row]
             key = (window.first + first, window.first + last, window.types[label])
             if queries[window.text].words.is_within(*key[:2]):

@@ -66,8 +66,8 @@ class TokenHead(nn.Module):
         known = torch.arange(logits.shape[1]) < gold.n_words[:, None]
         for row, first, last in gold.unknown:
             known[row, first:last] = False
-        asked = torch.arange(logits.shape[2]) < gold.n_types[:, None]
-        every = known[:, :, None, None] & asked[:, None, :, None]
+        is_type = torch.arange(logits.shape[2]) < gold.n_types[:, None]
+        every = known[:, :, None, None] & is_type[:, None, :, None]
         return targets.to(logits.device), every.expand(logits.shape).to(logits.device)
 
     def select(self, logits: torch.Tensor, n_words: torch.Tensor, thresholds: torch.Tensor) -> SelectedSpans:
@@ -81,7 +81,7 @@ class TokenHead(nn.Module):
         is_end = ((end > limit) & real).cpu()
         is_inside = ((inside >= limit) & real).cpu()
         start, end, inside = start.cpu(), end.cpu(), inside.cpu()
-        found: list[tuple[int, int, int, int, float]] = []
+        spans: list[tuple[int, int, int, int, float]] = []
         for row, first, label in is_start.nonzero().tolist():
             least = float(start[row, first, label])
             for last in range(first, width):
@@ -89,6 +89,6 @@ class TokenHead(nn.Module):
                     break
                 least = min(least, float(inside[row, last, label]))
                 if is_end[row, last, label]:
-                    found.append((row, first, last + 1, label, min(least, float(end[row, last, label]))))
-        columns = torch.tensor(found, dtype=torch.float64).reshape(-1, 5).T
+                    spans.append((row, first, last + 1, label, min(least, float(end[row, last, label]))))
+        columns = torch.tensor(spans, dtype=torch.float64).reshape(-1, 5).T
         return SelectedSpans(*(columns[i].long() for i in range(4)), columns[4].float())  # type: ignore[call-arg]

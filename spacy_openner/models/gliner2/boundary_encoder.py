@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-LEAST = -1.0e4
+MIN_SCORE = -1.0e4
 """Stands for "impossible": finite, so that sums of several stay finite in half precision."""
 
 
@@ -158,8 +158,8 @@ class EvidenceHead(nn.Module):
         mask (torch.Tensor): Whether a row has the type. *Shape:* (batch, types), bool.
         """
         real = boundaries.mask[:, None, :] & mask[..., None]
-        starts = self._products(self.start(boundaries.vectors), self.start_type(types)).masked_fill(~real, LEAST)
-        ends = self._products(self.end(boundaries.vectors), self.end_type(types)).masked_fill(~real, LEAST)
+        starts = self._products(self.start(boundaries.vectors), self.start_type(types)).masked_fill(~real, MIN_SCORE)
+        ends = self._products(self.end(boundaries.vectors), self.end_type(types)).masked_fill(~real, MIN_SCORE)
         # A word is there where its right boundary is.
         present = real[..., 1:]
         inside = self._products(self.inside(words), self.inside_type(types)).float().masked_fill(~present, 0.0)

@@ -134,13 +134,13 @@ class BoundaryHead(nn.Module):
         mask, n_words = has_all(types), _all_words(words)
         states, evidence = self._boundaries(words, n_words, types, mask)
         usual = self.pool(states, evidence, mask)
-        distinct, place = torch.stack([starts, ends + 1], dim=1).to(words.device).unique(dim=0, return_inverse=True)
+        distinct, inverse = torch.stack([starts, ends + 1], dim=1).to(words.device).unique(dim=0, return_inverse=True)
         scores = []
         for part in distinct.split(self.pool.size):
             pool = self.pool.with_spans(usual, states, part[:, 0], part[:, 1])
             logits = self.scorer(words, n_words, types, mask, states, evidence, pool)
             scores.append(logits[0, : len(part)] / self.temperature)
-        return torch.cat(scores)[place].sigmoid()
+        return torch.cat(scores)[inverse].sigmoid()
 
     def select(self, logits: CandidateScores, n_words: torch.Tensor, thresholds: torch.Tensor) -> SelectedSpans:
         """Keep what reaches its type's threshold; see `SpanHead.select`."""

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from .boundary_encoder import LEAST, BoundaryEvidence, BoundaryStates
+from .boundary_encoder import MIN_SCORE, BoundaryEvidence, BoundaryStates
 
-RESERVED = -LEAST / 2
+RESERVED = -MIN_SCORE / 2
 """Rank of the pairs that a type keeps: above all scores."""
 
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from .boundary_encoder import LEAST, BoundaryEvidence, BoundaryStates
+from .boundary_encoder import MIN_SCORE, BoundaryEvidence, BoundaryStates
 from .candidate_pool import Pool
 
 RELATIONS = 8
@@ -27,10 +27,10 @@ def relations(starts: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
     )
     by_start = (starts[:, :, None] - starts[:, None, :]).sign() + 1
     by_end = (ends[:, :, None] - ends[:, None, :]).sign() + 1
-    found = table[by_start, by_end]
+    relations = table[by_start, by_end]
     before = ends[:, :, None] <= starts[:, None, :]
-    found = found.masked_fill(before, BEFORE)
-    return found.masked_fill(before.transpose(1, 2), AFTER)
+    relations = relations.masked_fill(before, BEFORE)
+    return relations.masked_fill(before.transpose(1, 2), AFTER)
 
 
 class CandidateAttention(nn.Module):
@@ -56,7 +56,7 @@ class CandidateAttention(nn.Module):
         heads = self.qkv(self.norm1(states)).view(batch, count, 3, self.heads, width // self.heads)
         query, key, value = heads.permute(2, 0, 3, 1, 4)
         bias = self.relative_bias.to(states.dtype)[relation].permute(0, 3, 1, 2)
-        bias = bias.masked_fill(~mask[:, None, None, :], LEAST)
+        bias = bias.masked_fill(~mask[:, None, None, :], MIN_SCORE)
         seen = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         states = states + self.output(seen.transpose(1, 2).reshape(batch, count, width))
         states = states + self.ffn(self.norm2(states))
@@ -78,7 +78,7 @@ class TypeAttention(nn.Module):
     ) -> torch.Tensor:
         """Refine types. *Shapes:* (batch, types, width), (batch, candidates, width), (batch, candidates),
         (batch, types)."""
-        weights = (types @ candidates.transpose(1, 2)).masked_fill(~pool_mask[:, None, :], LEAST).softmax(dim=-1)
+        weights = (types @ candidates.transpose(1, 2)).masked_fill(~pool_mask[:, None, :], MIN_SCORE).softmax(dim=-1)
         states = self.query_in(types) + self.evidence_in(weights @ candidates)
         normed = self.norm1(states)
         # A row without types attends to its padding: nothing reads it.
@@ -183,7 +183,7 @@ class CandidateScorer(nn.Module):
             queries = layer(queries, candidates, pool.mask, type_mask)
         scores = candidates @ queries.transpose(1, 2) * self.scale + self._modulated(candidates, queries)
         scores = scores.float() + boundary_scores(evidence, pool)
-        return scores.masked_fill(~(pool.mask[..., None] & type_mask[:, None, :]), LEAST)
+        return scores.masked_fill(~(pool.mask[..., None] & type_mask[:, None, :]), MIN_SCORE)
 
     def _represent(
         self, words: torch.Tensor, n_words: torch.Tensor, states: BoundaryStates, pool: Pool

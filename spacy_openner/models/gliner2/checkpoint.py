@@ -219,19 +219,19 @@ def refuse_unsupported(path: Path, config: dict[str, Any]) -> None:
     """
     architecture = config.get("architecture") or SPAN
     head = head_settings(config)
-    found = None
+    unsupported = None
     if architecture not in (SPAN, BOUNDARY):
-        found = f"architecture {architecture!r}"
+        unsupported = f"architecture {architecture!r}"
     elif (config.get("token_pooling") or "first") != "first":
-        found = f"token_pooling {config['token_pooling']!r}"
+        unsupported = f"token_pooling {config['token_pooling']!r}"
     elif architecture == SPAN and head.get("span_mode", "markerV0") != "markerV0":
-        found = f"span_mode {head['span_mode']!r}"
+        unsupported = f"span_mode {head['span_mode']!r}"
     elif architecture == SPAN and counting_layer(config) not in TYPE_NETWORKS:
-        found = f"counting_layer {config['counting_layer']!r}"
+        unsupported = f"counting_layer {config['counting_layer']!r}"
     elif architecture == BOUNDARY and head.get("candidate_pool", "per_query") != "shared":
-        found = f"candidate_pool {head.get('candidate_pool', 'per_query')!r}"
-    if found is not None:
-        raise error("O121", path=str(path), found=found, classes=config.get("architectures"))
+        unsupported = f"candidate_pool {head.get('candidate_pool', 'per_query')!r}"
+    if unsupported is not None:
+        raise error("O121", path=str(path), found=unsupported, classes=config.get("architectures"))
     if architecture == BOUNDARY and head.get("adaptive_threshold"):
         warn("W120", path=str(path))
 

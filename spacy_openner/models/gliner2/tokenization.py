@@ -113,12 +113,12 @@ class SchemaPlanner(WindowPlanner):
 
     def window(self, text: int, subwords: SubwordMap, first: int, last: int, prompt: Prompt) -> InputWindow:
         """Assemble one input row; see `InputWindow`."""
-        made = super().window(text, subwords, first, last, prompt)
+        window = super().window(text, subwords, first, last, prompt)
         assert isinstance(subwords, TextSubwords)
         # A word without subwords is read at the subword that follows it.
         words = len(prompt.ids) + subwords.starts[first:last] - subwords.starts[first]
-        full_stop = len(made.input_ids) - len(self.tokenizer.suffix)
+        full_stop = len(window.input_ids) - len(self.tokenizer.suffix)
         if subwords.ends_sentence[last - 1]:
-            ids = made.input_ids[:full_stop]
-            return replace(made, input_ids=ids, word_positions=np.minimum(words, len(ids) - 1))
-        return replace(made, word_positions=np.append(words, full_stop))
+            ids = window.input_ids[:full_stop]
+            return replace(window, input_ids=ids, word_positions=np.minimum(words, len(ids) - 1))
+        return replace(window, word_positions=np.append(words, full_stop))

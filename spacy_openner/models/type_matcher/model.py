@@ -145,8 +145,8 @@ class TypeModel(TypeMatcherShim):
         owners = [i for i, text in enumerate(texts) for _ in text.sentences.texts]
         sentences = self.network.encoder.windows_of([sentence for text in texts for sentence in text.sentences.texts])
         windows: list[list[list[int]]] = [[] for _ in texts]
-        for owner, found in zip(owners, sentences, strict=True):
-            windows[owner] += found
+        for owner, vectors in zip(owners, sentences, strict=True):
+            windows[owner] += vectors
         return windows
 
     def _pooled(self, vectors: TokenVectors, i: int, text: TypeQuery) -> Tensor:

@@ -83,8 +83,8 @@ class TextEncoder(nn.Module):
 
         RETURNS (list[list[list[int]]]): For each text at least one window; it is empty where the text has no subwords.
         """
-        found = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        return [self._cut(each.ids, each.word_ids) for each in found]
+        encodings = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [self._cut(each.ids, each.word_ids) for each in encodings]
 
     def _cut(self, ids: list[int], words: list[int | None]) -> list[list[int]]:
         if len(ids) <= self.window:
@@ -131,8 +131,8 @@ class StaticEncoder(TextEncoder):
     def states(self, windows: Sequence[Sequence[int]], batch_tokens: int) -> list[Tensor]:
         """Look subwords up; see `TextEncoder.states`."""
         subwords = torch.tensor([subword for window in windows for subword in window], dtype=torch.long)
-        found = self.tokens[subwords.to(self.tokens.device)].float()
-        return list(found.split([len(window) for window in windows]))
+        vectors = self.tokens[subwords.to(self.tokens.device)].float()
+        return list(vectors.split([len(window) for window in windows]))
 
     def save(self, path: Path) -> None:
         """Write the table in float32."""
@@ -189,8 +189,8 @@ class TransformerEncoder(TextEncoder):
         rows = [[*self.before, *window, *self.after] for window in windows]
         states: list[Tensor] = [torch.empty(0)] * len(rows)
         for batch in batch_by_length(range(len(rows)), lambda i: len(rows[i]), batch_tokens):
-            for i, found in zip(batch, self._encode([rows[i] for i in batch]), strict=True):
-                states[i] = found
+            for i, row_states in zip(batch, self._encode([rows[i] for i in batch]), strict=True):
+                states[i] = row_states
         return states
 
     def _encode(self, rows: Sequence[Sequence[int]]) -> list[Tensor]:
