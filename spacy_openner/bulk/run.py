@@ -15,7 +15,7 @@ from spacy.vocab import Vocab
 from tqdm import tqdm
 
 from .. import __version__
-from ..arguments import is_text
+from ..arguments import as_name, is_text
 from ..errors import error
 from ..files import as_path
 from ..labels import LabelSet
@@ -97,6 +97,9 @@ def run_corpus(
     RAISES (DataError): O610, when the output cannot be written, or the pipeline not be loaded; the same call goes on.
     """
     _check_engine(engine, gpus, format)
+    fields = {"text_field": text_field, "entities_field": entities_field, "spans_key": spans_key}
+    for name, value in {**fields, **({} if id_field is None else {"id_field": id_field})}.items():
+        as_name(value, name)
     asked = None if labels is None else LabelSet(labels).plain()
     given = {name: value for name, value in (("batch_size", batch_size), ("limit", limit)) if value is not None}
     _check_counts(workers=workers, threads=threads, shard_size=shard_size, **given)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from spacy.language import Language
 from spacy.training import Example
 
-from ..arguments import as_instance, as_whole
+from ..arguments import as_instance, as_name, as_whole
 from ..components.lar_reassigner import LARReassigner
 from ..errors import error
 from ..lar.cascade import CascadeReassigner
@@ -113,7 +113,7 @@ def reassigner_component(nlp: Language, name: str) -> LARReassigner:
 
     RAISES (SettingError): Where there is none.
     """
-    pipe = dict(as_instance(nlp, Language, "nlp", "a pipeline").components).get(name)
+    pipe = dict(as_instance(nlp, Language, "nlp", "a pipeline").components).get(as_name(name, "component"))
     if not isinstance(pipe, LARReassigner):
         fit = [other for other, component in nlp.components if isinstance(component, LARReassigner)]
         raise error("O429", name=name, present=nlp.component_names, fit=fit)

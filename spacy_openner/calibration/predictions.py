@@ -11,7 +11,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..arguments import as_instance
+from ..arguments import as_instance, as_name
 from ..components.base import OpenLabelPipe
 from ..components.entity_pipe import OpenNERPipe
 from ..components.open_ner_span import OpenNERSpan
@@ -152,7 +152,7 @@ def predicting_component(nlp: Language, name: str) -> OpenNERPipe:
     RAISES (SettingError): Where there is none, or one whose spans thresholds alone do not decide on.
     """
     components = dict(as_instance(nlp, Language, "nlp", "a pipeline").components)
-    pipe = components.get(name)
+    pipe = components.get(as_name(name, "component"))
     if not isinstance(pipe, OpenNERPipe):
         fit = [other for other, component in components.items() if isinstance(component, OpenNERPipe)]
         raise error("O423", name=name, present=list(components), fit=fit)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from spacy.language import Language
 
-from ..arguments import as_instance, as_whole, is_share
+from ..arguments import as_instance, as_name, as_whole, is_share
 from ..components.type_filter import TypeFilter, TypeScores
 from ..errors import error, warn
 from ..labels import LabelSet
@@ -133,7 +133,7 @@ def calibrate_types(
 
 def _type_filter(nlp: Language, name: str) -> TypeFilter:
     components = dict(as_instance(nlp, Language, "nlp", "a pipeline").components)
-    pipe = components.get(name)
+    pipe = components.get(as_name(name, "component"))
     if not isinstance(pipe, TypeFilter):
         fit = [other for other, component in components.items() if isinstance(component, TypeFilter)]
         raise error("O427", name=name, present=list(components), fit=fit)

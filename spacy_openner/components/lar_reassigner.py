@@ -10,7 +10,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 
 from ..decoding.span_selection import choose
-from ..doc_arguments import as_docs
+from ..doc_arguments import as_doc, as_docs
 from ..errors import error
 from ..labels import LabelsLike
 from ..lar.alignment import AlignmentStrategy, align_labels
@@ -188,7 +188,7 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
     def cases(self, doc: Doc) -> list[EntityCase]:
         """The entities that the reassigner has to choose for: those of several options, "none" included."""
         least = 2 - (self.on_none != "never")
-        options = ((c, self.options(c.label)) for c in self._entities(doc))
+        options = ((c, self.options(c.label)) for c in self._entities(as_doc(doc)))
         return [EntityCase(doc, c.start, c.end, c.label, labels) for c, labels in options if len(labels) >= least]
 
     def predict(self, docs: Sequence[Doc]) -> list[list[Candidate]]:

@@ -10,7 +10,7 @@ from itertools import accumulate, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import as_whole
+from ..arguments import as_mapping, as_name, as_whole
 from ..errors import error
 from ..files import as_path, refuse_overwriting, replaced_file
 from ..json_files import json_text
@@ -63,6 +63,10 @@ def convert(
     RAISES (OpenNERError): For settings that are not allowed, data of another form, or data without texts.
     """
     _check_counts(n_sents=n_sents, shard=1 if shard is None else shard)
+    as_name(format, "format")
+    as_name(spans_key, "spans_key")
+    if labels is not None:
+        as_mapping(labels, "labels", "a mapping from the data's labels to words, or to None")
     source = as_path(source, "source")
     target = target_file(source, as_path(target, "target"))
     listing = labels_file(target)

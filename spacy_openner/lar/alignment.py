@@ -8,7 +8,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..arguments import as_instance
+from ..arguments import as_instance, as_name
 from ..decoding.span_index import SpanIndex
 from ..errors import error, warn
 from ..labels import LabelSet
@@ -130,6 +130,10 @@ def align_labels(
     """
     strategy = PseudoLabelAlignment_v1() if strategy is None else strategy
     as_instance(nlp, Language, "nlp", "a pipeline")
+    as_name(source, "source")
+    as_name(spans_key, "spans_key")
+    if not hasattr(strategy, "needs_predictions") or not callable(strategy):
+        raise error("O001", name="strategy", value=strategy, allowed="an alignment strategy, or None")
     names = pipes_before(nlp, before) if before is not None else nlp.pipe_names
     votes = _gather_votes(nlp, gold, strategy, names, source, spans_key)
     wanted = LabelSet(targets or [])

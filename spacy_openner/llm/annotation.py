@@ -11,7 +11,9 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span, Token
 from spacy.util import filter_spans, minibatch
 
+from ..arguments import as_instance, as_iterable
 from ..decoding.mention_placement import SpellingIndex, place_mentions
+from ..doc_arguments import as_doc
 from ..labels import LabelSet, LabelsLike, set_labels
 from ..models.words import doc_words
 from ..prompts.base import normalize_name
@@ -101,7 +103,8 @@ def annotate_docs(
     YIELDS (Doc): Each doc that was answered for; what is not known of the others is not taken for "no entities".
     RAISES (SettingError): For boundaries of another name.
     """
-    report, types = report or AnnotationReport(), LabelSet(labels)
+    report, docs = _checked(docs, client, report)
+    types = LabelSet(labels)
     kinds: tuple[str, ...] = EntitySettings.check("boundaries", boundaries)
 
     def request(doc: Doc) -> LLMRequest:
@@ -132,6 +135,16 @@ def annotate_docs(
         report.done += 1
         report.entities += len(spans)
         yield doc
+
+
+def _checked(
+    docs: Iterable[Doc], client: LLMClient, report: AnnotationReport | None
+) -> tuple[AnnotationReport, Iterator[Doc]]:
+    """Check what both functions take; each doc when its turn comes, since a corpus need not fit into memory."""
+    as_instance(client, LLMClient, "client", "an LLMClient")
+    if report is not None:
+        as_instance(report, AnnotationReport, "report", "an AnnotationReport, or None")
+    return report or AnnotationReport(), map(as_doc, as_iterable(docs, "docs", "Docs"))
 
 
 def _placed(
@@ -210,7 +223,7 @@ def explain_docs(
     report (AnnotationReport | None): Is counted up.
     YIELDS (Doc): All docs, in order; what is not explained has "".
     """
-    report = report or AnnotationReport()
+    report, docs = _checked(docs, client, report)
     for batch in minibatch(docs, AT_ONCE):
         parts = [part for doc in batch for part in _unexplained(doc, spans_key)]
         explained: dict[int, dict[Span, str]] = {id(doc): {} for doc, _ in parts}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..arguments import as_list
 from ..errors import error, warn
 from .answers import parse
 from .cache import Cache, key_of
@@ -98,6 +99,7 @@ class LLMClient:
         RETURNS (list[LLMResponse | Failure]): In step with the requests. Nothing that a server does raises.
         RAISES (SettingError): Without a key where one is needed.
         """
+        requests = as_list(requests, LLMRequest, "requests", "a list of LLMRequests")
         if not requests:
             return []
         session, batch = self._running(), _Batch()

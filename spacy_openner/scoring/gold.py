@@ -113,7 +113,12 @@ class GoldSurvey:
 
 
 def pipes_before(nlp: Language, name: str) -> list[str]:
-    """Return the names of the enabled components that stand before one."""
+    """Return the names of the enabled components that stand before one.
+
+    RAISES (SettingError): Where there is no such component.
+    """
+    if name not in nlp.component_names:
+        raise error("O001", name="before", value=name, allowed=", ".join(nlp.component_names) or "no component")
     before = nlp.component_names[: nlp.component_names.index(name)]
     return [other for other in before if other in nlp.pipe_names]
 

@@ -8,6 +8,7 @@ from spacy.training import Example
 
 import spacy_openner
 from spacy_openner.errors import OpenNERError, SettingError
+from spacy_openner.llm.factory import LLMClient_v1
 from spacy_openner.types import Candidate
 from tests.support.every_model import MODELS, pipeline
 
@@ -251,3 +252,30 @@ def test_functions_that_take_a_doc(odd, doc):
 @pytest.mark.parametrize("odd", [5, "text", [], {"a": "x"}, {"a": None}, {"a": float("nan")}, {5: 0.5}], ids=repr)
 def test_scores_of_labels(odd, doc):
     refused(lambda: spacy_openner.set_labels(doc.copy(), ["a"], odd))
+
+
+@pytest.mark.parametrize("odd", [5, "x", b"x", [5], {"a": 1}, True], ids=repr)
+def test_functions_that_take_pipelines_clients_and_names(odd, refiner, doc, tmp_path):
+    nlp = spacy.blank("en")
+    client = LLMClient_v1("tiny", base_url="http://localhost:9/v1")
+    for name in ("calibrate_entities", "calibrate_types", "calibrate_cascade", "measure_reliability"):
+        refused(lambda name=name: getattr(spacy_openner, name)(odd, []))
+        refused(lambda name=name: getattr(spacy_openner, name)(nlp, [], odd))
+    refused(lambda: spacy_openner.align_labels(odd, []))
+    refused(lambda: spacy_openner.align_labels(nlp, odd))
+    refused(lambda: spacy_openner.align_labels(nlp, [], odd))
+    refused(lambda: spacy_openner.align_labels(nlp, [], before=odd))
+    refused(lambda: client.ask(odd))
+    for work in (spacy_openner.explain_docs, lambda *args, **kw: spacy_openner.annotate_docs(nlp, *args, **kw)):
+        labels = () if work is spacy_openner.explain_docs else (["person"],)
+        refused(lambda work=work, labels=labels: list(work(odd, *labels, client)))
+        refused(lambda work=work, labels=labels: list(work([doc], *labels, odd)))
+        refused(lambda work=work, labels=labels: list(work([doc], *labels, client, report=odd)))
+    refused(lambda: refiner.cases(odd))
+    if odd != "x":
+        (tmp_path / "in.jsonl").write_text('{"text": "Ada"}')
+        for name in ("text_field", "id_field", "entities_field", "spans_key"):
+            refused(lambda name=name: spacy_openner.run_corpus(tmp_path / "in.jsonl", tmp_path, "p", **{name: odd}))
+        for name in ("format", "spans_key", "n_sents", *(() if odd == {"a": 1} else ("labels",))):
+            given = {name: 1.5 if name == "n_sents" else odd}
+            refused(lambda given=given: spacy_openner.convert(tmp_path / "in.jsonl", tmp_path / "out.spacy", **given))
