@@ -21,8 +21,9 @@ STYLE = """
 body { font: 15px/1.5 system-ui, Helvetica, Arial, sans-serif; max-width: 1080px; margin: 2rem auto; padding: 0 1rem;
        color: #1f2933; background: #fff; }
 h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #cbd2d9; padding-bottom: .3rem; }
-table { border-collapse: collapse; margin: 1rem 0; font-size: 14px; } th, td { padding: .25rem .7rem; text-align: left;
-       border-bottom: 1px solid #e4e7eb; } td.number { text-align: right; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; margin: 1rem 0; font-size: 14px; display: block; max-width: 100%;
+       overflow-x: auto; } li { overflow-wrap: anywhere; } th, td { padding: .25rem .7rem; text-align: left;
+       border-bottom: 1px solid #e4e7eb; } .number { text-align: right; font-variant-numeric: tabular-nums; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; } .figures svg { max-width: 100%;
        height: auto; } .error { border-left: 3px solid #cbd2d9; padding: .1rem 1rem; margin: 1rem 0; }
 .error p { margin: .3rem 0 0; color: #616e7c; font-size: 13px; } .entities { line-height: 2.2 !important; }
@@ -32,7 +33,8 @@ table { border-collapse: collapse; margin: 1rem 0; font-size: 14px; } th, td { p
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Write rows as an HTML table."""
-    head = "".join(f"<th>{escape(str(name))}</th>" for name in rows[0])
+    kinds = {name: ' class="number"' if isinstance(value, int | float) else "" for name, value in rows[0].items()}
+    head = "".join(f"<th{kind}>{escape(str(name))}</th>" for name, kind in kinds.items())
     body = "".join(f"<tr>{''.join(map(_cell, row.values()))}</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
@@ -74,7 +76,9 @@ def draw_thresholds(quality: dict[str, Any]) -> str:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(4.6, 3.2))
-    x, *columns = zip(*quality["curve"], strict=True)
+    # Where nothing is found, nothing can be said of its precision.
+    curve = [(x, precision if recall else float("nan"), recall, f1) for x, precision, recall, f1 in quality["curve"]]
+    x, *columns = zip(*curve, strict=True)
     for name, column, color in zip(
         ("precision", "recall", "F1"), columns, ("#457b9d", "#e9a03b", "#2a9d8f"), strict=True
     ):
