@@ -88,27 +88,10 @@ def fit_scale(scores: np.ndarray, right: np.ndarray) -> Scale:
     scores (np.ndarray): As the weights give them, from 0 to 1. *Shape:* (spans,).
     right (np.ndarray): Whether they are right. *Shape:* (spans,), bool.
     """
-    odds = _log_odds(scores)
+    scores = np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7)
+    odds = np.log(scores / (1 - scores))
     over = odds > 0
     return Scale(*(_factor(odds[side], right[side]) for side in (over, ~over)))
-
-
-def fit_shift(scores: np.ndarray, right: np.ndarray, scale: Scale) -> float:
-    """Fit the shift in front of a scale that makes the scaled scores right in the mean.
-
-    scores, right (np.ndarray): See `fit_scale`.
-    """
-    low, high = -MOST, MOST
-    for _ in range(60):
-        middle = (low + high) / 2
-        mean = Scale(scale.above, scale.below, middle)(scores).mean()
-        low, high = (low, middle) if mean > right.mean() else (middle, high)
-    return (low + high) / 2
-
-
-def _log_odds(scores: np.ndarray) -> np.ndarray:
-    scores = np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7)
-    return np.asarray(np.log(scores / (1 - scores)))
 
 
 def _factor(odds: np.ndarray, right: np.ndarray) -> float:

@@ -20,12 +20,12 @@ from spacy_openner.errors import CheckpointError
 from spacy_openner.labels import set_labels
 from spacy_openner.models.span_model import span_model
 from spacy_openner.models.type_cache import checkpoint as checkpoints
-from spacy_openner.models.type_cache.score_scale import FEW, Scale, ScoreScale, fit_scale, fit_shift
+from spacy_openner.models.type_cache.score_scale import FEW, Scale, ScoreScale, fit_scale
 from tests.integration.test_open_types import ROOT
 from tests.support.tiny_models import LABELS, SENTENCES, found
 from tests.support.type_cache import pipeline, saved_type_cache
 
-STORED = ScoreScale(above=0.4, below=1.6)
+STORED = ScoreScale(above=0.4, below=1.6, crowd=0.3)
 SCALE = STORED.among(len(LABELS))
 
 
@@ -75,10 +75,6 @@ def test_a_shift_is_added_to_log_odds_before_the_factors(score, shift, factor):
 def test_what_long_lists_take_is_given_back():
     stored = ScoreScale(above=0.5, below=2.0, crowd=0.4)
     assert [stored.among(n).shift for n in (1, FEW, 2 * FEW, 1000 * FEW)] == pytest.approx([0, 0, 0.2, 0.4], abs=1e-3)
-    random, scale = np.random.default_rng(0), stored.among(FEW)
-    scores = random.random(20_000)
-    right = random.random(20_000) < stored.among(64)(scores)
-    assert fit_shift(scores, right, scale) == pytest.approx(0.3, abs=0.05)
 
 
 def test_the_shift_is_that_of_the_types_that_a_text_sees(plain, tmp_path):
@@ -175,11 +171,7 @@ def test_one_command_fits_it_anew(scaled, tmp_path):
     assert first != STORED
     CliRunner().invoke(app, [str(copy), str(tmp_path / "dev.spacy")])
     assert checkpoints.read_config(copy).score_scale == first
-    # Long lists are fitted to where asked for.
-    assert first.crowd == 0
-    result = CliRunner().invoke(app, [str(copy), str(tmp_path / "dev.spacy"), "--beside", "40"])
-    assert result.exit_code == 0, result.output
-    assert "40 types: shift" in result.output
+    assert first.crowd == STORED.crowd
     # Of rare types alone there are fewer spans.
     texts = tmp_path / "dev.spacy"
     counts = [
