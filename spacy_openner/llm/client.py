@@ -14,7 +14,8 @@ from ..arguments import as_list
 from ..errors import error, warn
 from .answers import parse
 from .cache import Cache, key_of
-from .keys import CREDENTIALS, HIDDEN, Redactor, check_url, read_key
+from .keys import CREDENTIALS, check_url, read_key
+from .redaction import HIDDEN, Redactor
 from .responses import OF_THE_TEXT, STOPPING, Fault
 from .server import Server, ServerSettings
 from .session import Session, SessionClosed, http_client

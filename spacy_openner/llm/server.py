@@ -8,7 +8,7 @@ from typing import Any
 
 from .answers import parse
 from .forms import FORMS, request_body, strictest
-from .keys import Redactor
+from .redaction import Redactor
 from .responses import Fault, Reply, fault_of, read
 from .session import Session
 from .types import LLMRequest, UsageReport

@@ -12,7 +12,8 @@ import pytest
 from spacy_openner.errors import SettingError
 from spacy_openner.llm.cache import FILE
 from spacy_openner.llm.factory import LLMClient_v1
-from spacy_openner.llm.keys import Redactor, check_variable_name, read_key
+from spacy_openner.llm.keys import check_variable_name, read_key
+from spacy_openner.llm.redaction import Redactor
 from spacy_openner.llm.types import Failure, LLMRequest, LLMResponse
 from tests.support.fake_chat_server import serve
 
@@ -73,13 +74,29 @@ def written(way):
         "bearer in base64": base64.b64encode(f"Bearer {KEY}".encode()).decode(),
         "basic": user,
         "cut": KEY[:20],
+        "cut at its beginning": KEY[12:],
+        "upper case": KEY.upper(),
+        "backwards": KEY[::-1],
+        "over two lines": KEY[:14] + "\n" + KEY[14:],
+        "over two lines of JSON": json.dumps(KEY[:14] + "\n" + KEY[14:])[1:-1],
+        "escaped letters": "".join(f"\\u{ord(char):04x}" for char in KEY),
+        "escaped letters in JSON": json.dumps("".join(f"\\u{ord(char):04X}" for char in KEY))[1:-1],
+        "Python's escapes": "".join(f"\\x{ord(char):02x}" for char in KEY),
+        "url, all letters": "".join(f"%{ord(char):02x}" for char in KEY),
+        "url twice": quote(quote(KEY, safe=""), safe=""),
+        "html, decimal": "".join(f"&#{ord(char)};" for char in KEY),
+        "html, hexadecimal": "".join(f"&#x{ord(char):X};" for char in KEY),
+        "html twice": html.escape(html.escape(KEY)),
+        "hexadecimal": KEY.encode().hex().upper(),
     }
     return ways[way]
 
 
 WAYS = [
     *("plain", "url", "url, slashes too", "form", "html", "json", "base64", "url-safe base64"),
-    *("bearer in base64", "basic", "cut"),
+    *("bearer in base64", "basic", "cut", "cut at its beginning", "upper case", "backwards"),
+    *("over two lines", "over two lines of JSON", "escaped letters", "escaped letters in JSON", "Python's escapes"),
+    *("url, all letters", "url twice", "html, decimal", "html, hexadecimal", "html twice", "hexadecimal"),
 ]
 
 
@@ -90,6 +107,7 @@ def test_keys_are_hidden_however_they_are_written(way):
     assert hidden.startswith("before ")
     assert hidden.endswith(" after")
     assert KEY[:8] not in hidden
+    assert len(hidden) <= len("before *** after") + (12 if way in ("bearer in base64", "basic") else 6)
     # Of its base64 no run of characters is left that tells more than two of the key's.
     assert not any(written(way)[i : i + 12] in hidden for i in range(len(written(way)) - 12) if "base64" in way)
 
@@ -116,3 +134,23 @@ def test_an_answer_with_the_key_is_not_kept(tmp_path):
         assert isinstance(asked.ask([REQUEST])[0], LLMResponse)
         asked.close()
     assert sqlite3.connect(tmp_path / FILE).execute("SELECT count(*) FROM answers").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("key", ["sk-a%41b%42c%43", "back\\nslash\\x41\\u0041", "a&amp;b&lt;c&gt;d-e-f"])
+def test_a_key_that_reads_as_escapes_is_hidden_too(key):
+    for shown in (key, quote(key), html.escape(key), json.dumps(key)[1:-1], key.upper()):
+        assert "***" in Redactor(key)(f"before {shown} after")
+    assert Redactor(key)(f"before {key} after") == "before *** after"
+
+
+@pytest.mark.parametrize("key", ["x", "none", "EMPTY", "local"])
+def test_short_keys_are_hidden_as_words_of_their_own_alone(key):
+    redact = Redactor(key)
+    assert redact(f"Bearer {key}: wrong") == "Bearer ***: wrong"
+    assert not redact.finds(f"an{key}other text")
+
+
+def test_texts_without_the_key_stay_as_they_are():
+    text = "50% of &amp; caf\u00e9 \\n \\u0041 \u0130stanbul &unknown; 100%25 sk-very"
+    assert Redactor(KEY)(text) == text
+    assert Redactor(None)(text) == text
