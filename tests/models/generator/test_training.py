@@ -52,19 +52,18 @@ TONER = {"@misc": "spacy-openner.ToNERPrompt.v1"}
         TONER,
     ],
 )
-def test_every_target_can_be_learnt(prompt, tmp_path):
-    path = tiny.saved_generator("t5", tmp_path, layers=1)
-    nlp = pipeline(path, labels=["person", "city"], decoding="free", loss="answer", prompt=prompt)
-    optimizer = LayerwiseAdam_v1(1.5e-2)
-    for _ in range(400):
+def test_every_target_can_be_learnt(prompt, t5):
+    nlp = pipeline(t5, labels=["person", "city"], decoding="free", loss="answer", prompt=prompt)
+    optimizer = LayerwiseAdam_v1(8e-3)
+    for _ in range(600):
         losses = nlp.update(examples(nlp)[:2], sgd=optimizer, drop=0.0)
-        if losses["gner_generator"] < 0.02:
+        if losses["gner_generator"] < 0.01:
             break
     docs = [nlp(eg.predicted) for eg in examples(nlp)[:2]]
     expected = [[(start, end, label) for start, end, label in spans] for _, spans in TRAIN[:2]]
     assert [[x[:3] for x in tiny.found(doc)] for doc in docs] == expected
     # What was learnt so well is said surely.
-    assert all(0.5 < score <= 1 for doc in docs for *_, score in tiny.found(doc))
+    assert all(0.8 < score <= 1 for doc in docs for *_, score in tiny.found(doc))
 
 
 def test_free_answers_may_have_types_that_look_the_same(t5):
