@@ -1,11 +1,12 @@
 """Checks of docs, spans and examples that public functions are given; see `arguments`."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from .arguments import as_instance, as_list
+from .arguments import as_function, as_instance, as_iterable, as_list
 from .errors import error
 
 
@@ -31,6 +32,17 @@ def as_pairs(docs: Any, predictions: Any, kind: Any, allowed: str) -> list[tuple
 def as_examples(values: Any, name: str = "examples") -> list[Example]:
     """Return examples as a list. RAISES (SettingError): For anything else."""
     return as_list(values, Example, name, "a list of Examples")
+
+
+def examples_of(get_examples: Any) -> Iterator[Example]:
+    """Yield what `initialize` is given; a corpus need not fit into memory.
+
+    RAISES (SettingError): For anything else than a function that returns Examples.
+    """
+    allowed = "a function that returns Examples, such as lambda: examples"
+    give = as_function(get_examples, "get_examples", allowed)
+    for example in as_iterable(give(), "get_examples", allowed):
+        yield as_instance(example, Example, "get_examples", allowed)
 
 
 def as_spans(values: Any, name: str = "spans") -> list[Span]:

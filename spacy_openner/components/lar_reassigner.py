@@ -10,7 +10,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 
 from ..decoding.span_selection import choose
-from ..doc_arguments import as_doc, as_docs
+from ..doc_arguments import as_doc, as_docs, examples_of
 from ..errors import error
 from ..labels import LabelsLike
 from ..lar.alignment import AlignmentStrategy, align_labels
@@ -314,7 +314,7 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
         if table is not None:
             self.table = AlignmentTable.load(table) if isinstance(table, str | Path) else table
         elif self.table is None and self.alignment is not None and nlp is not None:
-            self._align(nlp, list(get_examples()), self.alignment)
+            self._align(nlp, list(examples_of(get_examples)), self.alignment)
         self.reassigner.initialize()
 
     def _align(self, nlp: Language, examples: list[Example], alignment: AlignmentStrategy) -> None:

@@ -10,7 +10,7 @@ from spacy.tokens import Doc, Span, SpanGroup
 
 from ..arguments import as_list, as_names
 from ..doc_arguments import as_doc, as_docs
-from ..errors import OpenNERError, warn
+from ..errors import OpenNERError, error, warn
 from ..lar.decisions import DROPPED, MOVED_FROM
 from ..span_groups import spans_of
 from ..types import EXPLANATIONS, ORIGIN
@@ -67,6 +67,8 @@ def merge_docs(
     docs, exclude = as_docs(docs), as_names(exclude, "exclude")
     if attrs is not None:
         attrs = as_list(attrs, str | int, "attrs", "a list of attributes of tokens, such as ['LEMMA'], or None")  # type: ignore[arg-type]
+        if not attrs:
+            raise error("O001", name="attrs", value=attrs, allowed="one attribute of tokens or more, or None for all")
     joined = Doc.from_docs(docs, ensure_whitespace=ensure_whitespace, attrs=attrs, exclude=exclude)
     if joined is None or "spans" in exclude:
         return joined

@@ -13,8 +13,8 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
-from ..arguments import as_function, as_instance, as_iterable, as_number
-from ..doc_arguments import as_examples
+from ..arguments import as_function, as_instance, as_number
+from ..doc_arguments import as_examples, examples_of
 from ..errors import warn
 from ..labels import LabelSet, LabelsLike, get_labels
 from ..models.queries import TrainingText
@@ -152,17 +152,11 @@ class TrainableOpenPipe(OpenLabelPipe[SettingsT], TrainablePipe):
         if labels is not None:
             self.labels = labels
         elif not self.labels:
-            self.labels = types_of(self._examples_of(get_examples), self.spans_key)
+            self.labels = types_of(examples_of(get_examples), self.spans_key)
 
     def _sample(self, get_examples: Callable[[], Iterable[Example]]) -> list[Doc]:
         """Return a few docs, for layers that take their sizes from data."""
-        return [example.predicted for example in islice(self._examples_of(get_examples), 10)]
-
-    def _examples_of(self, get_examples: Callable[[], Iterable[Example]]) -> Iterator[Example]:
-        """Yield what `initialize` is given; a corpus need not fit into memory."""
-        give = as_function(get_examples, "get_examples", "a function that returns Examples, such as lambda: examples")
-        for example in as_iterable(give(), "get_examples", "a function that returns Examples"):
-            yield as_instance(example, Example, "get_examples", "a function that returns Examples")
+        return [example.predicted for example in islice(examples_of(get_examples), 10)]
 
     def _training_texts(self, examples: Sequence[Example]) -> Sequence[Any]:
         """Draw what examples teach in this update: a text for each."""

@@ -9,8 +9,11 @@ from typing import Any
 from ..errors import error, warn
 from ..json_files import read_json
 
-# "timeRange" -> "time Range", "HTMLTag" -> "HTML Tag"; "mRNA" and "DNAs" stay.
-CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")
+# "timeRange" -> "time Range", "HTMLTag" -> "HTML Tag"; "mRNA" and "DNAs" stay. GermEval's "PERpart" -> "PER part".
+CAMEL = re.compile(
+    r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[A-Z]{2})(?=(?:part|deriv)$)"
+    r"|(?<=[A-Z])(?=[A-Z][a-z]{2})(?![A-Z](?:part|deriv)$)"
+)
 
 
 def natural_label(label: str) -> str:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 POLICIES = ("drop", "join")
 WIDENED = "entity that starts or ends inside a token, widened to it"
 TURNED = "offsets in {}, turned into characters"
+# The byte order mark, as a character.
+MARK_OF_ORDER = "\ufeff"
 JOINED = "discontinuous entity, joined over its gaps"
 
 
@@ -59,9 +61,13 @@ class OffsetAligner:
         RAISES (DataError): For half characters.
         """
         require_unicode(where, text)
-        doc = self.tokenizer(text) if tokens is None else self._given(text, tokens, where)
         units = _Units(text)
-        spans = [self._span(doc, self._in_characters(mark, units), text) for mark in marks]
+        marks = [self._in_characters(mark, units) for mark in marks]
+        if tokens is None and text.startswith(MARK_OF_ORDER):
+            # It would stay in the first word. The offsets count it.
+            text, marks = text[1:], [_one_before(mark) for mark in marks]
+        doc = self.tokenizer(text) if tokens is None else self._given(text, tokens, where)
+        spans = [self._span(doc, mark, text) for mark in marks]
         return AnnotatedText(
             tokens=tuple(token.text for token in doc),
             spans=tuple(span for span in spans if span),
@@ -119,6 +125,12 @@ class OffsetAligner:
         if (span.start_char, span.end_char) != (start, end):
             self.tally.repair(WIDENED, mark.where)
         return (span.start, span.end, mark.label)
+
+
+def _one_before(mark: Mark) -> Mark:
+    """Move a mark one character to the left; what begins before the text stays there, as an objection to it."""
+    parts = [(start - (start != 0), end - 1) for start, end in mark.parts]
+    return mark._replace(parts=parts, text=mark.text and mark.text.removeprefix(MARK_OF_ORDER))
 
 
 def _objection(text: str, mark: Mark, join: bool) -> str:

@@ -11,6 +11,7 @@ Exception tree::
     └── InstallationError packages are installed that do not work together
 """
 
+import string
 import warnings
 from typing import Any
 
@@ -47,6 +48,23 @@ __all__ = [
 MESSAGES: dict[str, tuple[type[Exception], str]] = {**SETTING_MESSAGES, **MODEL_MESSAGES, **TASK_MESSAGES}
 
 
+# So many characters of a value are shown.
+LONGEST = 500
+
+
+class _Formatter(string.Formatter):
+    """Write messages whose fields show values (`!r`) no longer than can be read."""
+
+    def convert_field(self, value: Any, conversion: Any) -> Any:
+        shown = super().convert_field(value, conversion)
+        if conversion != "r" or len(shown) <= LONGEST:
+            return shown
+        return f"{shown[:LONGEST]}... ({len(shown):,} characters)"
+
+
+_FORMATTER = _Formatter()
+
+
 def error(code: str, **values: Any) -> Exception:
     """Build the error of a code.
 
@@ -55,7 +73,7 @@ def error(code: str, **values: Any) -> Exception:
     RETURNS (Exception): To be raised by the caller.
     """
     kind, message = MESSAGES[code]
-    return kind(f"[{code}] {message.format(**values)}")
+    return kind(f"[{code}] {_FORMATTER.vformat(message, (), values)}")
 
 
 def warn(code: str, **values: Any) -> None:
@@ -64,4 +82,4 @@ def warn(code: str, **values: Any) -> None:
     code (str): A key of the warning table, such as "W001".
     **values (Any): What the message's fields stand for.
     """
-    warnings.warn(f"[{code}] {WARNINGS[code].format(**values)}", OpenNERWarning, stacklevel=3)
+    warnings.warn(f"[{code}] {_FORMATTER.vformat(WARNINGS[code], (), values)}", OpenNERWarning, stacklevel=3)

@@ -11,6 +11,7 @@ from spacy.tokens import DocBin
 from spacy.training import Corpus
 
 from spacy_openner.data import biomedical
+from spacy_openner.data.brat import read_brat
 from spacy_openner.data.convert import convert
 from spacy_openner.data.formats import READERS, detect_format, read
 from spacy_openner.data.texts import Tally
@@ -528,3 +529,11 @@ def test_types_that_a_record_of_gliners_is_annotated_with(tmp_path):
 def test_every_format_is_documented():
     page = (Path(__file__).parents[2] / "docs" / "reference" / "formats.md").read_text(encoding="utf8")
     assert all(f"| `{kind}` |" in page for kind in READERS)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path):
+    (tmp_path / "a.txt").write_bytes("\ufeffAda was in Oslo.".encode())
+    (tmp_path / "a.ann").write_text("T1\tperson 1 4\tAda\nT2\tcity 12 16\tOslo\n", encoding="utf8")
+    (text,) = read_brat(tmp_path)
+    assert text.tokens == ("Ada", "was", "in", "Oslo", ".")
+    assert text.spans == ((0, 1, "person"), (3, 4, "city"))

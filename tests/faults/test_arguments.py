@@ -7,7 +7,7 @@ from spacy.tokens import Doc, SpanGroup
 from spacy.training import Example
 
 import spacy_openner
-from spacy_openner.errors import OpenNERError, SettingError
+from spacy_openner.errors import OpenNERError, SettingError, error
 from spacy_openner.llm.factory import LLMClient_v1
 from spacy_openner.types import Candidate
 from tests.support.every_model import MODELS, pipeline
@@ -279,3 +279,21 @@ def test_functions_that_take_pipelines_clients_and_names(odd, refiner, doc, tmp_
         for name in ("format", "spans_key", "n_sents", *(() if odd == {"a": 1} else ("labels",))):
             given = {name: 1.5 if name == "n_sents" else odd}
             refused(lambda given=given: spacy_openner.convert(tmp_path / "in.jsonl", tmp_path / "out.spacy", **given))
+
+
+@pytest.mark.parametrize("odd", [None, 5, lambda: None, lambda: [None], lambda: ["text"]])
+def test_examples_to_align_by(odd, models):
+    nlp = pipeline("type-cache", models["type-cache"])
+    refiner = nlp.add_pipe("lar_reassigner", config={"labels": ["winner"]})
+    refused(lambda: refiner.initialize(odd, nlp=nlp))
+
+
+def test_attributes_of_joined_docs(doc):
+    refused(lambda: spacy_openner.merge_docs([doc, doc], attrs=[]))
+
+
+@pytest.mark.parametrize(("value", "length"), [("x" * 5_000, "5,002"), (["x" * 5_000], "5,004")])
+def test_long_values_are_shown_in_part(value, length):
+    message = str(error("O001", name="threshold", value=value, allowed="a number"))
+    assert len(message) < 600
+    assert f"... ({length} characters); allowed: a number." in message
