@@ -1,6 +1,7 @@
 """Few-shot learning: the default weights against assets/default and a bare encoder; what is forgotten, and with replay.
 
     python -m benchmarks.few_shot CORPUS --encoder DIRECTORY_OF_MINILM
+    python -m benchmarks.few_shot CORPUS --starts default assets/default
 
 CORPUS is what scripts/convert_sets.py makes: train/crossner_politics.spacy, dev/crossner_politics.spacy, and
 for the replay any set that the default weights were trained on (train/ and dev/ of `--old`). Strict F1, each text
@@ -19,6 +20,7 @@ from benchmarks.common import BenchmarkParser, report, run_benchmark, train
 from spacy_openner.training.corpus import OpenNERCorpus, OpenNERCorpus_v1
 
 MISCELLANEOUS = ["miscellaneous"]
+STARTS = ["encoder", "assets/default", "default", "default, replay"]
 
 
 def corpus(path: Path, limit: int = 0, seed: int = 0, **options: Any) -> OpenNERCorpus:
@@ -50,7 +52,8 @@ def main() -> None:
     """Train, score, print."""
     parser = BenchmarkParser(description=__doc__)
     parser.add_argument("corpus", type=Path)
-    parser.add_argument("--encoder", type=Path, required=True)
+    parser.add_argument("--starts", nargs="+", default=STARTS, choices=STARTS)
+    parser.add_argument("--encoder", type=Path, help="for the start of that name")
     parser.add_argument("--set", default="crossner_politics")
     parser.add_argument("--old", default="wnut17", help="a set that the default weights know")
     parser.add_argument("--sizes", default="50,100,200")
@@ -62,6 +65,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
+    if "encoder" in args.starts and args.encoder is None:
+        parser.error("the start 'encoder' needs --encoder: the directory of a Hugging Face encoder")
     torch.set_num_threads(args.threads)
 
     def file(split: str, name: str) -> Path:
@@ -82,6 +87,8 @@ def main() -> None:
             ("default", {}, {}),
             ("default, replay", {}, replayed),
         ):
+            if start not in args.starts:
+                continue
             fix_random_seed(0)
             nlp = fresh(**made)
             train(nlp, corpus(file("train", args.set), size, **options), args.steps, args.batch, args.rate)
