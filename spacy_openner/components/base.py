@@ -25,7 +25,7 @@ from .pipeline_config import PipelineConfig, saved_section
 SettingsT = TypeVar("SettingsT", bound=LabelSettings)
 T = TypeVar("T")
 PARTS = ("vocab", "cfg", "model")
-"""What a component's directory holds."""
+"""The files of a component's directory."""
 
 
 class Setting(Generic[T]):

@@ -20,7 +20,7 @@ _NAMES, _TEXTS = TOKENIZER_FILES[:2], ("chat_template.jinja",)
 
 @dataclass(frozen=True)
 class FastTokenizer:
-    """What `tokenizer.json` describes.
+    """A tokenizer as `tokenizer.json` describes it.
 
     backend_tokenizer: What splits.
     files: The other files of it, by name: they are written as they were read.

@@ -21,7 +21,7 @@ N = TypeVar("N", bound=nn.Module)
 DEFAULT = "default"
 WEIGHTS_FILE = "adapter_model.safetensors"
 FILES = ("adapter_config.json", WEIGHTS_FILE)
-"""What `save` writes."""
+"""The files that `save` writes."""
 _MARK = "lora_"
 _BASE = ".base_layer."
 

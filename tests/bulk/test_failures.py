@@ -280,7 +280,7 @@ def test_counts_of_a_journal_are_whole_numbers(value, tmp_path):
 
 @pytest.mark.parametrize("rest", ["\n3,Lee\n", ""])
 def test_a_quotation_mark_that_is_not_closed_takes_no_records_along(rest, pipeline, tmp_path):
-    """What stands behind it cannot be told apart, so it is set aside, and not one long text."""
+    """The rest of the file cannot be told apart from it, so it is set aside, and not one long text."""
     table = tmp_path / "a.csv"
     table.write_text('id,text\n1,"Kim\nleft"\n2,"Bo' + rest)
     counts = run_corpus(table, tmp_path / "out", pipeline).counts

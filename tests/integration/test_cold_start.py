@@ -1,4 +1,4 @@
-"""What is imported until the first text is read, in a process of its own."""
+"""Imports until the first text is read, in a process of its own."""
 
 import json
 

@@ -17,7 +17,7 @@ from .network import Network
 
 HEAD_FILE = "head.safetensors"
 FILES = (*lora.FILES, HEAD_FILE)
-"""What `Adapters.save` writes."""
+"""The files that `Adapters.save` writes."""
 _ENCODERS = ("encoder.", "label_encoder.", "_short.")
 
 

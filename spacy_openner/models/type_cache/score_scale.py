@@ -13,7 +13,7 @@ FEW = 16
 
 @dataclass(frozen=True)
 class Scale:
-    """What makes scores of the network's, for a list of types.
+    """The step from the network's scores to the component's, for a list of types.
 
     It is temperature scaling (Guo et al. 2017, section 4.2) with a temperature for each side of 0.5, after a shift.
     Scores keep their order.

@@ -67,7 +67,7 @@ class ConfigValues:
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """What all encoders have.
+    """The settings that all encoders have.
 
     model_type: The kind of encoder, as `transformers` calls it.
     vocab_size: Rows of the embedding of subwords.
