@@ -94,7 +94,8 @@ class Task:
         model = span_matcher(args.model, args.architecture, max_types=args.max_types)
         config = {"model": model, "threshold": args.threshold, "overlap": "all"}
         self.nlp.add_pipe("open_ner_span", config=config)
-        self.sets: Sets = {name: read_set(name, "dev", args.data)[: args.limit or None] for name in args.sets}
+        chosen = slice(args.skip, args.skip + args.limit if args.limit else None)
+        self.sets: Sets = {name: read_set(name, "dev", args.data)[chosen] for name in args.sets}
         self.own = {name: labels_of(read_set(name, "dev", args.data)) for name in args.sets}
         # Twice as many as needed: alike ones are left out.
         extra = many_types(args.data, max([1, *args.types]) * (1 if args.unlike is None else 2))
@@ -160,6 +161,7 @@ def main() -> None:
     parser.add_argument("--max-types", type=int, help="that a text sees at once, as many as fit if not given")
     parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--limit", type=int, default=0, help="texts of a set; 0 for all")
+    parser.add_argument("--skip", type=int, default=0, help="texts of a set that stand before these")
     parser.add_argument("--types", type=int, nargs="*", default=[25, 1000], help="asked for")
     parser.add_argument("--top-k", type=int, nargs="*", default=[25])
     parser.add_argument("--thresholds", type=float, nargs="*", default=[], help="of the filter, on own types")

@@ -42,13 +42,13 @@ def common_types(corpus: Path, rare: int) -> set[str]:
 
 
 def judged(
-    pipe: Any, nlp: spacy.Language, gold: Sequence[Example], left_out: Container[str], overlap: str = "flat"
+    pipe: Any, nlp: spacy.Language, gold: Sequence[Example], left_out: Container[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Score the spans of annotated texts, and tell which are right.
 
     left_out (Container[str]): Types that do not count.
     """
-    with changed(pipe, threshold=FLOOR, label_thresholds={}, overlap=overlap):
+    with changed(pipe, threshold=FLOOR, label_thresholds={}):
         texts = judge_predictions(nlp, pipe, gold, None).texts
     spans = [(each, text) for text in texts for each in text.candidates if each not in text.unknown]
     spans = [(each, text) for each, text in spans if each.label not in left_out]
