@@ -158,8 +158,8 @@ TASK_MESSAGES: dict[str, tuple[type[Exception], str]] = {
     # Service
     "O651": (
         SettingError,
-        "The environment variable {variable} must hold a key of at least 8 printable ASCII characters. "
-        "Set another one, or unset it to ask clients for none.",
+        "{name} must hold a key of at least {shortest} printable ASCII characters. Set another one, or none at all to "
+        "ask clients for none.",
     ),
     "O652": (
         SettingError,

@@ -151,10 +151,11 @@ class LLMClient:
         elif key is None and self.settings.base_url is None:
             raise error("O504", name=self.api_key_env)
         self._server.redact = Redactor(key)
+        client, reason = None, ""
         try:
             # Repetitions are counted, paced and paid for here, so the client's own are off.
             client = openai.AsyncOpenAI(
-                api_key=key or NO_KEY,
+                api_key=NO_KEY if key is None else key.reveal(),
                 base_url=self.settings.base_url,
                 timeout=self.settings.timeout,
                 max_retries=0,
@@ -162,8 +163,10 @@ class LLMClient:
             )
         except Exception as problem:
             # Whatever is wrong with proxies and certificates. Addresses of proxies may hold secrets.
-            reason = CREDENTIALS.sub(HIDDEN, f"{type(problem).__name__}: {problem}")
-            raise error("O522", url=self.settings.base_url or elsewhere or "OpenAI", reason=reason) from None
+            reason = self._server.redact(CREDENTIALS.sub(HIDDEN, f"{type(problem).__name__}: {problem}"))
+        if client is None:
+            # Outside of the handler: the frames of what failed there hold the key, and an error keeps its context.
+            raise error("O522", url=self.settings.base_url or elsewhere or "OpenAI", reason=reason)
         session = Session(client, Cache(self.cache_dir), self.concurrency, self.requests_per_minute)
         weakref.finalize(self, session.close)
         return session
@@ -199,7 +202,7 @@ class LLMClient:
     def _known(self, session: Session, key: str, request: LLMRequest) -> LLMResponse | Failure | None:
         """Look up an answer, or that there is none."""
         kept = session.cache.get(key)
-        if kept is None:
+        if kept is None or self._server.redact.finds(kept):
             return None
         try:
             return LLMResponse(parse(kept, request.schema), cached=True)
@@ -228,9 +231,15 @@ class LLMClient:
                 if fault.kind in OF_THE_TEXT:
                     session.cache.put(key, self.model, json.dumps({FAILED: failure}))
                 return failure
-        if not self._server.redact.finds(content):
+        hidden = self._server.redact(content)
+        if hidden == content:
             session.cache.put(key, self.model, content)
-        return content
+            return content
+        try:
+            parse(hidden, request.schema)
+        except Fault:
+            return Failure("malformed", "an answer that repeats the key")
+        return hidden
 
     # Other processes get the settings alone.
 

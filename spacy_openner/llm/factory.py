@@ -7,15 +7,15 @@ from typing import Any
 
 from ..config_format import check_config_text, fits_config
 from ..errors import error
+from ..json_files import parse_json
 from .client import LLMClient
-from .keys import check_url, check_variable_name
+from .keys import check_holds_no_key, check_parameters_have_no_key, check_url, check_variable_name, key_in
+from .redaction import Redactor
 
 DEFAULT_KEY = "OPENAI_API_KEY"
 MOST_AT_ONCE = 1000
 A_DAY = 86_400
 STRUCTURED: tuple[str, ...] = ("auto", "schema", "plain")
-# What could carry a key into a config file.
-SECRET_PARAMETERS = ("extra_headers", "extra_query", "api_key")
 OWN_PARAMETERS = ("model", "messages", "response_format", "stream", "n", "timeout", "extra_body")
 
 
@@ -60,8 +60,12 @@ def LLMClient_v1(
     _check_model(model, structured)
     _check_pace(concurrency, requests_per_minute, max_retries, timeout=timeout, max_wait=max_wait)
     _check_budget(prices, max_requests=max_requests, max_tokens=max_tokens)
-    _check_parameters(parameters)
-    _check_addresses(base_url, api_key_env, cache_dir)
+    # What should name a variable may be a key: it is not shown.
+    _check("api_key_env", "...", isinstance(api_key_env, str), "the name of an environment variable")
+    check_variable_name(api_key_env)
+    check_holds_no_key(api_key_env, model=model, base_url=base_url, cache_dir=cache_dir)
+    _check_addresses(base_url, cache_dir)
+    _check_parameters(parameters, api_key_env)
     return LLMClient(
         model,
         base_url=base_url,
@@ -106,10 +110,8 @@ def _check_budget(prices: Any, **limits: Any) -> None:
     _check("prices", prices, prices is None or _are_prices(prices), 'numbers from 0 for "input" and "output"')
 
 
-def _check_addresses(base_url: Any, api_key_env: Any, cache_dir: Any) -> None:
-    """Check where the server, its key and the kept answers are. What should name a variable may be a key: not shown."""
-    _check("api_key_env", "...", isinstance(api_key_env, str), "the name of an environment variable")
-    check_variable_name(api_key_env)
+def _check_addresses(base_url: Any, cache_dir: Any) -> None:
+    """Check where the server and the kept answers are."""
     if base_url is not None:
         check_url("base_url", base_url)
     is_path = cache_dir is None or (isinstance(cache_dir, str) and bool(cache_dir.strip()) and "\0" not in cache_dir)
@@ -131,19 +133,18 @@ def _are_prices(prices: Any) -> bool:
     return all(_is_number(price) and price >= 0 for price in prices.values())
 
 
-def _check_parameters(parameters: Any) -> None:
+def _check_parameters(parameters: Any, api_key_env: str) -> None:
     if parameters is None:
         return
     # Neither is repeated: a value may be a secret.
     _check("parameters", type(parameters).__name__, isinstance(parameters, Mapping), "a mapping of names to values")
     for name in parameters:
-        if name in SECRET_PARAMETERS:
-            raise error("O507", name=f"parameters.{name}")
         if name in OWN_PARAMETERS:
             raise error("O001", name="parameters", value=name, allowed=f"all but {', '.join(OWN_PARAMETERS)}")
-    names = sorted(map(str, parameters))
+    names = sorted(map(Redactor(key_in(api_key_env)), map(str, parameters)))
     try:
-        plain = json.loads(json.dumps(parameters, allow_nan=False))
+        plain = parse_json(json.dumps(parameters, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as problem:
         raise error("O001", name="parameters", value=names, allowed="what JSON can hold") from problem
+    check_parameters_have_no_key(plain, api_key_env)
     _check("parameters", names, fits_config(plain), "what JSON and spaCy's config files can hold")

@@ -4,7 +4,9 @@ import base64
 import html
 import re
 
-HIDDEN = "***"
+from ..secret import SHOWN, Secret
+
+HIDDEN = SHOWN
 # So many characters of a key in a row tell it from other text.
 TELLING = 8
 # One character as URLs, JSON and Python's literals, and HTML write it, also when that is escaped again; or a blank.
@@ -24,15 +26,13 @@ class Redactor:
     Keys under eight characters ("none", "EMPTY") are replaced where they stand as words of their own: parts of other
     words say nothing about them.
 
-    key (str | None): None for nothing to replace.
+    key (str | None): None for nothing to replace. A `Secret` stays one.
     """
 
     def __init__(self, key: str | None) -> None:
-        self.key = key
-        forms = _forms(key) if key else set()
-        self._runs = {form[at : at + TELLING] for form in forms for at in range(len(form) - TELLING + 1)}
-        whole = re.escape(key) if key else ""
-        self._whole = re.compile(whole if len(key or "") >= TELLING else rf"(?<!\w){whole}(?!\w)") if key else None
+        self.key = Secret(key) if key else None
+        self._runs = set[str]() if self.key is None else _runs(self.key)
+        self._whole = None if self.key is None else _whole(self.key)
 
     def __call__(self, text: str) -> str:
         """Replace the key, and each run of eight of its characters. Takes linear time."""
@@ -59,6 +59,16 @@ class Redactor:
                     start = places.pop()[0]
                 places.append((start, end))
         return places
+
+
+def _whole(key: Secret) -> re.Pattern[str]:
+    whole = Secret(re.escape(key.reveal()))
+    return re.compile(whole.reveal() if len(key) >= TELLING else rf"(?<!\w){whole.reveal()}(?!\w)")
+
+
+def _runs(key: Secret) -> set[str]:
+    """Return the runs of characters that tell a key, in any of its forms."""
+    return {form[at : at + TELLING] for form in _forms(key) for at in range(len(form) - TELLING + 1)}
 
 
 def _decoded(text: str) -> tuple[str, list[int], list[int]]:
@@ -101,7 +111,7 @@ def _char(match: re.Match[str]) -> str:
 
 def _forms(key: str) -> set[str]:
     """Return a key, backwards too, in hexadecimal and in base64, whatever stands around it there; in lower case."""
-    forms = {key, key[::-1], key.encode().hex()}
+    forms = {key[:], key[::-1], key.encode().hex()}
     for before in range(3):
         # Each three bytes are four characters; those that share bytes with a neighbour depend on it.
         for encode in (base64.b64encode, base64.urlsafe_b64encode):

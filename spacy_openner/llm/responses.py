@@ -44,8 +44,15 @@ OTHER_NAME = re.compile(r"(un|not )support.*instead|instead.*(un|not )support", 
 SYSTEM_ROLE = re.compile(r"system\W+(role|message|prompt)|roles must alternate", re.I)
 
 
-class ReplyTooLarge(Exception):
-    """A reply of more bytes than are read."""
+class UnreadableReply(Exception):
+    """A reply that is too large, damaged, packed otherwise than was asked for, or to be had from another server.
+
+    kind (str): Of the fault that it is.
+    """
+
+    def __init__(self, reason: str, kind: str = "malformed") -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 class Fault(Exception):
@@ -107,8 +114,9 @@ def fault_of(problem: Exception, redact: Callable[[str], str] = str) -> Fault:
 
     message = _shown(getattr(problem, "message", problem), redact)
     cause = problem.__cause__
-    if isinstance(problem, ReplyTooLarge) or isinstance(cause, ReplyTooLarge):
-        return Fault("malformed", f"a reply that is too large: {cause or problem}")
+    unread = next((each for each in (problem, cause) if isinstance(each, UnreadableReply)), None)
+    if unread is not None:
+        return Fault(unread.kind, f"a reply that is not read: {_shown(unread, redact)}")
     if isinstance(problem, asyncio.TimeoutError | openai.APITimeoutError):
         return Fault("timeout", "no answer in time")
     if isinstance(problem, openai.APIResponseValidationError | json.JSONDecodeError | UnicodeDecodeError):

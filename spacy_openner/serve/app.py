@@ -1,13 +1,16 @@
 """The HTTP service: its routes and its page."""
 
+import json
 from collections.abc import Sequence
 from importlib.resources import files
+from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from spacy.language import Language
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from .. import __version__
 from .body_limit import BodyLimit
@@ -17,10 +20,13 @@ from .metrics import Observer
 from .presidio import presidio_routes
 from .schema import REFUSALS, EntitiesRequest, EntitiesResponse, PipelineSettings, Problem
 from .service import Service, label_set
-from .settings import ServeSettings
+from .settings import ServeSettings, checked_key
+from .strict_json import StrictRoute
 
 # Seconds for the whole body of a request.
 BODY_TIMEOUT = 20.0
+# Of what is wrong with a request, so much is told.
+MOST_PROBLEMS, LONGEST_DETAIL, LONGEST_NAME = 20, 500, 100
 # The page is one file: nothing of it comes from elsewhere, and nothing in a text can make it ask elsewhere.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
 
@@ -34,9 +40,10 @@ def create_app(
     settings (ServeSettings | None): Limits; the default ones if None.
     key (str | None): What clients must send as `Authorization: Bearer KEY`; None to ask for nothing.
     RETURNS (FastAPI): An application for any ASGI server.
-    RAISES (SettingError): For a pipeline that finds no entities of named types.
+    RAISES (SettingError): For a pipeline that finds no entities of named types, and a key that is none.
     """
     limits = settings or ServeSettings()
+    key = None if key is None else checked_key(key, "`key`")
     service = Service([nlp] if isinstance(nlp, Language) else nlp, limits, key)
     app = FastAPI(title="spacy-openner", version=__version__, lifespan=service.lifespan, docs_url=None, redoc_url=None)
     app.state.service = service
@@ -45,6 +52,7 @@ def create_app(
     app.include_router(label_studio_routes(service))
     app.include_router(_status_routes(service))
     app.add_exception_handler(RequestValidationError, _refuse_invalid)
+    app.add_exception_handler(StarletteHTTPException, _refuse)
     app.add_middleware(BodyLimit, max_bytes=limits.max_body_bytes, timeout=BODY_TIMEOUT)
     app.add_middleware(Observer, metrics=service.metrics)
     return app
@@ -52,7 +60,7 @@ def create_app(
 
 def _entity_routes(service: Service) -> APIRouter:
     """Build the routes that annotate texts."""
-    router = APIRouter(dependencies=[Depends(service.check_key)], responses=REFUSALS)
+    router = APIRouter(dependencies=[Depends(service.check_key)], responses=REFUSALS, route_class=StrictRoute)
 
     @router.post("/entities", response_model=EntitiesResponse)
     async def entities(request: EntitiesRequest) -> Response:
@@ -105,11 +113,33 @@ def _status_routes(service: Service) -> APIRouter:
     return router
 
 
-async def _refuse_invalid(request: Request, problem: Exception) -> JSONResponse:
+class _Refusal(JSONResponse):
+    """A response that may repeat what no UTF-8 can hold: half characters, which JSON writes as escapes."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content).encode()
+
+
+async def _refuse_invalid(request: Request, problem: Exception) -> Response:
     """Tell what is wrong with a request. The input itself is left out: it may be long, and it may be private."""
     assert isinstance(problem, RequestValidationError)
-    detail = [{"loc": list(each["loc"]), "msg": each["msg"], "type": each["type"]} for each in problem.errors()]
-    return JSONResponse({"detail": detail}, 422)
+    shown = [
+        # Names of fields are the client's own.
+        {
+            "loc": [part[:LONGEST_NAME] if isinstance(part, str) else part for part in each["loc"]],
+            "msg": each["msg"],
+            "type": each["type"],
+        }
+        for each in problem.errors()[:MOST_PROBLEMS]
+    ]
+    return _Refusal({"detail": shown}, 422)
+
+
+async def _refuse(request: Request, problem: Exception) -> Response:
+    """Tell why a request is not answered."""
+    assert isinstance(problem, StarletteHTTPException)
+    # It may quote what was sent, however long that is.
+    return _Refusal({"detail": problem.detail[:LONGEST_DETAIL]}, problem.status_code, problem.headers)
 
 
 def _settings_of(request: EntitiesRequest) -> RequestSettings:

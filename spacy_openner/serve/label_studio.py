@@ -25,6 +25,7 @@ from .schema import (
     Task,
 )
 from .service import Service, label_set
+from .strict_json import StrictRoute
 
 MODEL_VERSION = f"spacy-openner {__version__}"
 
@@ -45,7 +46,8 @@ class LabelConfig(NamedTuple):
 
 def label_studio_routes(service: Service) -> APIRouter:
     """Build the routes."""
-    router = APIRouter(dependencies=[Depends(service.check_key)], responses=REFUSALS, tags=["label studio"])
+    dependencies = [Depends(service.check_key)]
+    router = APIRouter(dependencies=dependencies, responses=REFUSALS, route_class=StrictRoute, tags=["label studio"])
 
     @router.get("/health")
     async def health() -> BackendHealth:

@@ -7,11 +7,13 @@ from fastapi import APIRouter, Depends
 from .finder import RequestSettings
 from .schema import REFUSALS, AnalyzeRequest, RecognizerResult
 from .service import Service, label_set
+from .strict_json import StrictRoute
 
 
 def presidio_routes(service: Service) -> APIRouter:
     """Build the routes."""
-    router = APIRouter(dependencies=[Depends(service.check_key)], responses=REFUSALS, tags=["presidio"])
+    dependencies = [Depends(service.check_key)]
+    router = APIRouter(dependencies=dependencies, responses=REFUSALS, route_class=StrictRoute, tags=["presidio"])
 
     @router.post("/analyze")
     async def analyze(request: AnalyzeRequest) -> list[RecognizerResult] | list[list[RecognizerResult]]:

@@ -17,6 +17,7 @@ from ..components.entity_pipe import OpenNERPipe
 from ..errors import OpenNERError
 from ..files import is_utf8
 from ..labels import LabelSet, LabelsLike
+from ..secret import Secret
 from .batching import Batcher, Expired, QueueFull, Stopping
 from .finder import EntityFinder, RequestSettings
 from .metrics import Metrics
@@ -30,11 +31,11 @@ class Service:
 
     nlps (Sequence[Language]): A pipeline, and copies of it for threads of their own: spaCy's vocabulary is for one.
     limits (ServeSettings): See there.
-    key (str | None): What clients must send as `Authorization: Bearer KEY`; None to ask for nothing.
+    key (Secret | None): What clients must send as `Authorization: Bearer KEY`; None to ask for nothing.
     RAISES (SettingError): For a pipeline that finds no entities of named types.
     """
 
-    def __init__(self, nlps: Sequence[Language], limits: ServeSettings, key: str | None) -> None:
+    def __init__(self, nlps: Sequence[Language], limits: ServeSettings, key: Secret | None) -> None:
         self.finders = [EntityFinder(nlp) for nlp in nlps]
         self.limits, self.key = limits, key
         self.metrics = Metrics()

@@ -5,8 +5,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ..errors import error
+from ..secret import Secret
 
 API_KEY_VARIABLE = "SPACY_OPENNER_API_KEY"
+SHORTEST_KEY = 8
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,23 @@ def _check(name: str, value: Any, is_real: bool) -> None:
         raise error("O001", name=name, value=value, allowed=allowed)
 
 
-def api_key() -> str | None:
+def api_key() -> Secret | None:
     """Return the key that clients must show, of the environment; None where it asks for none.
 
     RAISES (SettingError): For a key that no client could show, or that is too short to be one.
     """
-    key = os.environ.get(API_KEY_VARIABLE)
-    if key is None:
+    key = Secret(os.environ.get(API_KEY_VARIABLE, "").strip())
+    if API_KEY_VARIABLE not in os.environ:
         return None
-    key = key.strip()
-    if len(key) < 8 or not key.isascii() or not key.isprintable():
-        raise error("O651", variable=API_KEY_VARIABLE)
-    return key
+    return checked_key(key, f"The environment variable {API_KEY_VARIABLE}")
+
+
+def checked_key(key: Any, name: str) -> Secret:
+    """Return a key for clients.
+
+    name (str): Where it was given.
+    RAISES (SettingError): For a key that no client could show, or that is too short to be one; it is not repeated.
+    """
+    if not isinstance(key, str) or len(key) < SHORTEST_KEY or not key.isascii() or not key.isprintable():
+        raise error("O651", name=name, shortest=SHORTEST_KEY)
+    return Secret(key)

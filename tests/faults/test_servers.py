@@ -122,7 +122,7 @@ CASES = {
     "an event that is none": Case({"reply": "data: {\n\n"}, "malformed", 3),
     "a whole reply too deep": Case({"reply": "[" * 100_000}, "malformed", 3),
     "grows when unpacked": Case({"packed": packed(reply("x" * (20 << 20)))}, "malformed", 1, {"max_retries": 0}),
-    "packed, but not": Case({"packed": b"no gzip"}, "connection", 3),
+    "packed, but not": Case({"packed": b"no gzip"}, "malformed", 3),
     "JSON as a page": Case({"reply": reply(), "content_type": "text/html"}),
     "JSON as bytes": Case({"reply": reply(), "content_type": "application/octet-stream"}),
     "events as JSON": Case({"streams": True, "answer": lambda _: GOOD, "content_type": "application/json"}),
@@ -219,7 +219,7 @@ def test_each_fault(case, tmp_path):
         first.close()
     kept = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert KEY.encode() not in kept
-    assert KEY[:12] not in said.replace(json.dumps({"said": "yes", "also": KEY})[1:-1].replace('"', "'"), "")
+    assert KEY[:12] not in said
     # The next run, at a server that works, asks for what is neither known nor the text's own fault.
     with serve(answer=lambda _: GOOD) as server:
         second = LLMClient_v1("tiny", base_url=server.url, **settings)
