@@ -56,6 +56,8 @@ WARNINGS: dict[str, str] = {
     "W121": "The checkpoint {path!r} has {tasks} beside entities. Entities are read here; {tasks} are left out.",
     "W120": "The checkpoint {path!r} asks for an adaptive threshold, which adds spans below the threshold until there "
     "are as many as it expects. That is left out here: lower `threshold` if spans are missing.",
+    "W124": "The chat template of the generator's tokenizer cannot be used: {reason!s}. Prompts are written as "
+    '{used!r}. Set `causal` of the prompt to the text around "{{prompt}}" that the model was trained with.',
     "W501": "Answers of the language model cannot be kept in {path!r} ({reason}). Those of now are kept in memory, "
     "until the program ends. Free some space, or choose another `cache_dir`.",
     "W502": "The budget of the language model is spent ({requests} requests, {tokens} tokens): no more are sent. Raise "

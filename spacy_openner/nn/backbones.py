@@ -237,8 +237,11 @@ def _from_tokenizer_file(source: str, settings: dict[str, Any]) -> Any:
     more = settings.get("extra_special_tokens") or []
     options = {key: settings[key] for key in ("model_max_length", "padding_side", "chat_template") if key in settings}
     template = cached_file(source, "chat_template.jinja", _raise_exceptions_for_missing_entries=False)
-    if template is not None:
-        options["chat_template"] = Path(template).read_text(encoding="utf8")
+    files = {} if template is None else {"default": Path(template)}
+    files |= {file.stem: file for file in (Path(source) / "additional_chat_templates").glob("*.jinja")}
+    if files:
+        templates = {name: file.read_text(encoding="utf8") for name, file in files.items()}
+        options["chat_template"] = templates["default"] if [*templates] == ["default"] else templates
     return PreTrainedTokenizerFast(
         tokenizer_file=cached_file(source, "tokenizer.json"),
         additional_special_tokens=[content_of_token(token) for token in more],

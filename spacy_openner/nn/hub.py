@@ -63,7 +63,9 @@ TYPE_CACHE = Kind(
     "O132",
     "type_cache",
 )
-GENERATOR = Kind("generator", "config.json", (*TEXTS, "*.safetensors"), ("pytorch_model*.bin",), "O113", "O114")
+GENERATOR = Kind(
+    "generator", "config.json", (*TEXTS, "*.jinja", "*.safetensors"), ("pytorch_model*.bin",), "O113", "O114"
+)
 
 
 def find(name: str, revision: str | None, kind: Kind = MATCHER) -> Path:

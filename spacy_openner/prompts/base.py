@@ -1,7 +1,7 @@
 """Define the interface of prompt formats, and the parts that all formats share."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from ..config_format import check_config_text
@@ -19,11 +19,12 @@ class PromptDefaults(NamedTuple):
     """Facts about its prompts that a model's files hold.
 
     instruction (str | None): The instruction that it was trained on.
-    causal (str | None): The text around "{prompt}", as its tokenizer's chat template has it.
+    find_causal (Callable[[], str | None]): Returns the text around "{prompt}", as its tokenizer's chat template has it;
+        called only where the prompt does not say it.
     """
 
     instruction: str | None = None
-    causal: str | None = None
+    find_causal: Callable[[], str | None] = lambda: None
 
 
 class TaggedWord(NamedTuple):

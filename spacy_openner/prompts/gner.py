@@ -57,7 +57,7 @@ class GNERPrompt:
 
     def with_defaults(self, defaults: PromptDefaults) -> "GNERPrompt":
         """Return the format for a model; see `Prompt.with_defaults`."""
-        instruction, causal = self.instruction or defaults.instruction, self.causal or defaults.causal
+        instruction, causal = self.instruction or defaults.instruction, self.causal or defaults.find_causal()
         return replace(self, instruction=instruction, causal=causal)
 
     def render(
@@ -156,6 +156,18 @@ def _parse_bracketed(text: str, labels: Sequence[str]) -> list[TaggedWord]:
     return words + [TaggedWord(word, OUTSIDE) for word in text[start:].split()]
 
 
+def check_instruction(name: str, instruction: str | None) -> None:
+    """Refuse an instruction that has no place for types or text.
+
+    name (str): What it is called where it comes from.
+    RAISES (SettingError): O001.
+    """
+    text = INSTRUCTION if instruction is None else instruction
+    named = [match["name"] for match in PLACEHOLDER.finditer(text)] if isinstance(text, str) else []
+    if not {"labels", "sentence"}.issubset(named):
+        raise error("O001", name=name, value=instruction, allowed="a text with {labels} and {sentence}")
+
+
 def GNERPrompt_v1(
     instruction: str | None = None, causal: str | None = None, target: str = "bio", context: int | None = None
 ) -> GNERPrompt:
@@ -173,9 +185,7 @@ def GNERPrompt_v1(
     RETURNS (GNERPrompt): Renders prompts and answers, and parses answers.
     RAISES (SettingError): O001, when a placeholder is missing, or for an unknown target.
     """
-    named = [match["name"] for match in PLACEHOLDER.finditer(INSTRUCTION if instruction is None else instruction)]
-    if not {"labels", "sentence"}.issubset(named):
-        raise error("O001", name="instruction", value=instruction, allowed="a text with {labels} and {sentence}")
+    check_instruction("instruction", instruction)
     check_config_text("instruction", instruction)
     check_causal(causal)
     if target not in TARGETS:

@@ -69,7 +69,7 @@ class LARPrompt(NamedTuple):
 
     def with_defaults(self, defaults: PromptDefaults) -> "LARPrompt":
         """Return the format for a model whose tokenizer has a chat template; one that is set here comes first."""
-        return self._replace(causal=self.causal or defaults.causal)
+        return self._replace(causal=self.causal or defaults.find_causal())
 
     def render(self, text: str, sources: Sequence[str], targets: Sequence[str], *, causal: bool = False) -> str:
         """Render the prompt that asks for the entities of a text.

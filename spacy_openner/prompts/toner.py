@@ -35,7 +35,7 @@ class ToNERPrompt(EntityListPrompt):
 
     def with_defaults(self, defaults: PromptDefaults) -> "ToNERPrompt":
         """Return the format for a model; see `Prompt.with_defaults`."""
-        return replace(self, causal=self.causal or defaults.causal)
+        return replace(self, causal=self.causal or defaults.find_causal())
 
     def render(
         self, words: Sequence[str], labels: Sequence[str], *, causal: bool = False, hints: Sequence[str] | None = None

@@ -13,6 +13,7 @@ from ...nn.backbones import check_json, in_float32, load_tokenizer
 from ...nn.sizes import check_directory, check_numbers
 from ...nn.trust import check_trust
 from ...nn.weights import unusable
+from ...prompts.gner import check_instruction
 from .model import Generator, make_generator
 
 SHARD = "2GB"
@@ -51,6 +52,7 @@ def _try(generator: Generator) -> None:
         generator.network.eval()
         generator.start_decoder(ids, mask)
     _ = generator.start_subwords(ids), generator.end, generator.limit
+    check_instruction("openner_instruction", generator.prompt_defaults.instruction)
 
 
 def save(generator: Generator, path: Path) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 
 import torch
 
+from ...errors import warn
 from ...nn.backbones import T5_FAMILY
 from ...nn.dropout import use_fast_dropout
-from ...prompts.base import PromptDefaults
+from ...prompts.base import CAUSAL, PromptDefaults
+from .chat_templates import TemplateError, text_around
 from .decoder_cache import CachedDecoder
 from .decoders import decoder_class
 from .tag_chunks import ChunkEncoder
@@ -16,7 +18,6 @@ from .tag_chunks import ChunkEncoder
 # Positions of T5 are relative, so that no limit is built in; this is how it was trained (GNER, appendix B).
 T5_LIMIT = 640
 CAUSAL_LIMIT = 1280
-PROMPT = "{prompt}"
 
 
 @dataclass(frozen=True)
@@ -35,19 +36,20 @@ class Generator:
     @property
     def prompt_defaults(self) -> PromptDefaults:
         """Facts about its prompts that the model's files hold."""
-        return PromptDefaults(getattr(self.network.config, "openner_instruction", None), self.chat_template)
+        instruction = getattr(self.network.config, "openner_instruction", None)
+        return PromptDefaults(instruction, lambda: self.chat_template)
 
     @cached_property
     def chat_template(self) -> str | None:
-        """The text around "{prompt}" that the tokenizer's chat template makes; None without one."""
+        """The text around "{prompt}" that the tokenizer's chat template makes; None without one, or, with a warning,
+        with one that does not work."""
         if not self.causal or not getattr(self.tokenizer, "chat_template", None):
             return None
-        messages = [{"role": "user", "content": PROMPT}]
         try:
-            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        except Exception:  # templates are programs, which fail in ways of their own
+            return text_around(self.tokenizer)
+        except TemplateError as problem:
+            warn("W124", reason=problem, used=CAUSAL)
             return None
-        return text if PROMPT in text else None
 
     @property
     def end(self) -> int:

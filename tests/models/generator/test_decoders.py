@@ -1,13 +1,18 @@
 """Causal models of many families: scored as their own network scores, and asked as they were trained to be."""
 
+import json
+from fnmatch import fnmatch
+
 import pytest
 import torch
 import transformers
 
-from spacy_openner.errors import CheckpointError
+from spacy_openner.errors import CheckpointError, OpenNERWarning
 from spacy_openner.models.generator import checkpoint as generators
 from spacy_openner.models.generator.decoders import trunk
 from spacy_openner.models.generator.likelihood import log_likelihoods
+from spacy_openner.nn import hub
+from spacy_openner.nn.packing import pack, unpack
 from spacy_openner.prompts.base import PromptDefaults
 from spacy_openner.prompts.gner import GNERPrompt_v1
 from spacy_openner.prompts.lar import LARAnswerPrompt_v1, LARPrompt_v1
@@ -90,7 +95,7 @@ def chat_path(tmp_path):
 
 def test_a_chat_template_is_used_and_its_bos_stands_once(chat_path):
     generator = generators.load(chat_path)
-    assert generator.prompt_defaults == PromptDefaults(None, "<s><u>{prompt}</u><m>\n")
+    assert generator.prompt_defaults.find_causal() == "<s><u>{prompt}</u><m>\n"
     prompt = GNERPrompt_v1("{labels}: {sentence}").with_defaults(generator.prompt_defaults)
     text = prompt.render(["Ann"], ["city"], causal=True)
     assert text == "<s><u>city: Ann</u><m>\n"
@@ -106,7 +111,7 @@ def test_a_chat_template_is_used_and_its_bos_stands_once(chat_path):
 
 
 def test_every_prompt_for_causal_models_takes_the_template():
-    defaults = PromptDefaults(None, "<u>{prompt}<m>")
+    defaults = PromptDefaults(None, lambda: "<u>{prompt}<m>")
     for prompt in (GNERPrompt_v1(), ToNERPrompt_v1(), LARAnswerPrompt_v1()):
         assert prompt.with_defaults(defaults).render(["Ann"], ["city"], causal=True).startswith("<u>")
         assert not prompt.with_defaults(defaults).render(["Ann"], ["city"]).startswith("<u>")
@@ -115,11 +120,67 @@ def test_every_prompt_for_causal_models_takes_the_template():
     assert UniNERPrompt_v1().with_defaults(defaults) == UniNERPrompt_v1()
 
 
-@pytest.mark.parametrize("template", ["{{ nonsense(", "{{ raise_exception('no') }}", "always the same"])
-def test_a_template_that_does_not_work_is_left_alone(template, chat_path):
+LOOP = "{% for m in messages %}<u>{{ m.content }}</u>{% endfor %}"
+# Template -> what it writes around a message.
+WORKING = {
+    "of parts": ("{% for m in messages %}{% for p in m.content %}<u>{{ p['text'] }}{% endfor %}{% endfor %}", "<u>"),
+    "of tools": ("{% for tool in tools %}{{ tool }}{% endfor %}" + LOOP, "<u>"),
+    "several": ({"default": LOOP, "tool_use": "{{ raise_exception('no') }}"}, "<u>"),
+    "one with a name": ({"chat": LOOP}, "<u>"),
+}
+BROKEN = {
+    "no program": ("{{ nonsense(", "fails with TemplateSyntaxError"),
+    "an error": ("{{ raise_exception('only with a system message') }}", "only with a system message"),
+    "no message": ("always the same", "as it is, once"),
+    "another message": ("{% for m in messages %}{{ m.content | upper }}{% endfor %}", "as it is, once"),
+    "twice": (LOOP + LOOP, "as it is, once"),
+    "none by default": ({"tool_use": LOOP, "rag": LOOP}, r"several \(tool_use, rag\)"),
+}
+
+
+def with_template(path, template):
+    """Save another chat template with a model, as the tokenizer itself does it."""
+    tokenizer = generators.load(path).tokenizer
+    tokenizer.chat_template = template
+    (path / "chat_template.jinja").unlink()
+    tokenizer.save_pretrained(path)
+    return generators.load(path)
+
+
+@pytest.mark.parametrize(("template", "start"), WORKING.values(), ids=WORKING)
+def test_templates_of_other_kinds(template, start, chat_path, tmp_path_factory):
+    generator = with_template(chat_path, template)
+    assert generator.chat_template.startswith(f"{start}{{prompt}}")
+    generators.save(generator, again := tmp_path_factory.mktemp("again"))
+    assert generators.load(again).chat_template == generator.chat_template
+    unpacked = []
+    unpack(pack(lambda path: generators.save(generator, path)), lambda path: unpacked.append(generators.load(path)))
+    assert unpacked[0].chat_template == generator.chat_template
+
+
+@pytest.mark.parametrize(("template", "reason"), BROKEN.values(), ids=BROKEN)
+def test_a_template_that_does_not_work_is_named_once(template, reason, chat_path):
     generator = generators.load(chat_path)
     generator.tokenizer.chat_template = template
-    assert generator.chat_template is None
+    with pytest.warns(OpenNERWarning, match=rf"W124.*{reason}.*\[INST\]"):
+        assert generator.chat_template is None
+    prompt = GNERPrompt_v1("{labels}: {sentence}").with_defaults(generator.prompt_defaults)
+    assert prompt.render(["Ann"], ["city"], causal=True) == "[INST] city: Ann [/INST]"
+
+
+def test_nobody_looks_at_a_template_where_the_prompt_has_its_own(chat_path):
+    generator = generators.load(chat_path)
+    generator.tokenizer.chat_template = "{{ nonsense("
+    for prompt in (GNERPrompt_v1(causal="Q: {prompt}"), ToNERPrompt_v1("Q: {prompt}"), UniNERPrompt_v1()):
+        assert prompt.with_defaults(generator.prompt_defaults) == prompt
+
+
+@pytest.mark.parametrize("instruction", [5, ["{labels} {sentence}"], "", "no places", "{labels} alone"])
+def test_an_instruction_of_the_models_files_needs_its_places(instruction, chat_path):
+    config = json.loads((chat_path / "config.json").read_text())
+    (chat_path / "config.json").write_text(json.dumps({**config, "openner_instruction": instruction}))
+    with pytest.raises(CheckpointError, match=r"O113.*openner_instruction.*\{sentence\}"):
+        generators.load(chat_path)
 
 
 def test_the_first_word_follows_a_space_where_the_prompt_does_not_end_with_one(tmp_path):
@@ -129,3 +190,13 @@ def test_the_first_word_follows_a_space_where_the_prompt_does_not_end_with_one(t
     assert generator.encode_answer("Ann", "Q: [/INST]")[:-1] == spaced
     assert generator.encode_answer("Ann", "Q:\n")[:-1] == plain
     assert not generators.load(tiny.saved_generator("t5", tmp_path / "t5")).answers_after_space("Q:")
+
+
+def test_templates_come_along_from_the_hub(chat_path, monkeypatch):
+    """As `snapshot_download` chooses files, below directories too."""
+    asked = []
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *a, **options: asked.append(options) or chat_path)
+    hub.find("owner/model", "main", hub.GENERATOR)
+    (patterns,) = (options["allow_patterns"] for options in asked)
+    for name in ("chat_template.jinja", "additional_chat_templates/tool_use.jinja"):
+        assert any(fnmatch(name, pattern) for pattern in patterns)
