@@ -66,12 +66,14 @@ class UnitResult:
     counts: What it holds.
     problem: Why it could not be annotated to its end; None where it could.
     is_fatal: Whether no other unit would fare better, so that the run is to stop.
+    remade: Files that had changed since an earlier run had finished them, or were gone.
     """
 
     unit: str
     counts: Counts
     problem: str | None = None
     is_fatal: bool = False
+    remade: Sequence[str] = ()
 
 
 class CannotGoOn(Exception):
@@ -130,7 +132,7 @@ class UnitAnnotator:
             with suppress(OpenNERError, OSError):
                 self.journal.note_problem(unit.name, _describe(problem))
             return UnitResult(unit.name, total, _describe(problem))
-        return UnitResult(unit.name, total)
+        return UnitResult(unit.name, total, remade=self.journal.take_changed())
 
     def _annotate_parts(self, unit: Unit) -> Iterator[Counts]:
         records = read_records(unit, self.settings.fields, self.nlp.vocab)
@@ -142,9 +144,9 @@ class UnitAnnotator:
         with self._zone(unit.format != "spacy"):
             kept, docs, bad = self._annotate(chunk)
             with _writing():
-                entities = self._write_files(f"part-{unit.name}-{part:05d}", kept, docs, bad)
+                entities, files = self._write_files(f"part-{unit.name}-{part:05d}", kept, docs, bad)
                 counts = Counts(len(kept), entities, len(bad))
-                self.journal.finish_part(unit.name, part, counts)
+                self.journal.finish_part(unit.name, part, counts, files)
         return counts
 
     def _zone(self, is_needed: bool) -> AbstractContextManager[Any]:
@@ -179,16 +181,28 @@ class UnitAnnotator:
             set_labels(doc, self.settings.labels)
         return doc
 
-    def _write_files(self, name: str, kept: list[Record], docs: list[Doc], bad: list[BadRecord]) -> int:
+    def _write_files(
+        self, name: str, kept: list[Record], docs: list[Doc], bad: list[BadRecord]
+    ) -> tuple[int, list[Path]]:
+        """Write what there is to write, and remove what an attempt that did not end may have left of the rest.
+
+        RETURNS (tuple): How many entities there are, and the files.
+        """
         settings, dest = self.settings, Path(self.settings.dest)
+        output, aside = dest / f"{name}.{settings.format}", dest / DEAD_LETTERS / f"{name}.jsonl"
+        entities = 0
         if bad:
-            (dest / DEAD_LETTERS).mkdir(exist_ok=True)
+            aside.parent.mkdir(exist_ok=True)
             lines = [json.dumps(record._asdict(), ensure_ascii=True, default=str) + "\n" for record in bad]
-            write_text(dest / DEAD_LETTERS / f"{name}.jsonl", "".join(lines))
-        if not kept:
-            return 0
-        with replaced_file(dest / f"{name}.{settings.format}", clear=False) as beside:
-            return write_records(beside, settings.format, kept, docs, settings.spans_key, settings.fields)
+            write_text(aside, "".join(lines))
+        else:
+            aside.unlink(missing_ok=True)
+        if kept:
+            with replaced_file(output, clear=False) as beside:
+                entities = write_records(beside, settings.format, kept, docs, settings.spans_key, settings.fields)
+        else:
+            output.unlink(missing_ok=True)
+        return entities, [path for path, is_there in ((output, kept), (aside, bad)) if is_there]
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 """The journal of a run: one small file for each finished part and unit, beside the output.
 
 A part is an output file of at most `shard_size` records. Its files appear whole, by renaming, and its entry in the
-journal last of all: what has an entry is finished, and what has none is made again, to the byte.
+journal last of all: what has an entry is finished, while its files are what the entry says, and what has none is made
+again, to the byte.
 """
 
 import fcntl
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +22,9 @@ SETTINGS_FILE = "run.json"
 SOURCES_FILE = "sources.json"
 LOCK_FILE = "lock"
 NO_ENTRY = "it is not what a run writes there"
+# Keys of entries: the files of a part or unit, with what they hold, and what tells that an entry is as it was written.
+FILES, SEAL = "files", "seal"
+BLOCK = 1 << 20
 # Endings of notes about a unit that is not finished.
 PROBLEM, ATTEMPTS = ".problem", ".attempts"
 
@@ -50,6 +55,7 @@ class Journal:
     def __init__(self, dest: Path) -> None:
         self.dest = dest
         self.folder = dest / FOLDER
+        self._changed: list[str] = []
 
     @contextmanager
     def opened(self, settings: Mapping[str, Any]) -> Iterator[None]:
@@ -78,7 +84,7 @@ class Journal:
             if path.exists():
                 self._check_settings(path, settings)
             else:
-                write_json(path, settings)
+                self._write(path, settings)
             yield
             # Nor do workers any more, of which some may have been killed.
             self._clear_partial()
@@ -100,6 +106,8 @@ class Journal:
         """Return what `write_sources` wrote; None at a run's first call."""
         path = self.folder / SOURCES_FILE
         if not path.exists():
+            if any(self.folder.glob("*/*.json")):
+                raise error("O403", path=str(path), reason="it is gone, and with it what the output was made from")
             return None
         sources = _read(path)
         if not _is_whole(sources.get("unit_bytes"), 1) or not _are_files(sources.get("files")):
@@ -108,7 +116,7 @@ class Journal:
 
     def write_sources(self, sources: Mapping[str, Any]) -> None:
         """Note the files of the corpus, and how they are cut."""
-        write_json(self.folder / SOURCES_FILE, sources)
+        self._write(self.folder / SOURCES_FILE, sources)
 
     def note_problem(self, unit: str, reason: str) -> None:
         """Note why a unit could not be annotated: its file may be mended then."""
@@ -137,24 +145,44 @@ class Journal:
             path.unlink()
 
     def part_counts(self, unit: str, part: int) -> Counts | None:
-        """Return what a finished part holds; None for one that is not finished."""
-        return _read_counts(self._part_path(unit, part))
+        """Return what a finished part holds; None for one that is not finished, or whose files have changed since."""
+        return self._counts_of(self._part_path(unit, part))
 
-    def finish_part(self, unit: str, part: int, counts: Counts) -> None:
+    def finish_part(self, unit: str, part: int, counts: Counts, files: Sequence[Path] = ()) -> None:
         """Note that the files of a part are whole."""
-        self._write(self._part_path(unit, part), counts._asdict())
+        states = {path.relative_to(self.dest).as_posix(): file_state(path) for path in files}
+        self._write(self._part_path(unit, part), {**counts._asdict(), FILES: states})
 
     def unit_counts(self, unit: str) -> Counts | None:
-        """Return what a finished unit holds; None for one that is not finished."""
-        return _read_counts(self._unit_path(unit))
+        """Return what a finished unit holds; None for one that is not finished, or whose files have changed since."""
+        return self._counts_of(self._unit_path(unit))
 
     def finish_unit(self, unit: str, counts: Counts) -> None:
         """Note that all parts of a unit are finished. The entries of its parts are needed no more."""
-        self._write(self._unit_path(unit), counts._asdict())
-        for path in self._unit_path(unit).parent.glob(f"{unit}-*.json"):
+        parts = sorted(self._unit_path(unit).parent.glob(f"{unit}-*.json"))
+        states = {name: state for path in parts for name, state in _read_entry(path)[1].items()}
+        self._write(self._unit_path(unit), {**counts._asdict(), FILES: states})
+        for path in parts:
             path.unlink(missing_ok=True)
         for ending in (PROBLEM, ATTEMPTS):
             self._unit_path(unit).with_suffix(ending).unlink(missing_ok=True)
+
+    def take_changed(self) -> list[str]:
+        """Return the files that had changed since they were finished, or were gone, since this was last called."""
+        changed, self._changed = self._changed, []
+        return changed
+
+    def _counts_of(self, path: Path) -> Counts | None:
+        """Read an entry, and hold the files against it. One that is outdated is removed, so that they are made anew."""
+        if not path.exists():
+            return None
+        counts, states = _read_entry(path)
+        changed = [name for name, state in states.items() if file_state(self.dest / name) != state]
+        if changed:
+            self._changed += changed
+            path.unlink()
+            return None
+        return counts
 
     # A folder for each thousand units or so: file systems grow slow with folders of millions.
     def _unit_path(self, unit: str) -> Path:
@@ -166,27 +194,47 @@ class Journal:
 
     def _write(self, path: Path, value: Mapping[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, value)
+        write_json(path, {**value, SEAL: _seal(value)})
+
+
+def file_state(path: Path) -> list[Any] | None:
+    """Return what tells one state of a file from another: its bytes, and a hash of all of them; None for no file."""
+    if not path.is_file():
+        return None
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as stream:
+        while block := stream.read(BLOCK):
+            digest.update(block)
+            size += len(block)
+    return [size, digest.hexdigest()]
+
+
+def _seal(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Read what a run wrote, or somebody damaged since."""
+    """Read what a run wrote.
+
+    RAISES (DataError): For what somebody damaged or changed since.
+    """
     try:
         value = parse_json(path.read_bytes())
     except (OSError, ValueError) as problem:
         raise error("O403", path=str(path), reason=problem) from problem
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or value.pop(SEAL, None) != _seal(value):
         raise error("O403", path=str(path), reason=NO_ENTRY)
     return value
 
 
-def _read_counts(path: Path) -> Counts | None:
-    if not path.exists():
-        return None
+def _read_entry(path: Path) -> tuple[Counts, dict[str, Any]]:
+    """Read the counts of a part or unit, and the states of its files."""
     values = _read(path)
-    if set(values) != set(Counts._fields) or not all(_is_whole(value, 0) for value in values.values()):
+    states = values.pop(FILES, None)
+    whole = set(values) == set(Counts._fields) and all(_is_whole(value, 0) for value in values.values())
+    if not whole or not isinstance(states, dict):
         raise error("O403", path=str(path), reason=f"{NO_ENTRY}; without it, what it stands for is made anew")
-    return Counts(**values)
+    return Counts(**values), states
 
 
 def _is_whole(value: Any, least: int) -> bool:

@@ -40,12 +40,14 @@ class RunReport:
     units: How many units the corpus has.
     finished: How many of them are finished.
     problems: Of each unit that is not, its file and why.
+    remade: Files of the output that had changed since an earlier call, or were gone: they are made anew.
     """
 
     counts: Counts
     units: int
     finished: int
     problems: Sequence[tuple[str, str]]
+    remade: Sequence[str] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -75,8 +77,9 @@ def run_corpus(
 ) -> RunReport:
     """Annotate a corpus.
 
-    A run that was interrupted goes on when it is started again with the same arguments, reads and writes nothing twice,
-    and its output is that of a run left alone, to the byte. Records that fail go to `DEST/dead_letters`.
+    A run that was interrupted goes on when it is started again with the same arguments, and its output is that of a run
+    left alone, to the byte. What is finished is kept; parts that were cut, changed or removed since are made anew.
+    Records that fail go to `DEST/dead_letters`.
 
     source (str | Path): A file, directory, glob or URL: JSON lines, CSV, lines of text (also `.gz`), Parquet, `.spacy`.
     dest (str | Path): A directory that is empty, or that such a run has written.
@@ -138,14 +141,15 @@ def _run_what_is_left(
         finished = {unit.name: counts for unit in units if (counts := journal.unit_counts(unit.name)) is not None}
         left = [unit for unit in units if unit.name not in finished]
         with closing(run(left, settings)) as results:
-            return _gather(results, units, list(finished.values()), progress)
+            return _gather(results, units, list(finished.values()), progress, journal.take_changed())
 
 
 def _gather(
-    results: Iterator[UnitResult], units: Sequence[Unit], before: Sequence[Counts], progress: bool
+    results: Iterator[UnitResult], units: Sequence[Unit], before: Sequence[Counts], progress: bool, remade: list[str]
 ) -> RunReport:
     """Add up what comes back.
 
+    remade (list[str]): Files of units that an earlier call had finished, and that are not what they were.
     RAISES (DataError): When no other unit would fare better than one that failed.
     """
     paths = {unit.name: unit.path for unit in units}
@@ -154,6 +158,7 @@ def _gather(
     with bar:
         for result in results:
             total = total.plus(result.counts)
+            remade = [*remade, *result.remade]
             if result.is_fatal:
                 raise error("O610", reason=result.problem, finished=finished, units=len(units))
             if result.problem is None:
@@ -162,7 +167,7 @@ def _gather(
                 problems.append((paths[result.unit], result.problem))
             bar.update()
             bar.set_postfix_str(f"{total.records:,} records, {total.set_aside:,} set aside")
-    return RunReport(total, len(units), finished, sorted(problems))
+    return RunReport(total, len(units), finished, sorted(problems), sorted(remade))
 
 
 def sum_counts(counts: Sequence[Counts]) -> Counts:

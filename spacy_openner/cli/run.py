@@ -78,9 +78,13 @@ def _show(report: "RunReport", as_json: bool) -> None:
     """Print what was done, and what is left."""
     counts = report.counts
     if as_json:
-        put_json({**counts._asdict(), "units": report.units, "finished": report.finished, "problems": report.problems})
+        about = {"units": report.units, "finished": report.finished, "problems": report.problems}
+        put_json({**counts._asdict(), **about, "remade": report.remade})
     else:
         put(f"{counts.records:,} records with {counts.entities:,} entities; {counts.set_aside:,} set aside")
+    if report.remade:
+        shown = ", ".join(report.remade[:SHOWN_PROBLEMS])
+        typer.echo(f"Made anew, since they had changed or were gone: {len(report.remade):,} files: {shown}", err=True)
     for path, reason in report.problems[:SHOWN_PROBLEMS]:
         typer.echo(f"Not finished: {path}: {reason}", err=True)
     if not report.is_complete:
