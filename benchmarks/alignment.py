@@ -53,8 +53,12 @@ def strategies(encoder: str) -> dict[str, AlignmentStrategy]:
 
 def judged(domain: str, name: str, table: AlignmentTable) -> dict[str, Any]:
     """How many types are aligned as expected, and which are not. How often types occur is how much that matters."""
-    wrong = {t: each.sources[0] for t, each in table.targets.items() if each.sources[0] not in EXPECTED.get(t, ELSE)}
-    entities = {target: sum(each.counts.values()) for target, each in table.targets.items()}
+    wrong = {
+        t: alignment.sources[0]
+        for t, alignment in table.targets.items()
+        if alignment.sources[0] not in EXPECTED.get(t, ELSE)
+    }
+    entities = {target: sum(alignment.counts.values()) for target, alignment in table.targets.items()}
     right = sum(n for target, n in entities.items() if target not in wrong)
     return {
         "domain": domain,

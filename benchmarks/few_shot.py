@@ -30,7 +30,7 @@ def corpus(path: Path, limit: int = 0, seed: int = 0, **options: Any) -> OpenNER
     )
 
 
-def fresh(encoder: Path | None = None, model: dict[str, str] | None = None) -> Language:
+def new_pipeline(encoder: Path | None = None, model: dict[str, str] | None = None) -> Language:
     """A pipeline with the default weights, a new head on an encoder, or another model."""
     nlp = spacy.blank("en")
     scorer = {"@scorers": "spacy-openner.entity_scorer.v1", "spans_key": "openner"}
@@ -74,14 +74,14 @@ def main() -> None:
 
     new, old = (corpus(file("dev", name), args.dev, shuffle=False) for name in (args.set, args.old))
     prompts = {"@architectures": "spacy-openner.SpanMatcher.v1", "name": "assets/default"}
-    untrained = {"default": fresh(), "assets/default": fresh(model=prompts)}
+    untrained = {"default": new_pipeline(), "assets/default": new_pipeline(model=prompts)}
     rows = [
         {"start": name, "sentences": 0, "new set F": score(nlp, new), "old set F": score(nlp, old)}
         for name, nlp in untrained.items()
     ]
     replayed = {"replay": {"old": {"path": file("train", args.old)}}, "replay_share": args.replay_share}
     for size in map(int, args.sizes.split(",")):
-        for start, made, options in (
+        for start, pipeline, options in (
             ("encoder", {"encoder": args.encoder}, {}),
             ("assets/default", {"model": prompts}, {}),
             ("default", {}, {}),
@@ -90,10 +90,10 @@ def main() -> None:
             if start not in args.starts:
                 continue
             fix_random_seed(0)
-            nlp = fresh(**made)
+            nlp = new_pipeline(**pipeline)
             train(nlp, corpus(file("train", args.set), size, **options), args.steps, args.batch, args.rate)
-            found = {"new set F": score(nlp, new), "old set F": score(nlp, old)}
-            rows.append({"start": start, "sentences": size, **found})
+            scores = {"new set F": score(nlp, new), "old set F": score(nlp, old)}
+            rows.append({"start": start, "sentences": size, **scores})
             print(rows[-1], flush=True)
     report(rows, args.output, steps=args.steps, batch=args.batch, set=args.set, old=args.old)
 

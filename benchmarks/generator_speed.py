@@ -36,12 +36,12 @@ Rows = list[dict[str, Any]]
 
 def questions_of(rows: Rows, labels: list[str]) -> list[TaggingQuery]:
     """One question a sentence."""
-    found = []
+    queries = []
     for row in rows:
         n = len(row["tokens"])
         words = Words(row["tokens"], np.arange(n), np.arange(1, n + 1), np.zeros(n, dtype=bool))
-        found.append(TaggingQuery(words, labels))
-    return found
+        queries.append(TaggingQuery(words, labels))
+    return queries
 
 
 def in_batches(questions: list[TaggingQuery], batch: int) -> list[list[int]]:
@@ -55,12 +55,12 @@ def constrained(
 ) -> list[Any]:
     """Tag sentences as the component does."""
     wide = DecodingSettings(batch_tokens=10**9)
-    found: list[Any] = [None] * len(questions)
+    answers_in_order: list[Any] = [None] * len(questions)
     for rows in in_batches(questions, batch):
         answers = tagging.tag_texts(generator, prompt, [questions[i] for i in rows], wide, tally)
         for i, answer in zip(rows, answers, strict=True):
-            found[i] = answer
-    return found
+            answers_in_order[i] = answer
+    return answers_in_order
 
 
 def plainly(
@@ -69,7 +69,7 @@ def plainly(
     """Tag sentences by plain `generate`, as many pieces as the right answers have, and match these with the text."""
     for rows in in_batches(questions, batch):
         texts = [(questions[i].words.texts, list(questions[i].types)) for i in rows]
-        ids, mask = generator.encode_prompts([prompt.render(*each) for each in texts])
+        ids, mask = generator.encode_prompts([prompt.render(*text) for text in texts])
         longest = max(len(answers[i]) for i in rows)
         with torch.inference_mode():
             generator.network.generate(
@@ -80,17 +80,18 @@ def plainly(
                 do_sample=False,
                 num_beams=1,
             )
-        for i, each in zip(rows, texts, strict=True):
-            parse_answer(generator, prompt, answers[i][:-1], *each)
+        for i, text in zip(rows, texts, strict=True):
+            parse_answer(generator, prompt, answers[i][:-1], *text)
 
 
 def systems_of(
     generator: Generator, prompt: GNERPrompt, questions: list[TaggingQuery], batch: int
 ) -> tuple[dict[str, Callable[[], Any]], dict[str, tagging.DecodingStats]]:
     """The ways to decode, and where they count."""
-    found = constrained(generator, prompt, questions, batch, tagging.DecodingStats())
+    tagged = constrained(generator, prompt, questions, batch, tagging.DecodingStats())
     drafted = [
-        q._replace(draft=[(a.first, a.last, a.type) for a in each]) for q, each in zip(questions, found, strict=True)
+        q._replace(draft=[(a.first, a.last, a.type) for a in answers])
+        for q, answers in zip(questions, tagged, strict=True)
     ]
     answers = [generator.spell(prompt.answer(q.words.texts, tags_of(q))) for q in drafted]
     tallies = {name: tagging.DecodingStats() for name in ("generate and match", "constrained", "constrained, drafted")}
@@ -189,9 +190,9 @@ def main() -> None:
             f"batch {batch}: {table[-3]['s/sentence']:.2f} s a sentence by generate, then {table[-2]['x generate']:.1f}x",
             flush=True,
         )
-    found = constrained(task.generator, task.prompt, task.questions, 4, tagging.DecodingStats())
+    tagged = constrained(task.generator, task.prompt, task.questions, 4, tagging.DecodingStats())
     print(
-        f"{n} sentences of {args.set} with {sum(map(len, found))} entities found, {len(task.labels)} types; {machine()}"
+        f"{n} sentences of {args.set} with {sum(map(len, tagged))} entities found, {len(task.labels)} types; {machine()}"
     )
     report(table, args.output, sentences=n, model=args.model.name, bfloat16=args.bfloat16)
 

@@ -109,11 +109,11 @@ def same_entities(docs: list[Any], results: list[Any], texts: list[str]) -> tupl
             (s.start_char, s.end_char, s.label_): float(p) for s, p in zip(group, group.attrs["scores"], strict=True)
         }
         there = {}
-        for label, found in (result.get("entities") or {}).items():
-            for each in found:
-                if each["end"] <= len(text):
-                    span = doc.char_span(each["start"], each["end"], alignment_mode="expand")
-                    there[span.start_char, span.end_char, label] = each["confidence"]
+        for label, entities in (result.get("entities") or {}).items():
+            for entity in entities:
+                if entity["end"] <= len(text):
+                    span = doc.char_span(entity["start"], entity["end"], alignment_mode="expand")
+                    there[span.start_char, span.end_char, label] = entity["confidence"]
         both = here.keys() & there.keys()
         counts = [a + b for a, b in zip(counts, (len(here), len(there), len(both)), strict=True)]
         gap = max([gap, *(abs(here[key] - there[key]) for key in both)])

@@ -135,17 +135,17 @@ def render_errors(quality: dict[str, Any]) -> str:
     for kind, about in KINDS.items():
         counts = quality["errors"][kind]
         parts.append(f"<h4>{kind}: {about} ({counts['fp']} predictions, {counts['fn']} missed)</h4>")
-        parts += [_render_example(each) for each in quality["examples"][kind]]
+        parts += [_render_example(mistake) for mistake in quality["examples"][kind]]
     return "".join(parts)
 
 
-def _render_example(each: dict[str, Any]) -> str:
-    focus = each["entity"]
-    named = f"{escape(each['text'][focus['start'] : focus['end']])} ({escape(focus['label'])})"
-    rows = (("annotated", each["gold"]), ("predicted", each["predicted"]))
+def _render_example(mistake: dict[str, Any]) -> str:
+    focus = mistake["entity"]
+    named = f"{escape(mistake['text'][focus['start'] : focus['end']])} ({escape(focus['label'])})"
+    rows = (("annotated", mistake["gold"]), ("predicted", mistake["predicted"]))
     return (
         f'<div class="error"><p>{named}</p>'
-        + "".join(_render(name, each["text"], spans) for name, spans in rows)
+        + "".join(_render(name, mistake["text"], spans) for name, spans in rows)
         + "</div>"
     )
 
@@ -174,10 +174,10 @@ def _flat(spans: Sequence[dict[str, Any]]) -> Iterable[dict[str, Any]]:
 def render_quality(quality: dict[str, Any]) -> str:
     """Write the sections of all sets."""
     parts = [f"<h2>Quality, threshold {quality['threshold']}</h2>", table(quality["rows"])]
-    for name, each in quality["sets"].items():
-        figures = [draw(each) for draw in (draw_types, draw_thresholds, draw_reliability, draw_confusion)]
+    for name, measured in quality["sets"].items():
+        figures = [draw(measured) for draw in (draw_types, draw_thresholds, draw_reliability, draw_confusion)]
         parts += [f"<h3>{escape(name)}</h3>", f'<div class="figures">{"".join(figures)}</div>']
-        parts.append(f"<details><summary>Texts with each kind of error</summary>{render_errors(each)}</details>")
+        parts.append(f"<details><summary>Texts with each kind of error</summary>{render_errors(measured)}</details>")
     return "".join(parts)
 
 
@@ -187,9 +187,13 @@ def render_report(run: dict[str, Any], changes: dict[str, list[dict[str, Any]]] 
     parts = ["<h1>spacy-openner: benchmarks</h1>", f'<p class="note">{escape(run["date"])}. {escape(machine)}.</p>']
     for name, rows in (changes or {}).items():
         parts += [f"<h2>Against the run of before: {escape(name)}</h2>", table(rows)]
-    for name, each in run["benchmarks"].items():
+    for name, measured in run["benchmarks"].items():
         if name != "quality":
-            parts += [f"<h2>{escape(name)}</h2>", f"<p><code>{escape(each['command'])}</code></p>", table(each["rows"])]
+            parts += [
+                f"<h2>{escape(name)}</h2>",
+                f"<p><code>{escape(measured['command'])}</code></p>",
+                table(measured["rows"]),
+            ]
     if "quality" in run["benchmarks"]:
         parts.append(render_quality(run["benchmarks"]["quality"]))
     if run["left_out"]:

@@ -84,14 +84,14 @@ class Target:
 
     def examples(self, nlp: Language, rows: Rows, texts: dict[str, str] | None = None) -> list[Example]:
         """Annotated docs that say which types they are annotated with, and how these are put into words."""
-        found = []
+        examples = []
         for row in rows:
             gold = gold_doc(nlp, row, self.labels)
             gold._.openner_labels = texts or self.labels
             blank = Doc(nlp.vocab, words=row["tokens"])
             blank._.openner_labels = texts or self.labels
-            found.append(Example(blank, gold))
-        return found
+            examples.append(Example(blank, gold))
+        return examples
 
 
 @Language.factory("benchmark_generalise", default_config={"sources": {}})
@@ -208,7 +208,7 @@ def with_reassignment(
 ) -> dict[str, float]:
     """F1 of the ways to reassign."""
     aligned.to_disk(folder)
-    asked = ask_llm(server.url, concurrency=8, timeout=60.0)
+    oracle = ask_llm(server.url, concurrency=8, timeout=60.0)
     server.behaviour.gold = answers_of(target.examples(aligned, target.dev))
     own = {
         "@misc": "spacy-openner.SpanTypeReassigner.v1",
@@ -216,14 +216,14 @@ def with_reassignment(
         "use_descriptions": True,
     }
     scores = {}
-    for name, reassigner in (("reassigned", own), ("by oracle", asked)):
+    for name, reassigner in (("reassigned", own), ("by oracle", oracle)):
         nlp = source_pipeline(source)
         nlp.get_pipe("open_ner_span").labels = list(SOURCES)
         scores[name] = reassigned(nlp, target, table, reassigner)
     aligned.get_pipe("open_ner_span").labels = table.described()
-    sources = {name: each.sources[0] for name, each in table.targets.items()}
+    sources = {name: alignment.sources[0] for name, alignment in table.targets.items()}
     aligned.add_pipe("benchmark_generalise", config={"sources": sources})
-    scores["aligned, then oracle"] = reassigned(aligned, target, table, asked)
+    scores["aligned, then oracle"] = reassigned(aligned, target, table, oracle)
     return scores
 
 
@@ -231,31 +231,31 @@ def measure(args: argparse.Namespace, target: Target, share: float, seed: int, s
     """F1 of one draw."""
     rows = target.drawn(share, seed)
     direct = teach(learner(args, described=False), target, rows, None, args)
-    found = {"direct": score(direct, target.examples(direct, target.dev))}
+    scores = {"direct": score(direct, target.examples(direct, target.dev))}
     table = aligned_types(args.source, target, rows)
     aligned = teach(learner(args, described=True), target, rows, table, args)
-    found["aligned"] = score(aligned, target.examples(aligned, target.dev, table.described()))
+    scores["aligned"] = score(aligned, target.examples(aligned, target.dev, table.described()))
     if args.reassign:
         folder = args.scratch / f"{share}-{seed}"
-        found |= with_reassignment(args.source, aligned, target, table, folder, server)
-    return found
+        scores |= with_reassignment(args.source, aligned, target, table, folder, server)
+    return scores
 
 
 def continual(args: argparse.Namespace, share: float, seed: int) -> dict[str, dict[str, float]]:
     """F1 on the source before and after each target that is learnt, without and with alignment."""
     source = Target("conll2003", args.data, args.dev)
-    found: dict[str, dict[str, float]] = {}
+    scores: dict[str, dict[str, float]] = {}
     for way in ("direct", "aligned"):
         nlp = learner(args, described=way == "aligned")
-        found[way] = {"nothing": score(nlp, source.examples(nlp, source.dev))}
+        scores[way] = {"nothing": score(nlp, source.examples(nlp, source.dev))}
         for name in args.targets:
             target = Target(name, args.data, args.dev)
             rows = target.drawn(share, seed)
             table = aligned_types(args.source, target, rows) if way == "aligned" else None
             replay = random.Random(seed).sample(source.train, round(args.replay * len(rows)))
             teach(nlp, target, rows, table, args, replay)
-            found[way][name] = score(nlp, source.examples(nlp, source.dev))
-    return found
+            scores[way][name] = score(nlp, source.examples(nlp, source.dev))
+    return scores
 
 
 def compare_continual(args: argparse.Namespace) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -42,8 +42,8 @@ def build(url: str, none: str, model: Path | None) -> Language:
     nlp = spacy.blank("en")
     nlp.add_pipe("open_ner_span", config={"labels": SOURCES, "model": span_matcher(model, precision="float32")})
     first = {"@misc": "spacy-openner.SpanTypeReassigner.v1"}
-    asked = ask_llm(url, concurrency=16, timeout=60.0, max_retries=6)
-    both = {"@misc": "spacy-openner.GatedReassigner.v1", "first": first, "second": asked}
+    second = ask_llm(url, concurrency=16, timeout=60.0, max_retries=6)
+    both = {"@misc": "spacy-openner.GatedReassigner.v1", "first": first, "second": second}
     nlp.add_pipe("lar_reassigner", config={"on_none": none, "on_unmapped": "drop", "reassigner": both})
     return nlp
 
@@ -63,7 +63,7 @@ def measure(nlp: Language, dev: list[Example], test: list[Example]) -> dict[str,
         docs = list(nlp.pipe(example.predicted.copy() for example in test))
         pairs = [Example(doc, example.reference) for doc, example in zip(docs, test, strict=True)]
         scores[name] = 100 * (pipe.score(pairs)["openner_f"] or 0.0)
-        by = [each.by for doc in docs for each in read_decisions(doc)]
+        by = [decision.by for doc in docs for decision in read_decisions(doc)]
         scores[f"{name} asked"] = by.count("llm") / max(1, len(by))
     return scores
 
@@ -74,8 +74,8 @@ def throughput(n: int, latency: float, concurrency: int) -> dict[str, Any]:
     with serve(gold=names, delay=latency) as server:
         nlp = spacy.blank("en")
         nlp.add_pipe("entity_ruler").add_patterns([{"label": "person", "pattern": name} for name in names])
-        asked = ask_llm(server.url, concurrency=concurrency, entities_per_request=1, timeout=60.0)
-        nlp.add_pipe("lar_reassigner", config={"table": {"politician": "person"}, "reassigner": asked})
+        reassigner = ask_llm(server.url, concurrency=concurrency, entities_per_request=1, timeout=60.0)
+        nlp.add_pipe("lar_reassigner", config={"table": {"politician": "person"}, "reassigner": reassigner})
         list(nlp.pipe(f"{name} again" for name in names if int(name[4:]) < concurrency))
         begun = time.perf_counter()
         list(nlp.pipe(f"{name} left" for name in names))
@@ -107,8 +107,8 @@ def main() -> None:
         dev, test = examples[: len(examples) // 2], examples[len(examples) // 2 :]
         pipe = nlp.get_pipe("lar_reassigner")
         pipe.table = align_labels(nlp, dev, PseudoLabelAlignment_v1(), before="lar_reassigner")
-        for target, each in pipe.table.targets.items():
-            print(f"{target} -> {each.sources[0]}  {each.counts}")
+        for target, alignment in pipe.table.targets.items():
+            print(f"{target} -> {alignment.sources[0]}  {alignment.counts}")
         server.behaviour.gold = answers_of(examples)
         for accuracy in args.accuracies:
             server.behaviour.accuracy = accuracy

@@ -59,9 +59,9 @@ class Way(NamedTuple):
     @property
     def name(self) -> str:
         """As the table says it."""
-        asked = f"{self.types} types" if self.types else "own types"
+        types = f"{self.types} types" if self.types else "own types"
         best = f", best {self.top_k}" if self.top_k is not None else ""
-        return asked + best + (f", above {self.threshold}" if self.threshold is not None else "")
+        return types + best + (f", above {self.threshold}" if self.threshold is not None else "")
 
 
 def ways_of(args: argparse.Namespace) -> Iterator[Way]:
@@ -78,8 +78,10 @@ def own_entities(doc: Doc, own: list[str]) -> list[Span]:
     """The best flat set of the entities of some types."""
     group = doc.spans["openner"]
     scored = zip(group, group.attrs["scores"], strict=True)
-    found = [Candidate(s.start, s.end, s.label_, float(score)) for s, score in scored if s.label_ in own]
-    return [Span(doc, each.start, each.end, label=each.label) for each in choose(found, "flat")]
+    candidates = [Candidate(s.start, s.end, s.label_, float(score)) for s, score in scored if s.label_ in own]
+    return [
+        Span(doc, candidate.start, candidate.end, label=candidate.label) for candidate in choose(candidates, "flat")
+    ]
 
 
 class Task:
@@ -133,8 +135,8 @@ class Task:
         # The component's own scorer reads its span group, where the other types stand, too.
         scores = Scorer.score_spans(examples, "ents")
         figures = {key: 100 * (scores[f"ents_{key}"] or 0.0) for key in "prf"}
-        asked = sum(len(eg.predicted._.openner_labels or ()) for eg in examples) / len(examples)
-        return {"asked for": way.name, **figures, "kept of them": asked if way.filtered else "all"}
+        n_kept = sum(len(eg.predicted._.openner_labels or ()) for eg in examples) / len(examples)
+        return {"asked for": way.name, **figures, "kept of them": n_kept if way.filtered else "all"}
 
 
 def measure(task: Task, ways: list[Way], rounds: int, yardstick: Way) -> list[dict[str, Any]]:

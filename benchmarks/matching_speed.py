@@ -18,33 +18,33 @@ from tests.support.annotated_sets import DATA, read_or_sample
 Pairs = list[tuple[list[str], list[str]]]
 
 
-def table(words: list[str], said: list[str]) -> list[int | None]:
+def table(words: list[str], answer: list[str]) -> list[int | None]:
     """The longest common subsequence by dynamic programming over all pairs of words, traced back."""
-    a, b = [word.casefold() for word in words], [word.casefold() for word in said]
+    a, b = [word.casefold() for word in words], [word.casefold() for word in answer]
     best = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
     for i, x in enumerate(a):
         for j, y in enumerate(b):
             best[i + 1][j + 1] = best[i][j] + 1 if x == y else max(best[i][j + 1], best[i + 1][j])
-    places: list[int | None] = [None] * len(a)
+    positions: list[int | None] = [None] * len(a)
     i, j = len(a), len(b)
     while i and j:
         if a[i - 1] == b[j - 1]:
             i, j = i - 1, j - 1
-            places[i] = j
+            positions[i] = j
         elif best[i - 1][j] >= best[i][j - 1]:
             i -= 1
         else:
             j -= 1
-    return places
+    return positions
 
 
 def slipped(words: list[str], share: float, chance: random.Random) -> list[str]:
     """A text as a model might repeat it: of `share` of the words a third each left out, doubled and misspelt."""
-    said = []
+    answer = []
     for word in words:
         draw = chance.random() / share if share else 1.0
-        said += [] if draw < 1 / 3 else [word, word] if draw < 2 / 3 else [word[:-1] + "q"] if draw < 1 else [word]
-    return said
+        answer += [] if draw < 1 / 3 else [word, word] if draw < 2 / 3 else [word[:-1] + "q"] if draw < 1 else [word]
+    return answer
 
 
 def texts_of(data: Path, name: str, lengths: range, count: int, chance: random.Random) -> list[list[str]]:
@@ -54,18 +54,18 @@ def texts_of(data: Path, name: str, lengths: range, count: int, chance: random.R
     return [words[start : start + chance.choice(lengths)] for start in starts]
 
 
-def common(places: list[int | None], words: list[str], said: list[str]) -> int:
+def common(positions: list[int | None], words: list[str], answer: list[str]) -> int:
     """How many words have a counterpart that is the same word."""
-    pairs = [(word, said[place]) for word, place in zip(words, places, strict=True) if place is not None]
+    pairs = [(word, answer[position]) for word, position in zip(words, positions, strict=True) if position is not None]
     return sum(a.casefold() == b.casefold() for a, b in pairs)
 
 
-def each(find: Callable[[list[str], list[str]], Any], pairs: Pairs) -> Callable[[], None]:
+def on_pairs(find: Callable[[list[str], list[str]], Any], pairs: Pairs) -> Callable[[], None]:
     """A run over all pairs."""
 
     def run() -> None:
-        for words, said in pairs:
-            find(words, said)
+        for words, answer in pairs:
+            find(words, answer)
 
     return run
 
@@ -84,12 +84,14 @@ def main() -> None:
         texts = texts_of(args.data, args.set, lengths, args.texts, chance)
         for share in (0.0, 0.02, 0.2):
             pairs = [(words, slipped(words, share, chance)) for words in texts]
-            for words, said in pairs:
-                assert common(match_words(words, said).indices, words, said) == common(table(words, said), words, said)
-            seconds = interleaved({"table": each(table, pairs), "match": each(match_words, pairs)}, args.rounds)
+            for words, answer in pairs:
+                assert common(match_words(words, answer).indices, words, answer) == common(
+                    table(words, answer), words, answer
+                )
+            seconds = interleaved({"table": on_pairs(table, pairs), "match": on_pairs(match_words, pairs)}, args.rounds)
             milliseconds = {f"{k} ms": 1000 * min(v) / len(pairs) for k, v in seconds.items()}
-            found = {"words": f"{lengths.start}-{lengths.stop - 1}", "errors": share, **milliseconds}
-            rows.append({**found, "x faster": ratio(seconds["table"], seconds["match"])})
+            row = {"words": f"{lengths.start}-{lengths.stop - 1}", "errors": share, **milliseconds}
+            rows.append({**row, "x faster": ratio(seconds["table"], seconds["match"])})
     print(machine())
     report(rows, args.output, texts=args.texts, set=args.set)
 

@@ -73,7 +73,7 @@ def available_sets(data: Path, limit: int) -> dict[str, list[Row]]:
 
 def chosen(candidates: Sequence[Candidate], threshold: float) -> list[Candidate]:
     """Keep what a flat pipeline would at a threshold."""
-    return choose([each for each in candidates if each.score > threshold], "flat")
+    return choose([candidate for candidate in candidates if candidate.score > threshold], "flat")
 
 
 def measure(nlp: Language, rows: list[Row], threshold: float) -> Quality:
@@ -82,17 +82,17 @@ def measure(nlp: Language, rows: list[Row], threshold: float) -> Quality:
     quality = Quality(labels_of(rows))
     pipe.labels, pipe.threshold, pipe.overlap = quality.labels, FLOOR, "all"
     docs = [Doc(nlp.vocab, words=row["tokens"]) for row in rows]
-    found = pipe.predict(docs)
+    predictions = pipe.predict(docs)
     gold = [{(a, b, label) for a, b, label in row["spans"] if label in quality.labels} for row in rows]
-    predicted = [{each[:3] for each in chosen(candidates, threshold)} for candidates in found]
+    predicted = [{candidate[:3] for candidate in chosen(candidates, threshold)} for candidates in predictions]
     for here, there in zip(gold, predicted, strict=True):
         quality.counts.append((len(here & there), len(there), len(here)))
         for kind, sides in taxonomy(here, there).items():
             for side, n in sides.items():
                 quality.errors[kind][side] += n
     quality.per_type = per_type(quality.labels, gold, predicted)
-    quality.curve = [curve_point(found, gold, each) for each in THRESHOLDS]
-    quality.reliability = reliability(found, gold)
+    quality.curve = [curve_point(predictions, gold, point) for point in THRESHOLDS]
+    quality.reliability = reliability(predictions, gold)
     quality.confusion = confusion(gold, predicted)
     for doc, here, there in zip(docs, gold, predicted, strict=True):
         for kind, entity in mistakes(here, there):
@@ -111,17 +111,19 @@ def per_type(labels: Sequence[str], gold: list[set[Entity]], predicted: list[set
     return counts
 
 
-def curve_point(found: Sequence[Sequence[Candidate]], gold: list[set[Entity]], threshold: float) -> tuple[float, ...]:
+def curve_point(
+    predictions: Sequence[Sequence[Candidate]], gold: list[set[Entity]], threshold: float
+) -> tuple[float, ...]:
     """Score at one threshold: the threshold, precision, recall and F1 in percent."""
-    predicted = [{each[:3] for each in chosen(candidates, threshold)} for candidates in found]
+    predicted = [{candidate[:3] for candidate in chosen(candidates, threshold)} for candidates in predictions]
     right = sum(len(a & b) for a, b in zip(gold, predicted, strict=True))
     n, m = sum(map(len, predicted)), sum(map(len, gold))
     return threshold, 100 * right / max(n, 1), 100 * right / max(m, 1), f1(right, n, m)
 
 
-def reliability(found: Sequence[Sequence[Candidate]], gold: list[set[Entity]]) -> list[tuple[int, float, int]]:
+def reliability(predictions: Sequence[Sequence[Candidate]], gold: list[set[Entity]]) -> list[tuple[int, float, int]]:
     """Count the spans of each tenth of scores, and those that are right."""
-    rows = [(c.score, c[:3] in here) for cs, here in zip(found, gold, strict=True) for c in chosen(cs, FLOOR)]
+    rows = [(c.score, c[:3] in here) for cs, here in zip(predictions, gold, strict=True) for c in chosen(cs, FLOOR)]
     scores, right = np.array([row[0] for row in rows]), np.array([row[1] for row in rows], dtype=bool)
     bins = np.minimum((scores * 10).astype(int), 9)
     return [(int((bins == i).sum()), float(scores[bins == i].sum()), int(right[bins == i].sum())) for i in range(10)]
@@ -131,9 +133,9 @@ def confusion(gold: list[set[Entity]], predicted: list[set[Entity]]) -> list[tup
     """Count which type was predicted for the words of each gold entity."""
     counts: Counter[tuple[str, str]] = Counter()
     for here, there in zip(gold, predicted, strict=True):
-        said = {each[:2]: each[2] for each in there}
-        counts.update((label, said.get((start, end), MISSED)) for start, end, label in here)
-        known = {each[:2] for each in here}
+        label_at = {entity[:2]: entity[2] for entity in there}
+        counts.update((label, label_at.get((start, end), MISSED)) for start, end, label in here)
+        known = {entity[:2] for entity in here}
         counts.update((NOTHING, label) for start, end, label in there if (start, end) not in known)
     return [(*pair, n) for pair, n in counts.most_common()]
 

@@ -22,9 +22,9 @@ from tests.support.annotated_sets import DATA, labels_of
 
 def row_of(name: str, measured: Reliability) -> dict[str, Any]:
     """Sum up one set."""
-    full = [each for each in measured.bins if each.count]
-    sure = sum((each.mean_score or 0) * each.count for each in full) / max(measured.count, 1)
-    right = sum((each.share_right or 0) * each.count for each in full) / max(measured.count, 1)
+    full = [score_bin for score_bin in measured.bins if score_bin.count]
+    sure = sum((score_bin.mean_score or 0) * score_bin.count for score_bin in full) / max(measured.count, 1)
+    right = sum((score_bin.share_right or 0) * score_bin.count for score_bin in full) / max(measured.count, 1)
     return {"set": name, "spans": measured.count, "mean score": sure, "right": right, "too sure": sure - right,
             "ECE": measured.ece}  # fmt: skip
 
@@ -49,9 +49,9 @@ def main() -> None:
         docs = [gold_doc(nlp, line, pipe.labels) for line in lines[: args.limit]]
         measured = measure_reliability(nlp, docs, types=pipe.labels)
         rows.append(row_of(name, measured))
-        found = [(each.count, (each.mean_score or 0) * each.count, (each.share_right or 0) * each.count)
-                 for each in measured.bins]  # fmt: skip
-        bins = [(n + m, s + t, r + u) for (n, s, r), (m, t, u) in zip(bins, found, strict=True)]
+        sums = [(score_bin.count, (score_bin.mean_score or 0) * score_bin.count, (score_bin.share_right or 0) * score_bin.count)
+                 for score_bin in measured.bins]  # fmt: skip
+        bins = [(n + m, s + t, r + u) for (n, s, r), (m, t, u) in zip(bins, sums, strict=True)]
     mean = {key: sum(row[key] for row in rows) / len(rows) for key in ("mean score", "right", "too sure", "ECE")}
     rows.append({"set": "mean", "spans": sum(row["spans"] for row in rows), **mean})
     for i, (count, sure, right) in enumerate(bins):

@@ -97,9 +97,9 @@ def rewrite(page: str, run: dict[str, Any]) -> str:
     where = (
         f"{cpu['cpu']} ({cpu['vector instructions']}), {cpu['threads']} threads, torch {cpu['torch']}, {run['date']}"
     )
-    for name, each in run["benchmarks"].items():
-        text = f"`{each['command']}`, {where}\n\n{markdown(each['rows'])}\n"
-        page = re.sub(MARKED.format(name=name), lambda found, text=text: found[1] + text + found[2], page, flags=re.S)
+    for name, measured in run["benchmarks"].items():
+        text = f"`{measured['command']}`, {where}\n\n{markdown(measured['rows'])}\n"
+        page = re.sub(MARKED.format(name=name), lambda match, text=text: match[1] + text + match[2], page, flags=re.S)
     return page
 
 

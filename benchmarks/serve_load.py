@@ -117,8 +117,8 @@ def import_times() -> list[dict[str, Any]]:
     )
     own: dict[str, float] = defaultdict(float)
     for line in run.stderr.splitlines():
-        if found := re.match(r"import time:\s+(\d+) \|\s+\d+ \|\s+([\w.]+)", line):
-            own[found[2].split(".")[0]] += int(found[1]) / 1e6
+        if match := re.match(r"import time:\s+(\d+) \|\s+\d+ \|\s+([\w.]+)", line):
+            own[match[2].split(".")[0]] += int(match[1]) / 1e6
     return [{"package": name, "own s": seconds} for name, seconds in sorted(own.items(), key=lambda x: -x[1])[:15]]
 
 

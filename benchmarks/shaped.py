@@ -41,14 +41,16 @@ def tokenizer_of(path: Path, size: int = VOCABULARY) -> PreTrainedTokenizerFast:
     """A Unigram tokenizer as T5 has one, trained on the texts of a corpus and the words of the prompt."""
     texts = [doc.text for doc in DocBin().from_disk(path).get_docs(spacy.blank("en").vocab)]
     tags = "B-person I-person B-organization I-organization B-location I-location B-miscellaneous I-miscellaneous O"
-    made = Tokenizer(models.Unigram())
-    made.pre_tokenizer = pre_tokenizers.Metaspace()
-    made.decoder = decoders.Metaspace()
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
     specials = ["<pad>", "</s>", "<unk>"]
     trainer = trainers.UnigramTrainer(vocab_size=size, special_tokens=specials, unk_token="<unk>")
-    made.train_from_iterator([*texts, *[INSTRUCTION, tags, " ".join(f"({tag})" for tag in tags.split())] * 50], trainer)
-    made.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    return PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
+    tokenizer.train_from_iterator(
+        [*texts, *[INSTRUCTION, tags, " ".join(f"({tag})" for tag in tags.split())] * 50], trainer
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
 
 
 def shown(nlp: Language, args: argparse.Namespace) -> list[Example]:

@@ -84,14 +84,14 @@ def example(nlp: Language) -> Example:
     return Example(Doc(nlp.vocab, words), reference)
 
 
-def set_threshold(nlp: Language, texts: list[list[str]], found: float) -> None:
-    """Choose the threshold that about `found` spans of a text pass."""
+def set_threshold(nlp: Language, texts: list[list[str]], per_text: float) -> None:
+    """Choose the threshold that about `per_text` spans of a text pass."""
     pipe = nlp.get_pipe("open_ner_span")
     pipe.overlap, pipe.threshold = "all", 0.0
     with nlp.select_pipes(enable=["transformer", "open_ner_span"]):
         docs = list(nlp.pipe(Doc(nlp.vocab, words) for words in texts[:32]))
     scores = sorted((float(s) for doc in docs for s in doc.spans["openner"].attrs["scores"]), reverse=True)
-    pipe.overlap, pipe.threshold = "flat", scores[int(found * len(docs))]
+    pipe.overlap, pipe.threshold = "flat", scores[int(per_text * len(docs))]
 
 
 def runs(nlp: Language, texts: list[list[str]], batch_size: int) -> dict[str, Callable[[], Any]]:

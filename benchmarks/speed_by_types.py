@@ -48,10 +48,10 @@ TYPES = re.compile(r"\]\(([^()\[\]]+)\)")
 
 def open_types(folder: Path) -> list[str]:
     """All types of assets/open_types, in one random order."""
-    found = [
+    mentioned = [
         t.strip() for f in sorted(folder.glob("*.txt")) for m in TYPES.finditer(f.read_text()) for t in m[1].split(";")
     ]
-    types = list(dict.fromkeys(found))
+    types = list(dict.fromkeys(mentioned))
     random.Random(0).shuffle(types)
     return types
 
@@ -156,13 +156,13 @@ def main() -> None:
 
 def memory(names: list[str], args: argparse.Namespace, types: list[str], texts: list[str]) -> list[dict[str, Any]]:
     """Measure the memory of many types, of each system in a new process."""
-    rows, some = [], texts[: max(1, len(texts) // 4)]
+    rows, quarter = [], texts[: max(1, len(texts) // 4)]
     for name in names:
         worker = Worker(name, args, sys.executable, args.model)
-        worker(labels=types[:1], texts=some)
-        found = worker(labels=types, texts=some)
+        worker(labels=types[:1], texts=quarter)
+        measured = worker(labels=types, texts=quarter)
         worker.end()
-        rows.append({"types": len(types), "system": name, "MB": found["mb"], "MB of kept types": found["cached"]})
+        rows.append({"types": len(types), "system": name, "MB": measured["mb"], "MB of kept types": measured["cached"]})
     return rows
 
 

@@ -113,8 +113,8 @@ def gliner2_reference(path: Path) -> Prepare:
     kind = settings.pop("model_type")
     AutoModel.from_config(AutoConfig.for_model(kind, **settings)).save_pretrained(target)
     tokenizer.save_pretrained(target)
-    made = AutoExtractor.from_config(ExtractorConfig(model_name=str(target), architecture="span"))
-    made.save_pretrained(str(target / "checkpoint"))
+    extractor = AutoExtractor.from_config(ExtractorConfig(model_name=str(target), architecture="span"))
+    extractor.save_pretrained(str(target / "checkpoint"))
     model = AutoExtractor.from_pretrained(str(target / "checkpoint")).eval()
     # Above all scores of random weights: what is found costs nothing.
     return lambda labels: lambda texts: model.batch_extract_entities(texts, labels, batch_size=8, threshold=0.99)

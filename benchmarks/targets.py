@@ -117,12 +117,12 @@ def main() -> None:
         nlp = pipeline(args, Path(scratch.name), prompt)
         corpus = OpenNERCorpus_v1({"all": {"path": train_file}}, max_words=60)
         train(nlp, corpus, args.steps, args.batch, args.rate, scales(args))
-        found = [{"answer": name, **score(nlp, dev)}]
+        scores = [{"answer": name, **score(nlp, dev)}]
         if name == "BIO":
             nlp.get_pipe("gner_generator").decoding = "constrained"
-            found.append({"answer": "BIO, constrained", **score(nlp, dev)})
-        print(*found, sep="\n", flush=True)
-        rows += found
+            scores.append({"answer": "BIO, constrained", **score(nlp, dev)})
+        print(*scores, sep="\n", flush=True)
+        rows += scores
     print(machine())
     report(rows, args.output, steps=args.steps, batch=args.batch, set=args.set)
 

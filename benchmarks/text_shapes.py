@@ -40,7 +40,7 @@ def names_by_type(rows: list[Row]) -> dict[str, list[str]]:
         for start, end, label in row["spans"]:
             if label in names and end - start <= MOST_WORDS:
                 names[label][" ".join(row["tokens"][start:end])] = None
-    return {label: list(found) for label, found in names.items() if len(found) >= LEAST_NAMES}
+    return {label: list(listed) for label, listed in names.items() if len(listed) >= LEAST_NAMES}
 
 
 def joined(parts: list[tuple[str, str]]) -> Shaped:
@@ -102,10 +102,10 @@ def shapes(rows: list[Row], count: int) -> dict[str, list[Shaped]]:
 
 def f1(nlp: Language, texts: list[Shaped]) -> float:
     """Score by characters."""
-    docs: list[Doc] = list(nlp.pipe([each.text for each in texts], batch_size=1000))
-    found = [{(ent.start_char, ent.end_char, ent.label_) for ent in doc.ents} for doc in docs]
-    right = sum(len(some & each.entities) for some, each in zip(found, texts, strict=True))
-    total = sum(len(some) + len(each.entities) for some, each in zip(found, texts, strict=True))
+    docs: list[Doc] = list(nlp.pipe([text.text for text in texts], batch_size=1000))
+    predicted = [{(ent.start_char, ent.end_char, ent.label_) for ent in doc.ents} for doc in docs]
+    right = sum(len(entities & text.entities) for entities, text in zip(predicted, texts, strict=True))
+    total = sum(len(entities) + len(text.entities) for entities, text in zip(predicted, texts, strict=True))
     return 200 * right / total
 
 
@@ -127,9 +127,9 @@ def main() -> None:
     nlp = spacy.blank("en")
     model = span_matcher(args.model, precision="float32")
     pipe: Any = nlp.add_pipe(args.factory, config={"labels": labels_of(rows), "model": model})
-    made = shapes(rows[: args.limit], args.count)
+    texts_by_shape = shapes(rows[: args.limit], args.count)
     table = []
-    for shape, texts in made.items():
+    for shape, texts in texts_by_shape.items():
         row: dict[str, Any] = {"texts": shape}
         for mode, boundaries in MODES.items():
             pipe.boundaries = boundaries

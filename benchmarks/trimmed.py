@@ -1,9 +1,9 @@
-"""Make a small encoder of a BERT: its first layers, and the pieces alone that a corpus takes.
+"""Make a small encoder of a BERT: its first layers, and the subwords alone that a corpus takes.
 
     python -m benchmarks.trimmed MINILM TARGET CORPUS/train/mit_restaurant.spacy CORPUS/dev/mit_restaurant.spacy
 
 A decoder that starts as its layers learns to write freely within minutes: the pretrained word vectors are there, and there
-is little to choose each piece from. Used by `benchmarks.targets` and `benchmarks.toner`.
+is little to choose each subword from. Used by `benchmarks.targets` and `benchmarks.toner`.
 """
 
 import json
@@ -33,16 +33,16 @@ def texts_of(files: list[Path]) -> Iterator[str]:
 
 
 def trimmed_tokenizer(tokenizer: PreTrainedTokenizerFast, kept: list[int]) -> PreTrainedTokenizerFast:
-    """A WordPiece tokenizer of some of its pieces, numbered anew."""
-    numbers = {piece: i for i, piece in enumerate(tokenizer.convert_ids_to_tokens(kept))}
-    made = json.loads(tokenizer.backend_tokenizer.to_str())
-    made["model"]["vocab"] = numbers
-    for each in made["added_tokens"]:
-        each["id"] = numbers[each["content"]]
-    for each in made["post_processor"].get("special_tokens", {}).values():
-        each["ids"] = [numbers[piece] for piece in each["tokens"]]
+    """A WordPiece tokenizer of some of its subwords, numbered anew."""
+    numbers = {subword: i for i, subword in enumerate(tokenizer.convert_ids_to_tokens(kept))}
+    content = json.loads(tokenizer.backend_tokenizer.to_str())
+    content["model"]["vocab"] = numbers
+    for token in content["added_tokens"]:
+        token["id"] = numbers[token["content"]]
+    for token in content["post_processor"].get("special_tokens", {}).values():
+        token["ids"] = [numbers[subword] for subword in token["tokens"]]
     return PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(json.dumps(made)), **tokenizer.special_tokens_map
+        tokenizer_object=Tokenizer.from_str(json.dumps(content)), **tokenizer.special_tokens_map
     )
 
 
@@ -55,17 +55,19 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=3)
     args = parser.parse_args()
     tokenizer, network = AutoTokenizer.from_pretrained(args.encoder), AutoModel.from_pretrained(args.encoder)
-    pieces = {piece for text in texts_of(args.files) for piece in tokenizer(text)["input_ids"]}
-    kept = sorted(pieces | set(tokenizer.all_special_ids))
-    made = trimmed_tokenizer(tokenizer, kept)
+    subwords = {subword for text in texts_of(args.files) for subword in tokenizer(text)["input_ids"]}
+    kept = sorted(subwords | set(tokenizer.all_special_ids))
+    new_tokenizer = trimmed_tokenizer(tokenizer, kept)
     vectors = network.embeddings.word_embeddings.weight.detach()[kept]
-    network.embeddings.word_embeddings = torch.nn.Embedding.from_pretrained(vectors, padding_idx=made.pad_token_id)
+    network.embeddings.word_embeddings = torch.nn.Embedding.from_pretrained(
+        vectors, padding_idx=new_tokenizer.pad_token_id
+    )
     network.encoder.layer = network.encoder.layer[: args.layers]
-    settings = {"vocab_size": len(kept), "pad_token_id": made.pad_token_id, "num_hidden_layers": args.layers}
+    settings = {"vocab_size": len(kept), "pad_token_id": new_tokenizer.pad_token_id, "num_hidden_layers": args.layers}
     network.config.update(settings)
     network.save_pretrained(args.target)
-    made.save_pretrained(args.target)
-    print(f"{args.target}: {len(kept)} pieces, {args.layers} layers")
+    new_tokenizer.save_pretrained(args.target)
+    print(f"{args.target}: {len(kept)} subwords, {args.layers} layers")
 
 
 if __name__ == "__main__":

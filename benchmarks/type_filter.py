@@ -35,24 +35,24 @@ def blank(nlp: Language, rows: list[dict[str, Any]]) -> list[Doc]:
 
 def many_types(data: Path, count: int, seed: int = 0) -> list[str]:
     """The types of all sets, and of assets/open_types as many as are missing, the most frequent first."""
-    found: dict[str, None] = {}
+    types: dict[str, None] = {}
     for folder in sorted(path for path in data.glob("*") if path.is_dir()):
         for split in ("dev", "train", "all"):
             if any(folder.glob(f"{split}.jsonl*")):
-                found.update(dict.fromkeys(labels_of(read_set(folder.name, split, data))))
+                types.update(dict.fromkeys(labels_of(read_set(folder.name, split, data))))
                 break
     files = sorted((ROOT / "assets" / "open_types").glob("*.txt"))
     texts = [file.read_text(encoding="utf8") for file in files]
     names = Counter(name.strip() for text in texts for mark in MARK.findall(text) for name in mark.split(";"))
-    found.update(dict.fromkeys(name for name, _ in names.most_common()))
-    return random.Random(seed).sample(list(found)[:count], min(count, len(found)))
+    types.update(dict.fromkeys(name for name, _ in names.most_common()))
+    return random.Random(seed).sample(list(types)[:count], min(count, len(types)))
 
 
 def type_scores(nlp: Language, rows: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
     """Scores of the set's types in each text, and whether they are there. *Shape of each:* (texts, types)."""
     pipe = nlp.get_pipe("type_filter")
     pipe.labels = labels_of(rows)
-    scores = np.stack([each.scores for each in pipe.predict(blank(nlp, rows))])
+    scores = np.stack([prediction.scores for prediction in pipe.predict(blank(nlp, rows))])
     held = [{label for *_, label in row["spans"]} for row in rows]
     return scores, np.array([[label in here for label in pipe.labels] for here in held])
 

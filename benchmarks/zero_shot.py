@@ -32,12 +32,12 @@ def examples_of(nlp: spacy.language.Language, rows: list[dict[str, Any]]) -> lis
 
 def sets(data: Path, names: list[str], sample: int) -> dict[str, list[dict[str, Any]]]:
     """Read CrossNER dev sets whole; of the MIT sets, which have no dev, a fixed sample of train."""
-    found = {name: read_set(name, "dev", data) for name in names if name.startswith("crossner")}
+    rows_per_set = {name: read_set(name, "dev", data) for name in names if name.startswith("crossner")}
     for name in names:
         if name.startswith("mit"):
             rows = read_set(name, "train", data)
-            found[name] = random.Random(0).sample(rows, min(sample, len(rows)))
-    return found
+            rows_per_set[name] = random.Random(0).sample(rows, min(sample, len(rows)))
+    return rows_per_set
 
 
 def available(data: Path) -> list[str]:

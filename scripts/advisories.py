@@ -103,7 +103,7 @@ def _read(file: Path, package: str) -> Iterator[Advisory]:
     if record.get("withdrawn"):
         return
     cves = [alias for alias in record.get("aliases") or [] if alias.startswith("CVE-")]
-    scores = [base_score(str(each.get("score", ""))) for each in record.get("severity") or []]
+    scores = [base_score(str(severity.get("score", ""))) for severity in record.get("severity") or []]
     for affected in record.get("affected") or []:
         if canonicalize_name(affected["package"]["name"]) != package:
             continue
@@ -112,7 +112,9 @@ def _read(file: Path, package: str) -> Iterator[Advisory]:
             record["id"],
             max((score for score in scores if score is not None), default=None),
             frozenset(str(version) for version in affected.get("versions") or []),
-            tuple(tuple(_events(each)) for each in affected.get("ranges") or [] if each.get("type") != "GIT"),
+            tuple(
+                tuple(_events(versions)) for versions in affected.get("ranges") or [] if versions.get("type") != "GIT"
+            ),
         )
 
 
@@ -134,17 +136,17 @@ def _version(text: str) -> Version:
 
 def installed() -> dict[str, Version]:
     """Return the release of each package of this environment."""
-    return {canonicalize_name(found.name): _version(found.version) for found in distributions()}
+    return {canonicalize_name(package.name): _version(package.version) for package in distributions()}
 
 
 def lowest() -> dict[str, Version]:
     """Return the oldest release that each requirement of the package allows, without extras."""
     wanted = [Requirement(text) for text in requires(PACKAGE) or []]
     bounds = {}
-    for each in wanted:
-        least = [Version(part.version) for part in each.specifier if part.operator in (">=", "==", "~=")]
-        if least and "extra" not in str(each.marker or ""):
-            bounds[canonicalize_name(each.name)] = max(least)
+    for requirement in wanted:
+        least = [Version(part.version) for part in requirement.specifier if part.operator in (">=", "==", "~=")]
+        if least and "extra" not in str(requirement.marker or ""):
+            bounds[canonicalize_name(requirement.name)] = max(least)
     return bounds
 
 
@@ -160,8 +162,8 @@ def check(directory: Path, releases: dict[str, Version], at_least: float) -> lis
         for advisory in read_advisories(directory, package):
             grouped.setdefault(advisory.name, []).append(advisory)
         for name, records in sorted(grouped.items()):
-            naming = [each for each in records if each.affects(version)]
-            scores = [each.score for each in records if each.score is not None]
+            naming = [record for record in records if record.affects(version)]
+            scores = [record.score for record in records if record.score is not None]
             if naming and max(scores, default=at_least) >= at_least:
                 score = f"{max(scores):.1f}" if scores else "none"
                 rows.append(
@@ -170,7 +172,7 @@ def check(directory: Path, releases: dict[str, Version], at_least: float) -> lis
                         "version": str(version),
                         "advisory": name,
                         "score": score,
-                        "records": f"{len(naming)} of {len(records)}: {', '.join(each.id for each in naming)}",
+                        "records": f"{len(naming)} of {len(records)}: {', '.join(record.id for record in naming)}",
                     }
                 )
     return rows

@@ -29,8 +29,8 @@ def types_of(folder: Path) -> dict[str, str]:
     if listed.is_file():
         return json.loads(listed.read_text(encoding="utf8"))
     texts = (text for file in sorted(folder.glob("*.jsonl*")) for text in read_jsonl(file))
-    found = {label for text in texts for _, _, label in text.spans}
-    return {label: label for label in sorted(found)}
+    labels = {label for text in texts for _, _, label in text.spans}
+    return {label: label for label in sorted(labels)}
 
 
 def main(

@@ -36,9 +36,9 @@ def parse(docstring: str) -> Parts:
     parts = Parts()
     open_entry: Entry | None = None
     for line in docstring.splitlines():
-        found = ENTRY.match(line)
-        if found and (found["type"] or found["name"] in TITLES or open_entry is not None):
-            open_entry = Entry(found["name"], found["type"] or "", found["text"].strip())
+        match = ENTRY.match(line)
+        if match and (match["type"] or match["name"] in TITLES or open_entry is not None):
+            open_entry = Entry(match["name"], match["type"] or "", match["text"].strip())
             parts.entries.append(open_entry)
         elif open_entry is not None and line.startswith("    "):
             open_entry.text += " " + line.strip()
@@ -51,21 +51,21 @@ def parse(docstring: str) -> Parts:
 def as_sections(parts: Parts, of_class: bool = False) -> str:
     """Write a docstring's parts in Google's style."""
     lines = ["\n".join(parts.prose).rstrip(), ""]
-    arguments = [each for each in parts.entries if each.name not in TITLES]
+    arguments = [entry for entry in parts.entries if entry.name not in TITLES]
     if arguments:
         lines.append("Attributes:" if of_class else "Args:")
-        for each in arguments:
-            lines += [f"    {name} ({each.type or 'Any'}): {each.text}" for name in each.name.split(", ")]
+        for entry in arguments:
+            lines += [f"    {name} ({entry.type or 'Any'}): {entry.text}" for name in entry.name.split(", ")]
         lines.append("")
     for key, title in TITLES.items():
-        lines += _section(title, [each for each in parts.entries if each.name == key])
+        lines += _section(title, [entry for entry in parts.entries if entry.name == key])
     return "\n".join(lines).strip()
 
 
 def _section(title: str, entries: list[Entry]) -> list[str]:
     if not entries:
         return []
-    return [f"{title}:", *(f"    {each.type}: {each.text}" for each in entries), ""]
+    return [f"{title}:", *(f"    {entry.type}: {entry.text}" for entry in entries), ""]
 
 
 class DocstringSections(griffe.Extension):

@@ -57,12 +57,12 @@ def code(value: Any) -> str:
 
 def meanings(*documented: Any) -> dict[str, str]:
     """Read what the docstrings of objects say of names; the first one that names them counts."""
-    found: dict[str, str] = {}
-    for each in documented:
-        for entry in parse(inspect.getdoc(each) or "").entries:
+    texts: dict[str, str] = {}
+    for documented_object in documented:
+        for entry in parse(inspect.getdoc(documented_object) or "").entries:
             for name in entry.name.split(", "):
-                found.setdefault(name, entry.text)
-    return found
+                texts.setdefault(name, entry.text)
+    return texts
 
 
 # Settings
@@ -87,9 +87,9 @@ def _component(factory: str) -> Iterator[str]:
     spacy.blank("en")  # loads the entry points of factories
     function = inspect.unwrap(registry.factories.get(factory))
     meta = Language.get_factory_meta(factory)
-    made = inspect.signature(function).return_annotation
+    annotation = inspect.signature(function).return_annotation
     module = inspect.getmodule(function)
-    kind = getattr(module, made.strip('"')) if isinstance(made, str) else made
+    kind = getattr(module, annotation.strip('"')) if isinstance(annotation, str) else annotation
     about = meanings(*_documented(kind))
     yield f"## {factory}"
     yield f"Factory `{factory}`, class `{kind.__name__}`. {_summary(kind)}"
@@ -107,11 +107,11 @@ def _component(factory: str) -> Iterator[str]:
 
 def _documented(kind: type) -> Iterator[Any]:
     """The classes that may describe settings: the component's own, its bases, and its settings' dataclasses."""
-    for each in kind.__mro__:
-        if not each.__module__.startswith("spacy_openner"):
+    for base in kind.__mro__:
+        if not base.__module__.startswith("spacy_openner"):
             continue
-        yield each
-        for value in vars(each).values():
+        yield base
+        for value in vars(base).values():
             if inspect.isclass(value) and value.__module__.startswith("spacy_openner"):
                 yield from (base for base in value.__mro__ if base.__module__.startswith("spacy_openner"))
     import spacy_openner.settings as settings

@@ -34,9 +34,9 @@ def main(
         reader = OpenNERCorpus_v1({file.stem: source}, shuffle=False, exclude_labels=excluded)
         scores[file.stem] = nlp.evaluate(list(reader(nlp)))
     rows = [
-        (name, *(f"{100 * (found[f'{prefix}_{key}'] or 0):.2f}" for key in "prf")) for name, found in scores.items()
+        (name, *(f"{100 * (score[f'{prefix}_{key}'] or 0):.2f}" for key in "prf")) for name, score in scores.items()
     ]
-    mean = sum(found[f"{prefix}_f"] or 0 for found in scores.values()) / len(scores)
+    mean = sum(score[f"{prefix}_f"] or 0 for score in scores.values()) / len(scores)
     msg.table([*rows, ("mean", "", "", f"{100 * mean:.2f}")], header=("corpus", "P", "R", "F"), divider=True)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)

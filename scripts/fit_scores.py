@@ -50,9 +50,9 @@ def judged(
     """
     with changed(pipe, threshold=FLOOR, label_thresholds={}):
         texts = judge_predictions(nlp, pipe, gold, None).texts
-    spans = [(each, text) for text in texts for each in text.candidates if each not in text.unknown]
-    spans = [(each, text) for each, text in spans if each.label not in left_out]
-    return np.array([each.score for each, _ in spans]), np.array([each in text.right for each, text in spans])
+    spans = [(span, text) for text in texts for span in text.candidates if span not in text.unknown]
+    spans = [(span, text) for span, text in spans if span.label not in left_out]
+    return np.array([span.score for span, _ in spans]), np.array([span in text.right for span, text in spans])
 
 
 def main(

@@ -75,8 +75,8 @@ def row(partner: str, module: str, torch: str | None, scratch: Path) -> list[str
     checked = run(python, "-c", CHECK, module, name, *VERSIONS, cwd=scratch)
     if checked.returncode:
         return [partner, *blank, f"**fails**: {last_line(checked)}"]
-    found, *versions = last_line(checked).split("\t")
-    return [partner, *versions, f"no conflicts; {found}"]
+    pipes, *versions = last_line(checked).split("\t")
+    return [partner, *versions, f"no conflicts; {pipes}"]
 
 
 def rows(partners: list[str], torch: str | None) -> Iterator[list[str]]:

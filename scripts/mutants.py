@@ -159,7 +159,7 @@ def run_module(name: str) -> tuple[int, list[str]]:
         "-W",
         "ignore::pytest.PytestAssertRewriteWarning",
     ]
-    status = pytest.main([*options, *(str(ROOT / "tests" / each) for each in tests)], plugins=[forks])
+    status = pytest.main([*options, *(str(ROOT / "tests" / path) for path in tests)], plugins=[forks])
     if status != 0:
         raise SystemExit(f"The tests of {name} could not be run: pytest ends with {status}.")
     return len(mutated.mutant_names), forks.survived

@@ -80,8 +80,8 @@ def parse(line: str) -> Text:
         i += 1
     if starts:
         raise ValueError("a bracket is not closed")
-    found = {label for _, _, label in spans}
-    return Text(text, spans, [label.strip() for label in absent.split(",") if label.strip() not in found])
+    present = {label for _, _, label in spans}
+    return Text(text, spans, [label.strip() for label in absent.split(",") if label.strip() not in present])
 
 
 def close_types(texts: Iterable[Text]) -> dict[str, set[str]]:
@@ -96,16 +96,16 @@ def close_types(texts: Iterable[Text]) -> dict[str, set[str]]:
 
 def sisters(text: Text, families: Families) -> list[str]:
     """The types of other families than a text's own, of broad types whose finer type is told at each mention."""
-    found: set[str] = set()
+    absent: set[str] = set()
     for broad, groups in families.items():
         finer = {label for group in groups for label in group}
         if all(labels & finer for labels in text.mentions.values() if broad in labels):
             own = [set(group) for group in groups if not set(group).isdisjoint(text.present)]
-            found |= finer.difference(*own) if own else set()
-    return sorted(found.difference(text.present, text.absent))
+            absent |= finer.difference(*own) if own else set()
+    return sorted(absent.difference(text.present, text.absent))
 
 
-def universe(
+def annotated_types(
     text: Text, close: Mapping[str, set[str]], pool: Sequence[str], more: int, draw: random.Random
 ) -> list[str]:
     """The types that a text is asked for: its own, the absent ones, and `more` from the pool."""
@@ -129,7 +129,7 @@ def to_docs(texts: Sequence[Text], more: int, seed: int, families: Families | No
         doc = nlp.make_doc(text.text)
         spans = [doc.char_span(s, e, label=label, alignment_mode="expand") for s, e, label in text.spans]
         doc.spans["openner"] = spans
-        set_labels(doc, universe(text, close, pool, more, draw))
+        set_labels(doc, annotated_types(text, close, pool, more, draw))
         yield doc
 
 

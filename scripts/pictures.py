@@ -102,12 +102,12 @@ def entities() -> Picture:
     nlp.add_pipe("open_ner_span", config={"labels": LABELS, "model": {"precision": "float32"}})
     doc = nlp(TEXT)
     group = doc.spans["openner"]
-    found = {span.start: (span, float(score)) for span, score in zip(group, group.attrs["scores"], strict=True)}
+    scored = {span.start: (span, float(score)) for span, score in zip(group, group.attrs["scores"], strict=True)}
     picture = Picture(820, 0, "Entities found by the default weights")
     x, y, size, margin = 24.0, 46.0, 17, 24.0
     i = 0
     while i < len(doc):
-        span, score = found.get(doc[i].i, (None, 0.0))
+        span, score = scored.get(doc[i].i, (None, 0.0))
         text = span.text if span is not None else doc[i].text
         tag = f"{span.label_}  {score:.2f}" if span is not None else ""
         wide = width(text, size) + (width(tag, 11) + 26 if tag else 0)
@@ -248,8 +248,8 @@ def copy_constrained() -> Picture:
         for i, tag in enumerate(tags):
             picture.box(110 + i * 118.0, y, 108, 28, fills[tag] if i < settled else PAPER)
             picture.text(164 + i * 118.0, y + 19, tag, 12.5, INK if i < settled else MUTED, "middle")
-        said = ("nothing is settled", "the first tag is final", "one more", "the draft was right: all are")[k]
-        picture.text(710, y + 19, said, 12.5, MUTED)
+        caption = ("nothing is settled", "the first tag is final", "one more", "the draft was right: all are")[k]
+        picture.text(710, y + 19, caption, 12.5, MUTED)
     return picture
 
 

@@ -35,11 +35,11 @@ def as_list(values: Any, kind: type[T], name: str, allowed: str) -> list[T]:
     """
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise error("O001", name=name, value=values, allowed=allowed)
-    found = list(values)
-    for value in found:
+    items = list(values)
+    for value in items:
         if not isinstance(value, kind):
             raise error("O001", name=name, value=value, allowed=allowed)
-    return found
+    return items
 
 
 def as_iterable(value: Any, name: str, allowed: str) -> Iterable[Any]:

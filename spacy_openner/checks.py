@@ -81,7 +81,7 @@ def choices(options: Sequence[str], default: tuple[str, ...]) -> Any:
     """Declare a list of some words, each once and in the order of the options; it may be empty."""
 
     def check(name: str, value: Any) -> tuple[str, ...]:
-        if not isinstance(value, list | tuple) or not all(isinstance(each, str) and each in options for each in value):
+        if not isinstance(value, list | tuple) or not all(isinstance(w, str) and w in options for w in value):
             raise error("O001", name=name, value=value, allowed=f"a list of some of: {', '.join(options)}")
         return tuple(option for option in options if option in value)
 
@@ -126,12 +126,12 @@ def label_numbers(least: float, most: float = 1.0, *, optional: bool = False) ->
             return None
         if not isinstance(value, Mapping):
             raise error("O001", name=name, value=value, allowed="a mapping from labels to numbers")
-        for label, each in value.items():
+        for label, number in value.items():
             if not is_text(label):
                 raise error("O003", value=label)
-            if not _is_number(each, least, most):
-                raise error("O005", name=name, label=label, value=each, least=f"{least:g}", most=f"{most:g}")
-        return FrozenDict({label: float(each) for label, each in value.items()})
+            if not _is_number(number, least, most):
+                raise error("O005", name=name, label=label, value=number, least=f"{least:g}", most=f"{most:g}")
+        return FrozenDict({label: float(number) for label, number in value.items()})
 
     return _field(check, None if optional else FrozenDict())
 
@@ -145,11 +145,11 @@ def label_validators() -> Any:
         for label in value:
             if not is_text(label):
                 raise error("O003", value=label)
-        for label, each in value.items():
-            problem = _validator_problem(each)
+        for label, validator in value.items():
+            problem = _validator_problem(validator)
             if problem:
-                raise error("O023", label=label, value=each, reason=problem)
-        return FrozenDict({label: FrozenDict(map(_kept, each.items())) for label, each in value.items()})
+                raise error("O023", label=label, value=validator, reason=problem)
+        return FrozenDict({label: FrozenDict(map(_kept, validator.items())) for label, validator in value.items()})
 
     return _field(check, FrozenDict())
 

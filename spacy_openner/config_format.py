@@ -26,7 +26,7 @@ def fits_config(value: Any) -> bool:
         return True
     if not all(map(fits_config, value.values())) or any(key.startswith("@") or "${" in key for key in value):
         return False
-    odd = {key: each for key, each in value.items() if isinstance(each, Mapping) or not _PLAIN_KEY.fullmatch(key)}
+    odd = {key: part for key, part in value.items() if isinstance(part, Mapping) or not _PLAIN_KEY.fullmatch(key)}
     return not odd or _survives(odd)
 
 
@@ -43,7 +43,7 @@ def undoubled(value: Any, saved: Any) -> Any:
     saved (Any): What the saved config says, as it is loaded. Strings that are others were overridden, and stay.
     """
     if isinstance(value, Mapping) and isinstance(saved, Mapping):
-        return {key: undoubled(each, saved.get(key)) for key, each in value.items()}
+        return {key: undoubled(part, saved.get(key)) for key, part in value.items()}
     if isinstance(value, list) and isinstance(saved, list) and len(value) == len(saved):
         return [undoubled(*pair) for pair in zip(value, saved, strict=True)]
     return value.replace("$$", "$") if isinstance(value, str) and value == saved else value
@@ -60,14 +60,14 @@ def config_value(value: Any, default: Any) -> Any:
     if fits_config(value):
         return value
     if isinstance(value, list) or (isinstance(value, Mapping) and isinstance(default, list)):
-        fitting = [each for each in value if fits_config(each)]
-        return fitting if fits_config(fitting) else [each for each in fitting if "$" not in each]
+        fitting = [item for item in value if fits_config(item)]
+        return fitting if fits_config(fitting) else [item for item in fitting if "$" not in item]
     return (_fitting(value) or default) if isinstance(value, Mapping) else default
 
 
 def _fitting(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    parts = {key: _fitting(each) if isinstance(each, Mapping) else each for key, each in mapping.items()}
-    return {key: each for key, each in parts.items() if fits_config({key: each})}
+    parts = {key: _fitting(part) if isinstance(part, Mapping) else part for key, part in mapping.items()}
+    return {key: part for key, part in parts.items() if fits_config({key: part})}
 
 
 def check_config_value(name: str, value: Any) -> None:

@@ -23,10 +23,10 @@ def as_docs(values: Any, name: str = "docs") -> list[Doc]:
 
 def as_pairs(docs: Any, predictions: Any, kind: Any, allowed: str) -> list[tuple[Doc, Any]]:
     """Return docs with what is predicted of each. RAISES (SettingError): For anything else, or another number."""
-    texts, found = as_docs(docs), as_list(predictions, kind, "predictions", allowed)
-    if len(texts) != len(found):
-        raise error("O001", name="predictions", value=f"{len(found)} for {len(texts)} docs", allowed=allowed)
-    return list(zip(texts, found, strict=True))
+    texts, items = as_docs(docs), as_list(predictions, kind, "predictions", allowed)
+    if len(texts) != len(items):
+        raise error("O001", name="predictions", value=f"{len(items)} for {len(texts)} docs", allowed=allowed)
+    return list(zip(texts, items, strict=True))
 
 
 def as_examples(values: Any, name: str = "examples") -> list[Example]:

@@ -86,7 +86,7 @@ def _renamed_settings(problem: "ConfigValidationError") -> dict[str, str]:
     config = problem.config if isinstance(problem.config, dict) else {}
     owner = next((value for key, value in config.items() if key.startswith("@")), "")
     renamed = RENAMED_SETTINGS.get(owner, {})
-    refused = [str(each["loc"][-1]) for each in problem.errors or () if each.get("loc")]
+    refused = [str(entry["loc"][-1]) for entry in problem.errors or () if entry.get("loc")]
     return {old: renamed[old] for old in refused if old in renamed}
 
 

@@ -127,11 +127,11 @@ STRICT: dict[str, Any] = {"object_pairs_hook": _unique_keys, "parse_constant": _
 def _check_depth(value: Any) -> None:
     level = [value]
     for _ in range(MAX_JSON_DEPTH):
-        inner = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))
+        inner = (item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list))
         level = [item for items in inner for item in items]
         if not level:
             return
-    if any(isinstance(each, dict | list) for each in level):
+    if any(isinstance(item, dict | list) for item in level):
         raise NotJSON(f"nested more than {MAX_JSON_DEPTH} deep")
 
 

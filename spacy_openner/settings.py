@@ -39,13 +39,13 @@ class Settings:
     """
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            object.__setattr__(self, each.name, self.check(each.name, getattr(self, each.name)))
+        for setting in fields(self):
+            object.__setattr__(self, setting.name, self.check(setting.name, getattr(self, setting.name)))
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
         """Return the names of all settings, in order."""
-        return tuple(each.name for each in fields(cls))
+        return tuple(setting.name for setting in fields(cls))
 
     @classmethod
     def check(cls, name: str, value: Any) -> Any:
@@ -270,14 +270,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, LabelSet):
         return value.plain()
     if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+        return {key: _plain(part) for key, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _overridden(saved: Any, before: Any, given: Any) -> Any:
     """spaCy merges mappings: keys that were not overridden are as they were saved."""
     if isinstance(saved, Mapping) and isinstance(before, Mapping) and isinstance(given, Mapping):
-        return {**saved, **{key: each for key, each in given.items() if key not in before or before[key] != each}}
+        changed = {key: new for key, new in given.items() if key not in before or before[key] != new}
+        return {**saved, **changed}
     return given
 
 

@@ -77,7 +77,7 @@ def all_scores(doc: Doc) -> dict[tuple[int, int, int], float]:
     RETURNS (dict[tuple[int, int, int], float]): By first character, the one behind the last, and label.
     RAISES (TextError): See `get_score`.
     """
-    found: dict[tuple[int, int, int], float] = {}
+    scores_by_entity: dict[tuple[int, int, int], float] = {}
     for key, group in as_doc(doc).spans.items():
         if ORIGIN not in group.attrs:
             continue
@@ -86,8 +86,8 @@ def all_scores(doc: Doc) -> dict[tuple[int, int, int], float]:
             score = _score_at(group, i)
             if score is not None:
                 scores.setdefault(_identity(span), score)
-        found |= scores
-    return found
+        scores_by_entity |= scores
+    return scores_by_entity
 
 
 def _score_at(group: SpanGroup, index: int) -> float | None:
@@ -106,14 +106,14 @@ def _position(group: SpanGroup, key: str, span: Span) -> int | None:
     be in another order: it is read as a whole.
     """
     wanted = _identity(span)
-    for i in range(bisect_left(group, span.start_char, key=lambda each: each.start_char), len(group)):
+    for i in range(bisect_left(group, span.start_char, key=lambda member: member.start_char), len(group)):
         if group[i].start_char != span.start_char:
             break
         if _identity(group[i]) == wanted:
             return i
     if _is_in_order(group, key):
         return None
-    return next((i for i, each in enumerate(group) if _identity(each) == wanted), None)
+    return next((i for i, member in enumerate(group) if _identity(member) == wanted), None)
 
 
 class _Checked(NamedTuple):

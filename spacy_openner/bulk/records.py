@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from spacy.tokens import Doc
 
+from ..arguments import as_name
 from ..errors import error
 from ..files import is_utf8
 
@@ -61,11 +62,18 @@ class RecordFields:
     text: Holds the text.
     id: Holds the record's own name; None where records have none.
     entities: Gets the entities. A record that has such a field already is set aside.
+    RAISES (SettingError): For what is no name.
     """
 
     text: str = "text"
     id: str | None = None
     entities: str = "entities"
+
+    def __post_init__(self) -> None:
+        as_name(self.text, "text_field")
+        as_name(self.entities, "entities_field")
+        if self.id is not None:
+            as_name(self.id, "id_field")
 
 
 @dataclass(frozen=True)
@@ -123,5 +131,5 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
     if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
-    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
+        return {key: _finite(part) for key, part in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value

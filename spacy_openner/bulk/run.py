@@ -100,27 +100,22 @@ def run_corpus(
     RAISES (DataError): O610, when the output cannot be written, or the pipeline not be loaded; the same call goes on.
     """
     _check_engine(engine, gpus, format)
-    fields = {"text_field": text_field, "entities_field": entities_field, "spans_key": spans_key}
-    for name, value in {**fields, **({} if id_field is None else {"id_field": id_field})}.items():
-        as_name(value, name)
-    asked = None if labels is None else LabelSet(labels).plain()
     given = {name: value for name, value in (("batch_size", batch_size), ("limit", limit)) if value is not None}
     _check_counts(workers=workers, threads=threads, shard_size=shard_size, **given)
     settings = RunSettings(
         pipeline=str(as_path(pipeline, "pipeline")),
         dest=str(as_path(dest, "dest")),
-        labels=asked,
+        labels=None if labels is None else LabelSet(labels).plain(),
         fields=RecordFields(text_field, id_field, entities_field),
         format=format,
         shard_size=shard_size,
-        spans_key=spans_key,
+        spans_key=as_name(spans_key, "spans_key"),
         batch_size=batch_size,
         threads=threads,
         gpu=gpus > 0,
     )
-    run = partial(run_on_ray, gpus=gpus) if engine == "ray" else run_locally
-    files = find_sources(_source_text(source))
-    return _run_what_is_left(files, settings, limit, partial(run, workers=workers), progress)
+    run = partial(run_on_ray, workers=workers, gpus=gpus) if engine == "ray" else partial(run_locally, workers=workers)
+    return _run_what_is_left(find_sources(_source_text(source)), settings, limit, run, progress)
 
 
 def _run_what_is_left(
@@ -173,8 +168,8 @@ def _gather(
 def sum_counts(counts: Sequence[Counts]) -> Counts:
     """Return the sum of some counts."""
     total = Counts()
-    for each in counts:
-        total = total.plus(each)
+    for count in counts:
+        total = total.plus(count)
     return total
 
 

@@ -79,8 +79,8 @@ def align(
 def render_alignment(table: "AlignmentTable") -> str:
     """Lay out a table: each target type with its source type, and what was predicted for its entities."""
     rows: list[tuple[str, ...]] = []
-    for target, each in table.targets.items():
-        counts = ", ".join(f"{one_line(source) or 'nothing'} {n}" for source, n in each.counts.items())
-        sure = "-" if each.confidence is None else f"{each.confidence:.2f}"
-        rows.append((target, ", ".join(each.sources), sure, counts))
+    for target, alignment in table.targets.items():
+        counts = ", ".join(f"{one_line(source) or 'nothing'} {n}" for source, n in alignment.counts.items())
+        sure = "-" if alignment.confidence is None else f"{alignment.confidence:.2f}"
+        rows.append((target, ", ".join(alignment.sources), sure, counts))
     return render_table(rows, header=("target type", "source type", "confidence", "predicted"))

@@ -178,9 +178,9 @@ def render_calibration(result: "EntityCalibration") -> str:
 def render_reliability(result: "Reliability") -> str:
     """Lay out the shares of right spans by score."""
     rows: list[tuple[str, ...]] = []
-    for each in result.bins:
-        means = ("-" if value is None else f"{value:.3f}" for value in (each.mean_score, each.share_right))
-        rows.append((f"{each.low:.1f}-{each.high:.1f}", str(each.count), *means))
+    for score_bin in result.bins:
+        means = ("-" if value is None else f"{value:.3f}" for value in (score_bin.mean_score, score_bin.share_right))
+        rows.append((f"{score_bin.low:.1f}-{score_bin.high:.1f}", str(score_bin.count), *means))
     lines = [render_table(rows, header=("score", "spans", "mean score", "right")), ""]
     if result.ece is not None and result.brier is not None:
         lines.append(f"Expected calibration error {result.ece:.3f}, Brier score {result.brier:.3f}.")
@@ -217,10 +217,10 @@ def render_filter(result: "TypeCalibration") -> str:
 def render_cascade(result: "CascadeCalibration") -> str:
     """Lay out where the second reassigner is asked, and what that leads to."""
     rows: list[tuple[str, ...]] = []
-    for label, each in sorted(result.per_type.items()):
-        shares = (f"{100 * n / each.n:.1f}" for n in (each.first, each.second, each.both))
-        note = "" if each.status == "chosen" else "kept: too few entities"
-        rows.append((label, f"{each.below:.4g}", str(each.n), str(each.asked), *shares, note))
+    for label, cutoff in sorted(result.per_type.items()):
+        shares = (f"{100 * n / cutoff.n:.1f}" for n in (cutoff.first, cutoff.second, cutoff.both))
+        note = "" if cutoff.status == "chosen" else "kept: too few entities"
+        rows.append((label, f"{cutoff.below:.4g}", str(cutoff.n), str(cutoff.asked), *shares, note))
     lines = [
         render_table(rows, header=CASCADE_COLUMNS),
         "",

@@ -73,11 +73,11 @@ def annotate(
 def _check_candidates(doc: Doc, candidates: Sequence[Candidate]) -> None:
     """Check what is going to be written, which may be anybody's: a component's, or a user's to `set_annotations`."""
     allowed = f"Candidates in a doc of {len(doc)} tokens: from 0 <= start < end, with a label and a finite score"
-    for each in as_list(candidates, Candidate, "candidates", allowed):
-        whole = isinstance(each.start, Integral) and isinstance(each.end, Integral)
-        if not whole or not 0 <= each.start < each.end <= len(doc) or not is_text(each.label):
-            raise error("O001", name="candidates", value=each, allowed=allowed)
-        as_number(each.score, "score")
+    for candidate in as_list(candidates, Candidate, "candidates", allowed):
+        whole = isinstance(candidate.start, Integral) and isinstance(candidate.end, Integral)
+        if not whole or not 0 <= candidate.start < candidate.end <= len(doc) or not is_text(candidate.label):
+            raise error("O001", name="candidates", value=candidate, allowed=allowed)
+        as_number(candidate.score, "score")
 
 
 def is_written_by(doc: Doc, key: str, name: str) -> bool:

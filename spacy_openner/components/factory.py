@@ -32,7 +32,7 @@ def takes_settings(settings: type[Settings]) -> Callable[[FactoryT], FactoryT]:
 
     def decorate(factory: FactoryT) -> FactoryT:
         declared = signature(factory)
-        own = [each for each in declared.parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
+        own = [p for p in declared.parameters.values() if p.kind is not Parameter.VAR_KEYWORD]
         named = [Parameter(name, Parameter.KEYWORD_ONLY) for name in settings.names()]
         factory.__signature__ = declared.replace(parameters=[*own, *named])  # type: ignore[attr-defined]
         return factory

@@ -154,7 +154,7 @@ class GNERGenerator(TrainableOpenPipe[GNERGeneratorSettings], OpenNERPipe[GNERGe
         generator = self.model.shims[0].runtime
         prompt = self.prompt.with_defaults(generator.prompt_defaults)
         answers = tag_texts(generator, prompt, questions, settings, self.stats)
-        return [self._candidates(*each) for each in zip(docs, questions, labels_per_doc, answers, strict=True)]
+        return [self._candidates(*columns) for columns in zip(docs, questions, labels_per_doc, answers, strict=True)]
 
     def _question(self, doc: Doc, labels: LabelSet) -> TaggingQuery:
         words = doc_words(doc, "spacy", self.boundaries)

@@ -193,7 +193,7 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
 
     def predict(self, docs: Sequence[Doc]) -> list[list[Candidate]]:
         """As `decide`, in the form that all components share, without what was dropped."""
-        return [[Candidate(d.start, d.end, d.label, d.score) for d in each if d.label] for each in self.decide(docs)]
+        return [[Candidate(d.start, d.end, d.label, d.score) for d in own if d.label] for own in self.decide(docs)]
 
     def _process(self, docs: Sequence[Doc]) -> None:
         for doc, decisions in zip(docs, self.decide(docs), strict=True):
@@ -202,12 +202,14 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
             self._write(doc, decisions)
 
     def _write(self, doc: Doc, decisions: Sequence[Decision]) -> None:
-        for each in decisions:
-            self.tally.add(each)
+        for decision in decisions:
+            self.tally.add(decision)
         # What a generator said about an entity stays with it.
         why = explanations_of(doc, self.spans_key)
         kept = [d for d in decisions if d.label]
-        candidates = [Candidate(d.start, d.end, d.label, d.score, why.get((*d.place, d.source), "")) for d in kept]
+        candidates = [
+            Candidate(d.start, d.end, d.label, d.score, why.get((*d.source_bounds, d.source), "")) for d in kept
+        ]
         annotate(
             doc,
             candidates,
@@ -216,7 +218,7 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
             annotate_ents=self.annotate_ents,
             overwrite_ents=self.overwrite_ents,
             attrs=as_attrs(doc, decisions),
-            replaces={(*d.place, d.source) for d in decisions},
+            replaces={(*d.source_bounds, d.source) for d in decisions},
             refines=True,
             later=self._later_components(),
             # The year in "1998 election", which nobody asked for, leaves the election its place.
@@ -226,7 +228,7 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
     def _entities(self, doc: Doc) -> list[Candidate]:
         """Return the entities that come in, in text order, with scores where there are any; 1 for plain statements."""
         if self.source == ENTS:
-            candidates = [Candidate(*each, 1.0) for each in self._entities_before(doc) if each[2]]
+            candidates = [Candidate(*entity, 1.0) for entity in self._entities_before(doc) if entity[2]]
         else:
             spans = spans_of(doc, self.source)
             scores = (scores_in_step(doc.spans[self.source]) if spans else None) or [1.0] * len(spans)
@@ -238,16 +240,16 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
         """Return the entities of a doc as they were before an earlier run of this component, if there was one."""
         of_later = put_by(doc, self._later_components())
         entities = [(ent.start, ent.end, ent.label_) for ent in doc.ents]
-        entities = [each for each in entities if each not in of_later]
+        entities = [entity for entity in entities if entity not in of_later]
         if not is_written_by(doc, self.spans_key, self.name):
             return entities
         written = entities_put(doc, self.spans_key)
         decisions = read_decisions(doc, self.spans_key)
-        before = {(d.start, d.end, d.label): (*d.place, d.source) for d in decisions if d.label}
-        entities = [before.get(each, each) if each in written else each for each in entities]
+        before = {(d.start, d.end, d.label): (*d.source_bounds, d.source) for d in decisions if d.label}
+        entities = [before.get(entity, entity) if entity in written else entity for entity in entities]
         covered = {i for start, end, _ in entities for i in range(start, end)}
         dropped = [(d.start, d.end, d.source) for d in decisions if not d.label]
-        return entities + [each for each in dropped if covered.isdisjoint(range(*each[:2]))]
+        return entities + [entity for entity in dropped if covered.isdisjoint(range(*entity[:2]))]
 
     def _decision(self, doc: Doc, c: Candidate, choices: Mapping[tuple, TypeChoice]) -> Decision:
         position = (c.start, c.end, c.label)
@@ -277,18 +279,15 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
 
     def _beside_one_another(self, decisions: list[Decision]) -> list[Decision]:
         """Drop what may not stand beside a better one, and what came to be twice."""
-        kept = [each for each in decisions if each.label]
+        kept = [d for d in decisions if d.label]
         best: dict[tuple[int, int, str], Decision] = {}
-        for each in kept:
-            key = (each.start, each.end, each.label)
-            if key not in best or best[key].score < each.score:
-                best[key] = each
-        chosen = {c[:3] for c in choose((Candidate(*key, each.score) for key, each in best.items()), self.overlap)}
-        stays = {id(each) for key, each in best.items() if key in chosen}
-        return [
-            each if not each.label or id(each) in stays else each._replace(label="", reason=OVERLAPS_BETTER)
-            for each in decisions
-        ]
+        for decision in kept:
+            key = (decision.start, decision.end, decision.label)
+            if key not in best or best[key].score < decision.score:
+                best[key] = decision
+        chosen = {c[:3] for c in choose((Candidate(*key, d.score) for key, d in best.items()), self.overlap)}
+        stays = {id(d) for key, d in best.items() if key in chosen}
+        return [d if not d.label or id(d) in stays else d._replace(label="", reason=OVERLAPS_BETTER) for d in decisions]
 
     # Initialisation and serialisation
 

@@ -125,7 +125,7 @@ class OpenNERSpan(TrainableOpenPipe[OpenNERSpanSettings], OpenNERPipe[OpenNERSpa
         if not any(len(query.words) and query.types for query in queries):
             return [[] for _ in docs]
         results = span_model(self.model).find(self.model, queries, self.batch_tokens)
-        return [self._candidates(*each) for each in zip(docs, queries, labels_per_doc, results, strict=True)]
+        return [self._candidates(*columns) for columns in zip(docs, queries, labels_per_doc, results, strict=True)]
 
     def span_scores(self, doc: Doc, spans: Sequence[Span], labels: LabelsLike | None = None) -> np.ndarray:
         """Probabilities of given spans for given types, whatever the thresholds and however wide the spans.

@@ -142,7 +142,7 @@ class TypeFilter(TrainableOpenPipe[TypeFilterSettings]):
         labels_per_doc = self._labels_per_doc(docs)
         queries = [self._query(doc, labels) for doc, labels in zip(docs, labels_per_doc, strict=True)]
         scores = type_model(self.model).score(self.model, queries, self.batch_tokens)
-        return [TypeScores(*each) for each in zip(labels_per_doc, scores, strict=True)]
+        return [TypeScores(*pair) for pair in zip(labels_per_doc, scores, strict=True)]
 
     def choose(self, prediction: TypeScores) -> list[int]:
         """The places of the types that stay."""
@@ -163,7 +163,7 @@ class TypeFilter(TrainableOpenPipe[TypeFilterSettings]):
         return self.settings.labels if own is None else own
 
     def _query(self, doc: Doc, labels: LabelSet) -> TypeQuery:
-        texts = [type_text(*each) for each in self._described(labels).items()]
+        texts = [type_text(*item) for item in self._described(labels).items()]
         return TypeQuery(doc_sentences(doc), texts, doc)
 
     def _described(self, labels: LabelSet) -> dict[str, str]:

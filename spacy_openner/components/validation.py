@@ -26,12 +26,12 @@ class SpanValidator:
 
     def __init__(self, validators: Mapping[str, Mapping[str, Any]]) -> None:
         self._validators = validators
-        self._patterns = {label: _compiled(each["pattern"]) for label, each in validators.items() if "pattern" in each}
+        self._patterns = {label: _compiled(own["pattern"]) for label, own in validators.items() if "pattern" in own}
         self._choices = {
-            label: frozenset(map(_folded, each["choices"])) for label, each in validators.items() if "choices" in each
+            label: frozenset(map(_folded, own["choices"])) for label, own in validators.items() if "choices" in own
         }
         self._functions = {
-            label: _registered(label, each["function"]) for label, each in validators.items() if "function" in each
+            label: _registered(label, own["function"]) for label, own in validators.items() if "function" in own
         }
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -46,7 +46,7 @@ class SpanValidator:
         if not self._validators:
             return list(candidates)
         matcher = _TextMatcher(self._validators, self._patterns)
-        kept = [each for each in candidates if self._accepts(doc, each, matcher)]
+        kept = [candidate for candidate in candidates if self._accepts(doc, candidate, matcher)]
         matcher.warn()
         return kept
 

@@ -115,7 +115,7 @@ def _passage(aligner: OffsetAligner, passage: Any, where: str) -> AnnotatedText:
                     "O403", path=where, reason=f"a sentence begins {sentence.offset - base} characters into its passage"
                 )
             text = text.ljust(sentence.offset - base) + (sentence.text or "")
-    annotations = [*passage.annotations, *(each for sentence in passage.sentences for each in sentence.annotations)]
+    annotations = [*passage.annotations, *(a for sentence in passage.sentences for a in sentence.annotations)]
     marks = [
         Mark(
             annotation.infons.get("type", ""),

@@ -47,7 +47,7 @@ def read_prodigy(path: str | Path, *, lang: str = "en", tally: Tally | None = No
             if record.get(kind):
                 aligner.tally.leave(f'"{kind}" of a task', where)
         given = [with_fields.offsets(token, "start", "end") for token in tokens]
-        if any(text[a:b] != each.get("text", text[a:b]) for (a, b), each in zip(given, tokens, strict=True)):
+        if any(text[a:b] != token.get("text", text[a:b]) for (a, b), token in zip(given, tokens, strict=True)):
             aligner.tally.repair(FOREIGN, where)
             given = []
         marks = [with_fields.mark(span) for span in spans]
@@ -96,7 +96,7 @@ def read_doccano(path: str | Path, *, lang: str = "en", tally: Tally | None = No
         if record.get("cats"):
             aligner.tally.leave('"cats"', where)
         entities = fields.objects("entities")
-        marks = [fields.mark(each, "start_offset", "end_offset") for each in entities]
+        marks = [fields.mark(entity, "start_offset", "end_offset") for entity in entities]
         listed: Any = next((record[key] for key in ("label", "labels") if record.get(key)), [])
         yield aligner.align(fields.text("text", "data"), [*marks, *fields.triples(listed)], where)
 
@@ -113,7 +113,7 @@ def _records(path: str | Path, kind: str, expected: str) -> Iterator[tuple[str, 
 def _annotations(value: Any) -> Sequence[Any]:
     """Return the records of a value: those that some annotation tools write for spaCy list them under "annotations"."""
     if isinstance(value, dict) and isinstance(value.get("annotations"), list):
-        return [each for each in value["annotations"] if each is not None]
+        return [record for record in value["annotations"] if record is not None]
     return [value]
 
 
@@ -153,13 +153,13 @@ class _Fields:
     def objects(self, *keys: str) -> list[dict[str, Any]]:
         """Return the list of objects under the first of some keys that is there and not null."""
         value: Any = next((self.record[key] for key in keys if self.record.get(key) is not None), [])
-        self.require(isinstance(value, list) and all(isinstance(each, dict) for each in value))
+        self.require(isinstance(value, list) and all(isinstance(item, dict) for item in value))
         return list(value)
 
     def offsets(self, item: dict[str, Any], start: str, end: str) -> tuple[int, int]:
         """Return the offsets of an item."""
         offsets = [item.get(key) for key in (start, end)]
-        self.require(all(type(each) is int for each in offsets), item)
+        self.require(all(type(offset) is int for offset in offsets), item)
         return int(offsets[0] or 0), int(offsets[1] or 0)
 
     def mark(self, item: dict[str, Any], start: str = "start", end: str = "end") -> Mark:
@@ -175,7 +175,7 @@ class _Fields:
             for name, group in listed.items():
                 tally.leave(f'span group "{name}"', self.where, len(group) if isinstance(group, list) else 1)
             return []
-        if isinstance(listed, list) and all(isinstance(each, list) for each in listed):
+        if isinstance(listed, list) and all(isinstance(item, list) for item in listed):
             return self.triples(listed)
         return list(map(self.mark, self.objects(key)))
 

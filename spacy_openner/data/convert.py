@@ -10,7 +10,7 @@ from itertools import accumulate, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import as_mapping, as_name, as_whole
+from ..arguments import as_name, as_whole
 from ..errors import error
 from ..files import as_path, refuse_overwriting, replaced_file
 from ..json_files import json_text
@@ -65,32 +65,26 @@ def convert(
     _check_counts(n_sents=n_sents, shard=1 if shard is None else shard)
     as_name(format, "format")
     as_name(spans_key, "spans_key")
-    if labels is not None:
-        as_mapping(labels, "labels", "a mapping from the data's labels to words, or to None")
     source = as_path(source, "source")
-    target = target_file(source, as_path(target, "target"))
-    listing = labels_file(target)
-    old_shards = [path for path in target.parent.glob("*.spacy") if _is_shard(path, target)]
-    refuse_overwriting([source], [target, listing, *old_shards])
+    outputs = _Outputs.of(source, as_path(target, "target"))
     kind = detect_format(source) if format == "auto" else format
     intake = _Intake(make_renamer(labels, natural))
     groups = _group(intake.take(read(source, kind, intake.tally, **options)), n_sents)
     with ExitStack() as stack:
-        beside = stack.enter_context(replaced_file(listing, parents=True))
-        files, n_docs = _write_docs(groups, target, spans_key, shard, stack)
+        beside = stack.enter_context(replaced_file(outputs.listing, parents=True))
+        files, n_docs = _write_docs(groups, outputs.file, spans_key, shard, stack)
         if not n_docs:
             raise error("O406", path=str(source), kind=kind, skipped=", ".join(intake.tally.skipped) or "none")
         listed = list_types(intake.types, types, labels)
         beside.write_text(json_text(listed), encoding="utf8")
-        withdraw(listing, json_text(listed))
-    # Older ones would be read too.
-    for path in set(old_shards) - set(files) if shard is not None else ():
-        path.unlink()
+        withdraw(outputs.listing, json_text(listed))
+    if shard is not None:
+        outputs.remove_old_shards(files)
     return ConversionReport(
         source=str(source),
         format=kind,
         files=tuple(map(str, files)),
-        labels_file=str(listing),
+        labels_file=str(outputs.listing),
         docs=n_docs,
         **intake.counts(listed),
     )
@@ -99,6 +93,37 @@ def convert(
 def _check_counts(**counts: int) -> None:
     for name, value in counts.items():
         as_whole(value, name, 1)
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """The files of a conversion.
+
+    file: That of docs, whose name is numbered where there are several.
+    listing: That of types, beside it.
+    old_shards: Numbered ones of an earlier conversion.
+    """
+
+    file: Path
+    listing: Path
+    old_shards: Sequence[Path]
+
+    @classmethod
+    def of(cls, source: Path, target: Path) -> "_Outputs":
+        """Name the files.
+
+        RAISES (SettingError): For a target that is no such file, or where one of the files is the source.
+        """
+        file = target_file(source, target)
+        old_shards = [path for path in file.parent.glob("*.spacy") if _is_shard(path, file)]
+        outputs = cls(file, labels_file(file), old_shards)
+        refuse_overwriting([source], [outputs.file, outputs.listing, *old_shards])
+        return outputs
+
+    def remove_old_shards(self, new: Iterable[Path]) -> None:
+        """Remove those that are not written anew, since they would be read too."""
+        for path in set(self.old_shards).difference(new):
+            path.unlink()
 
 
 @dataclass
@@ -148,12 +173,12 @@ class _Intake:
 
     def _clean(self, text: AnnotatedText) -> AnnotatedText:
         """Rename labels, and leave out what spaCy's docs cannot hold: empty tokens and malformed spans."""
-        places = list(accumulate(map(bool, text.tokens), initial=0))  # of each token when empty ones are gone
+        positions = list(accumulate(map(bool, text.tokens), initial=0))  # of each token when empty ones are gone
         spans: dict[Span, None] = {}
         for start, end, label in text.spans:
             new = self.rename(label)
             is_inside = 0 <= start <= end <= len(text.tokens)
-            span = (places[start], places[end], new or "") if is_inside else (start, end, new or "")
+            span = (positions[start], positions[end], new or "") if is_inside else (start, end, new or "")
             reason = "repeated" if span in spans else _objection(span, new, is_inside)
             if reason:
                 self.tally.drop(reason, f"{text.where}, [{start}, {end}, {json.dumps(label, ensure_ascii=False)}]")
@@ -169,7 +194,7 @@ class _Intake:
             tokens=tuple(text.tokens[i] for i in kept),
             spans=tuple(spans),
             spaces=text.spaces and tuple(text.spaces[i] for i in kept),
-            sent_starts=tuple(sorted({places[i] for i in text.sent_starts if places[i] < len(kept)})),
+            sent_starts=tuple(sorted({positions[i] for i in text.sent_starts if positions[i] < len(kept)})),
         )
 
     def _types(self, text: AnnotatedText) -> tuple[str, ...] | None:

@@ -82,10 +82,10 @@ def _names(path: Path, tags_key: str, given: str | Path | None) -> Sequence[str]
 
 def _numbered(data: Any) -> list[str] | None:
     """Return the names that a mapping from or to numbers holds, as configs of models have it; None if it is none."""
-    for each in (data, data.get("id2label"), data.get("label2id")) if isinstance(data, dict) else ():
-        if isinstance(each, dict) and each:
-            names = each if all(type(name) is int for name in each.values()) else _by_name(each)
-            if sorted(names.values()) == list(range(len(each))):
+    for listing in (data, data.get("id2label"), data.get("label2id")) if isinstance(data, dict) else ():
+        if isinstance(listing, dict) and listing:
+            names = listing if all(type(name) is int for name in listing.values()) else _by_name(listing)
+            if sorted(names.values()) == list(range(len(listing))):
                 return sorted(names, key=names.__getitem__)
     return None
 
@@ -99,12 +99,12 @@ def _by_name(names: dict[str, Any]) -> dict[str, int]:
 def _feature(data: Any, key: str) -> Any:
     """Look for the feature of a key, however deep: each set, and each release, nests it otherwise."""
     if isinstance(data, list):
-        return next((feature for each in data if (feature := _feature(each, key)) is not None), None)
+        return next((feature for item in data if (feature := _feature(item, key)) is not None), None)
     if not isinstance(data, dict):
         return None
     if key in data or data.get("name") == key:
         return data.get(key, data)
-    return next((feature for each in data.values() if (feature := _feature(each, key)) is not None), None)
+    return next((feature for part in data.values() if (feature := _feature(part, key)) is not None), None)
 
 
 def _listed(data: Any) -> list[str] | None:
@@ -118,5 +118,5 @@ def _listed(data: Any) -> list[str] | None:
             return [names[number] for number in sorted(names, key=int)] if all(map(str.isdigit, names)) else None
         if names is not None:
             return _listed(names)
-        return next((feature for each in data.values() if (feature := _listed(each)) is not None), None)
+        return next((feature for part in data.values() if (feature := _listed(part)) is not None), None)
     return None

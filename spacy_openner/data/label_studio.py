@@ -74,14 +74,14 @@ def _text_key(data: Mapping[str, Any], text_key: str | None, where: str) -> str:
 def _full(task: Mapping[str, Any], where: str, tally: Tally) -> list[Any] | None:
     """Return the results of a task's annotation; None where it has none."""
     annotations = task.get("annotations", task.get("completions")) or []
-    _require(isinstance(annotations, list) and all(isinstance(each, dict) for each in annotations), annotations, where)
-    kept = [each for each in annotations if not each.get("was_cancelled")]
+    _require(isinstance(annotations, list) and all(isinstance(a, dict) for a in annotations), annotations, where)
+    kept = [a for a in annotations if not a.get("was_cancelled")]
     for kind, n in (("cancelled annotation", len(annotations) - len(kept)), ("further annotation", len(kept) - 1)):
         if n > 0:
             tally.leave(f"{kind} of a task", where, n)
     if not kept:
         return None
-    chosen = next((each for each in kept if each.get("ground_truth")), kept[0]).get("result")
+    chosen = next((a for a in kept if a.get("ground_truth")), kept[0]).get("result")
     _require(isinstance(chosen, list), chosen, where)
     return list(chosen)
 
@@ -89,13 +89,13 @@ def _full(task: Mapping[str, Any], where: str, tally: Tally) -> list[Any] | None
 def _short(task: Mapping[str, Any], where: str, tally: Tally) -> list[Any] | None:
     """Return the regions of a task in the short form: all lists of objects, by whatever name. Others are choices."""
     lists = {key: value for key, value in task.items() if isinstance(value, list)}
-    regions = {key: value for key, value in lists.items() if all(isinstance(each, dict) for each in value)}
+    regions = {key: value for key, value in lists.items() if all(isinstance(item, dict) for item in value)}
     for key in lists.keys() - regions.keys():
-        _require(all(isinstance(each, str) for each in lists[key]), lists[key], where)
+        _require(all(isinstance(item, str) for item in lists[key]), lists[key], where)
         tally.leave(f'"{key}" of a task', where)
     if not regions:
         return None
-    return [{"type": "labels", "value": region} for each in regions.values() for region in each]
+    return [{"type": "labels", "value": region} for listed in regions.values() for region in listed]
 
 
 def _marks(result: Any, text: str, others: Collection[str], where: str, tally: Tally) -> Iterator[Mark]:
@@ -112,7 +112,7 @@ def _marks(result: Any, text: str, others: Collection[str], where: str, tally: T
         tally.leave(f"result of type {str(result.get('type'))!r}", where)
         return
     edges, labels = [value.get(key) for key in ("start", "end")], value.get("labels")
-    if "startOffset" in value or "globalOffsets" in value or not all(type(each) is int for each in edges):
+    if "startOffset" in value or "globalOffsets" in value or not all(type(edge) is int for edge in edges):
         tally.leave("region of HTML, audio or others", where)
         return
     start, end = int(edges[0] or 0), int(edges[1] or 0)

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ..arguments import as_mapping
 from ..errors import error, warn
 from ..json_files import read_json
 
@@ -34,9 +35,11 @@ def make_renamer(labels: Mapping[str, str | None] | None = None, natural: bool =
     labels (Mapping[str, str | None] | None): Label -> new label, or None for a label to be left out.
     natural (bool): Write the other labels as words; else they stay as they are.
     RETURNS (Callable[[str], str | None]): Gives None for what is to be left out.
-    RAISES (SettingError): For a new label that is not a non-empty string.
+    RAISES (SettingError): For what is no mapping, and a new label that is not a non-empty string.
     """
-    known = dict(labels or {})
+    known = (
+        {} if labels is None else as_mapping(labels, "labels", "a mapping from the data's labels to words, or to None")
+    )
     for new in known.values():
         if new is not None and not (isinstance(new, str) and new.strip()):
             raise error("O003", value=new)

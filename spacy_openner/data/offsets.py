@@ -182,7 +182,8 @@ class _Units:
         if text.startswith("\ufeff"):
             sizes["characters behind the byte order mark"] = (i > 0 for i in range(len(text)))
         return {
-            unit: [*(i for i, size in enumerate(each) for _ in range(size)), len(text)] for unit, each in sizes.items()
+            unit: [*(i for i, size in enumerate(widths) for _ in range(size)), len(text)]
+            for unit, widths in sizes.items()
         }
 
 

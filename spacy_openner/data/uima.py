@@ -50,13 +50,12 @@ def read_xmi(
         described = Path(type_system) if type_system is not None else file.with_name(TYPE_SYSTEM)
         types = _loaded(cassis.load_typesystem, described)
         cas = _loaded(cassis.load_cas_from_xmi, file, typesystem=types, lenient=True)
-        names = [each.name for each in types.get_types()]
+        names = [kind.name for kind in types.get_types()]
         chosen = _choose(names, layer, str(file))
         marks = [
-            Mark(_label(each, chosen), [(each.begin, each.end)], f"{file}, annotation {each.xmiID}")
-            for each in cas.select(chosen)
+            Mark(_label(a, chosen), [(a.begin, a.end)], f"{file}, annotation {a.xmiID}") for a in cas.select(chosen)
         ]
-        tokens = [(each.begin, each.end) for name in names if name.endswith(TOKEN) for each in cas.select(name)]
+        tokens = [(token.begin, token.end) for name in names if name.endswith(TOKEN) for token in cas.select(name)]
         yield aligner.align(cas.sofa_string or "", marks, str(file), tokens or None)
 
 

@@ -136,7 +136,7 @@ def _add_layer(layers: list[Layer], line: str, column: int) -> int:
         layers.append(Layer(name, tuple(features), column))
         return column + max(1, len(features))
     if kind == "#T_RL":
-        return column + sum(not each.startswith("BT_") for each in features) + 1
+        return column + sum(not feature.startswith("BT_") for feature in features) + 1
     return column + 2
 
 
@@ -146,12 +146,12 @@ def _choose(layers: Sequence[Layer], name: str | None, where: str) -> Layer:
     RAISES (DataError): O414.
     """
     wanted = name or NAMED_ENTITY
-    matching = [each for each in layers if wanted in (each.name, each.short)]
+    matching = [layer for layer in layers if wanted in (layer.name, layer.short)]
     if not matching and name is None and len(layers) == 1:
         matching = list(layers)
     if len(matching) != 1:
-        is_short = len({each.short for each in layers}) == len(layers)
-        names = [each.short if is_short else each.name for each in layers]
+        is_short = len({layer.short for layer in layers}) == len(layers)
+        names = [layer.short if is_short else layer.name for layer in layers]
         raise error("O414", where=where, layers=", ".join(names) or "none")
     return matching[0]
 

@@ -34,7 +34,7 @@ def locate_mentions(
         WordMatch(indices=[2, None, 0], errors=WordErrors(omitted=0, added=0, substituted=0))
     """
     forms = [list(words)] if retokenize is None else [list(words), retokenize(words)]
-    spellings = [[_letters(form) for form in each] for each in forms]
+    spellings = [[_letters(form) for form in spelled] for spelled in forms]
     sought = [(_letters("".join(answer[first:last])), last - first) for first, last in mentions]
     free = [True] * len(words)
     there = [i for i, (letters, n) in enumerate(sought) if _find_run(spellings, letters, n, free, 0)]

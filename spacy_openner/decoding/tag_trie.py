@@ -102,7 +102,7 @@ def _build(sequences: Sequence[Subwords], tags: Sequence[int], depth: int) -> No
     for tag in tags:
         if len(sequences[tag]) > depth:
             below.setdefault(sequences[tag][depth], []).append(tag)
-    children = {subword: _build(sequences, some, depth + 1) for subword, some in below.items()}
+    children = {subword: _build(sequences, tags_below, depth + 1) for subword, tags_below in below.items()}
     return Node(children, tag_mask(tags))
 
 

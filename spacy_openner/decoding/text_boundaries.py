@@ -123,13 +123,13 @@ def _lines(text: str, with_quotes: bool) -> list[Line]:
         edge = start + len(shown) - len(shown.lstrip())
         quote = QUOTE.match(text, edge, end) if with_quotes else None
         left = quote.end() if quote else edge
-        said = text[left:end].strip()
+        content = text[left:end].strip()
         level = quote[0].count(">") if quote else 0
-        if not said or level != depth or PARAGRAPH.search(text, opens, start):
+        if not content or level != depth or PARAGRAPH.search(text, opens, start):
             block += 1
-        if said:
-            left = text.index(said[0], left)
-            lines.append(Line(left, left + len(said), said, block, edge))
+        if content:
+            left = text.index(content[0], left)
+            lines.append(Line(left, left + len(content), content, block, edge))
             depth = level
     return lines
 
@@ -196,10 +196,10 @@ def _cells(line: Line) -> Iterator[Boundary]:
 def _joined(boundaries: Sequence[Boundary]) -> list[Boundary]:
     """Join boundaries that touch, such as the end of a row and the sign that the next one begins with."""
     joined: list[Boundary] = []
-    for each in sorted(boundaries):
+    for boundary in sorted(boundaries):
         last = joined[-1] if joined else None
-        if last is not None and each.start <= last.end:
-            joined[-1] = Boundary(last.start, max(last.end, each.end), last.starts_line or each.starts_line)
+        if last is not None and boundary.start <= last.end:
+            joined[-1] = Boundary(last.start, max(last.end, boundary.end), last.starts_line or boundary.starts_line)
         else:
-            joined.append(each)
+            joined.append(boundary)
     return joined

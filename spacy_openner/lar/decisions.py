@@ -39,7 +39,7 @@ class Decision(NamedTuple):
     moved_from: tuple[int, int] | None = None
 
     @property
-    def place(self) -> tuple[int, int]:
+    def source_bounds(self) -> tuple[int, int]:
         """Where the entity came in."""
         return self.moved_from or (self.start, self.end)
 

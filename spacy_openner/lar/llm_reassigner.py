@@ -41,7 +41,7 @@ class LLMReassigner:
         """Ask a multiple-choice question about each case, all at once."""
         groups = [group for same_doc in by_doc(cases) for group in self._groups(same_doc)]
         mentions = [[_mention(case, types.none) for case in group.cases] for group in groups]
-        questions = [self._question(group, asked, types) for group, asked in zip(groups, mentions, strict=True)]
+        questions = [self._question(group, entities, types) for group, entities in zip(groups, mentions, strict=True)]
         choices: list[TypeChoice] = []
         for group, answer in zip(mentions, self.client.ask(questions), strict=True):
             if isinstance(answer, Failure):

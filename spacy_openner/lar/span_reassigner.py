@@ -109,7 +109,7 @@ class SpanTypeReassigner(SharedModelReassigner):
         """Choose the entity's own span where it scores anything, or else the best neighbour that does."""
         if not scored:
             return TypeChoice(None, 0.0, SPAN, TOO_LONG)
-        own, best = scored[0], max(scored, key=lambda each: each.score)
+        own, best = scored[0], max(scored, key=lambda span: span.score)
         if own.score >= self.none_below:
             return TypeChoice(own.label, own.score, SPAN)
         if best.score >= self.none_below and best is not own:

@@ -163,7 +163,7 @@ def _placed(
     report.dropped["too many"] += max(0, len(listed) - MOST_PER_WORD * len(words))
     listed = listed[: MOST_PER_WORD * len(words)]
     names = {normalize_name(name): name for name in types}
-    mentions = [(each.text, names[name]) for each in listed if (name := normalize_name(each.label)) in names]
+    mentions = [(mention.text, names[name]) for mention in listed if (name := normalize_name(mention.label)) in names]
     report.dropped["of another type"] += len(listed) - len(mentions)
     positions = place_mentions(index, mentions)
     for position, (text, _) in zip(positions, mentions, strict=True):

@@ -131,15 +131,15 @@ def _readings(text: str, wanted: _Wanted) -> list[Any]:
     whole = _loads(text)
     if whole is not None:
         return wanted.wrapped([whole])
-    said = _without_thoughts(text)
-    values, is_plain = _scanned(said)
+    answer = _without_thoughts(text)
+    values, is_plain = _scanned(answer)
     own = [value for value in values if isinstance(value, dict) and set(wanted.required) <= set(value)]
     # What is cut could be completed, too, and would pass for a whole answer.
-    if own or said.count("{") != said.count("}") or said.count("[") != said.count("]"):
+    if own or answer.count("{") != answer.count("}") or answer.count("[") != answer.count("]"):
         return own
     if values and is_plain:
         return wanted.wrapped(values)
-    parts = (*said.split("```", 2 * MOST_FENCES)[1::2], said)
+    parts = (*answer.split("```", 2 * MOST_FENCES)[1::2], answer)
     repaired = (value for part in parts if (value := _repaired(_bracketed(part))) is not None)
     return wanted.wrapped(list(islice(repaired, 1)))
 
@@ -160,10 +160,10 @@ def _without(text: str, opening: str, closing: str) -> str:
     *before, text = text.split(closing)
     parts: list[str] = []
     for part in before:
-        said, mark, _ = part.partition(opening)
+        before_mark, mark, _ = part.partition(opening)
         # Without the mark, what was said so far was a thought that began with the answer.
         if mark:
-            parts.append(said)
+            parts.append(before_mark)
         else:
             parts.clear()
     return "".join([*parts, text.partition(opening)[0]])

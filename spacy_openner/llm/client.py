@@ -110,7 +110,7 @@ class LLMClient:
             return [Failure("stopped", "the client was closed")] * len(requests)
         if session.cache.problem is not None:
             self._warn_once("W501", path=str(self.cache_dir), reason=session.cache.problem)
-        failures = [each for each in responses if isinstance(each, Failure)]
+        failures = [response for response in responses if isinstance(response, Failure)]
         if any(failure.kind == "budget" for failure in failures):
             self._warn_once("W502", requests=self.report.requests, tokens=self.report.tokens)
         for failure in failures:

@@ -39,7 +39,7 @@ class Redactor:
         if self._whole is not None:
             text = self._whole.sub(HIDDEN, text)
         parts, done = list[str](), 0
-        for start, end in self._places(text) if self._runs else ():
+        for start, end in self._hidden_spans(text) if self._runs else ():
             parts += [text[done:start], HIDDEN]
             done = end
         return "".join([*parts, text[done:]])
@@ -48,17 +48,17 @@ class Redactor:
         """Tell whether a text holds the key, or a telling part of it."""
         return self(text) != text
 
-    def _places(self, text: str) -> list[tuple[int, int]]:
+    def _hidden_spans(self, text: str) -> list[tuple[int, int]]:
         """Return first and end characters of what is to be hidden, in order, without overlap."""
         plain, starts, ends = _decoded(text)
-        places = list[tuple[int, int]]()
+        spans = list[tuple[int, int]]()
         for at in range(len(plain) - TELLING + 1):
             if plain[at : at + TELLING] in self._runs:
                 start, end = starts[at], ends[at + TELLING - 1]
-                if places and start <= places[-1][1]:
-                    start = places.pop()[0]
-                places.append((start, end))
-        return places
+                if spans and start <= spans[-1][1]:
+                    start = spans.pop()[0]
+                spans.append((start, end))
+        return spans
 
 
 def _whole(key: Secret) -> re.Pattern[str]:

@@ -114,7 +114,7 @@ def fault_of(problem: Exception, redact: Callable[[str], str] = str) -> Fault:
 
     message = _shown(getattr(problem, "message", problem), redact)
     cause = problem.__cause__
-    unread = next((each for each in (problem, cause) if isinstance(each, UnreadableReply)), None)
+    unread = next((raised for raised in (problem, cause) if isinstance(raised, UnreadableReply)), None)
     if unread is not None:
         return Fault(unread.kind, f"a reply that is not read: {_shown(unread, redact)}")
     if isinstance(problem, asyncio.TimeoutError | openai.APITimeoutError):
@@ -219,8 +219,8 @@ def read(reply: Any, redact: Callable[[str], str] = str) -> Reply:
             thinks = thinks or bool(message.get("reasoning_content") or message.get("reasoning"))
             finish = "refusal" if message.get("refusal") else choice.get("finish_reason") or finish
     if not has_choice:
-        said = next((event["error"] for event in events if event.get("error")), None)
-        raise Fault("malformed", "a reply without an answer" + (f": {_shown(said, redact)}" if said else ""))
+        complaint = next((event["error"] for event in events if event.get("error")), None)
+        raise Fault("malformed", "a reply without an answer" + (f": {_shown(complaint, redact)}" if complaint else ""))
     if isinstance(reply, str) and finish is None and STREAM_END not in reply:
         raise Fault("malformed", "a stream of events that breaks off")
     content = "".join(parts) if has_content else None
@@ -235,9 +235,7 @@ def _first_choice(event: Mapping[str, Any], index: Any) -> list[Any]:
     """
     choices = event.get("choices")
     choices = choices if isinstance(choices, list) else []
-    return [each for each in choices if index is None or not isinstance(each, Mapping) or each.get("index") == index][
-        :1
-    ]
+    return [c for c in choices if index is None or not isinstance(c, Mapping) or c.get("index") == index][:1]
 
 
 def _text(content: Any) -> str | None:

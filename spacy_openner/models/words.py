@@ -157,8 +157,8 @@ def _within(doc: Doc, words: Words, first: np.ndarray, last: np.ndarray, kinds: 
         separating = sorted([*separating, *(Boundary(i, i, starts_line=False) for i in opening if i)])
     if not separating or not len(words):
         return words
-    ends = np.array([each.end for each in separating])
-    before = np.searchsorted([each.start for each in separating], first, side="right") - 1
+    ends = np.array([boundary.end for boundary in separating])
+    before = np.searchsorted([boundary.start for boundary in separating], first, side="right") - 1
     kept = np.flatnonzero((before < 0) | (last > ends[before]))
     stretches = np.searchsorted(ends, first[kept], side="right")
     return _separated(_chosen(words, kept, stretches), separating)
@@ -173,7 +173,7 @@ def _separated(words: Words, separating: Sequence[Boundary]) -> Words:
     """Let lines start like sentences, and put separators where tokens between two stretches can stand for them."""
     assert words.stretches is not None
     opening = np.flatnonzero(np.diff(words.stretches)) + 1
-    passed = np.concatenate([[0], np.cumsum([each.starts_line for each in separating])])
+    passed = np.concatenate([[0], np.cumsum([boundary.starts_line for boundary in separating])])
     lines = passed[words.stretches]
     words.sentence_starts[opening] |= lines[opening] > lines[opening - 1]
     indices = [

@@ -105,12 +105,16 @@ def with_rope_of_release_4(values: dict[str, Any]) -> dict[str, Any]:
     rope = values.get("rope_parameters")
     if not isinstance(rope, dict) or not rope:
         return values
-    kinds = rope if all(isinstance(each, dict) for each in rope.values()) else {"": rope}
-    scaled = {each.get("rope_type", "default") for each in kinds.values()} - {"default"}
+    kinds = rope if all(isinstance(kind, dict) for kind in rope.values()) else {"": rope}
+    scaled = {settings.get("rope_type", "default") for settings in kinds.values()} - {"default"}
     if scaled and _release() < 5:
         raise ValueError(f"rope_parameters of type {sorted(scaled)} need transformers 5 or newer")
     names = {"full_attention": "global_rope_theta", "sliding_attention": "local_rope_theta", "": "rope_theta"}
-    old = {names[kind]: each["rope_theta"] for kind, each in kinds.items() if kind in names and "rope_theta" in each}
+    old = {
+        names[kind]: settings["rope_theta"]
+        for kind, settings in kinds.items()
+        if kind in names and "rope_theta" in settings
+    }
     layers = values.get("layer_types") or []
     whole = [i for i, kind in enumerate(layers) if kind == "full_attention"]
     if "global_rope_theta" in old and whole:
@@ -264,10 +268,10 @@ def embedding_rows(weights: Mapping[str, torch.Tensor]) -> int:
         "shared.weight",
         "wte.weight",
     )
-    found = [value for key, value in weights.items() if key.endswith(names)]
-    if found:
+    tables = [value for key, value in weights.items() if key.endswith(names)]
+    if tables:
         # One that is no table is found by its shape.
-        return found[0].shape[0] if found[0].dim() else 1
+        return tables[0].shape[0] if tables[0].dim() else 1
     return max((value.shape[0] for key, value in weights.items() if "embed" in key and value.dim() == 2), default=0)
 
 

@@ -78,8 +78,8 @@ class DisentangledEncoder:
         distance = torch.arange(reach, -reach - 1, -1, device=hidden.device)
         if stack.position_buckets > 0:
             distance = bucket(distance, stack.position_buckets, stack.max_relative_positions)
-        found: torch.Tensor = vectors[(distance + span).clamp(0, 2 * span - 1)]
-        return found
+        looked_up: torch.Tensor = vectors[(distance + span).clamp(0, 2 * span - 1)]
+        return looked_up
 
 
 def bucket(distance: torch.Tensor, buckets: int, longest: int) -> torch.Tensor:
@@ -100,7 +100,7 @@ def _run(
     query, key, value = attention.query_proj(hidden), attention.key_proj(hidden), attention.value_proj(hidden)
     bias, scale = _position_scores(attention, query, key, distances)
     bias[..., padding.start :].masked_fill_(padding.mask, torch.finfo(bias.dtype).min)
-    query, key, value = (_heads(each, attention.num_attention_heads) for each in (query, key, value))
+    query, key, value = (_heads(projected, attention.num_attention_heads) for projected in (query, key, value))
     here = hidden
     if read is not None:
         rows = torch.arange(len(read), device=read.device)[:, None]

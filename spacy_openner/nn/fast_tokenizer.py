@@ -60,8 +60,8 @@ class FastTokenizer:
 
     def token_to_id(self, token: str) -> int | None:
         """Return the id of a token; None for one that is not known."""
-        found: int | None = self.backend_tokenizer.token_to_id(token)
-        return found
+        token_id: int | None = self.backend_tokenizer.token_to_id(token)
+        return token_id
 
     def decode(self, ids: Sequence[int]) -> str:
         """Spell subwords, special ones included."""
@@ -76,6 +76,6 @@ class FastTokenizer:
 
 def _special_id(backend: Tokenizer, files: Mapping[str, str], name: str) -> int | None:
     """Find the id of a special token, such as "pad_token"."""
-    found = (parse_json(files[file]).get(name) for file in _NAMES if file in files)
-    token = next((content_of_token(value) for value in found if value), None)
+    values = (parse_json(files[file]).get(name) for file in _NAMES if file in files)
+    token = next((content_of_token(value) for value in values if value), None)
     return None if token is None else backend.token_to_id(token)

@@ -47,7 +47,7 @@ class _Bfloat16Products(TorchFunctionMode):
     ) -> Any:
         if func is linear:
             operands = _operands(*args, **(kwargs or {}))
-            if all(each is None or each.dtype is torch.float32 for each in operands):
+            if all(operand is None or operand.dtype is torch.float32 for operand in operands):
                 return _Product.apply(*operands)
         return func(*args, **(kwargs or {}))
 

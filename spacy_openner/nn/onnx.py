@@ -111,10 +111,10 @@ class OnnxGraph:
         except Exception as problem:
             raise error("O105", path=str(file), reason=str(problem).splitlines()[0]) from problem
         _SESSIONS.add(self._session)
-        found = [value.name for value in self._session.get_inputs()]
+        names = [value.name for value in self._session.get_inputs()]
         outputs = {value.name: value.shape[-1] for value in self._session.get_outputs()}
-        if sorted(found) != sorted(inputs) or outputs.get(OUTPUT) != width:
-            reason = f"it maps {found} to {outputs}, not {list(inputs)} to {OUTPUT!r} of width {width}"
+        if sorted(names) != sorted(inputs) or outputs.get(OUTPUT) != width:
+            reason = f"it maps {names} to {outputs}, not {list(inputs)} to {OUTPUT!r} of width {width}"
             raise error("O105", path=str(file), reason=reason)
 
     @classmethod

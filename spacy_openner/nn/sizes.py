@@ -106,8 +106,8 @@ def stored_shapes(directory: Path) -> dict[str, tuple[int, ...]]:
                 if file.name != INT8_FILE:
                     check_type(name, STORED.get(kind, kind), len(shapes[name]))
     for file in [] if shapes else sorted(directory.glob("pytorch_model*.bin")):
-        found = torch.load(file, map_location="meta", weights_only=True)
-        tensors = {name: value for name, value in found.items() if torch.is_tensor(value)}
+        content = torch.load(file, map_location="meta", weights_only=True)
+        tensors = {name: value for name, value in content.items() if torch.is_tensor(value)}
         for name, value in tensors.items():
             check_type(name, value.dtype, value.dim())
         shapes.update(shapes_of(tensors))

@@ -22,7 +22,7 @@ def check_trust(values: Any) -> None:
         if key == "trust_remote_code" and value:
             raise ValueError("it asks for trust_remote_code, and no code is run")
         if key == "chat_template" and isinstance(value, list | dict):
-            names = [each.get("name") if isinstance(each, dict) else each for each in value]
+            names = [template.get("name") if isinstance(template, dict) else template for template in value]
             if any(not isinstance(name, str) or set(name) & set("/\\:") or name.startswith(".") for name in names):
                 raise ValueError(f"its chat templates are named {names}, and names become those of files")
 
@@ -39,5 +39,5 @@ def _items(values: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _strings(value: Any) -> list[str]:
-    found = value.values() if isinstance(value, dict) else [value]
-    return [each for each in found if isinstance(each, str)]
+    values = value.values() if isinstance(value, dict) else [value]
+    return [item for item in values if isinstance(item, str)]

@@ -168,7 +168,7 @@ def names_pattern(names: Sequence[str]) -> str:
     The longest comes first, since a name may begin with another.
     """
     letters = ["".join(name.split()) for name in sorted(names, key=len, reverse=True)]
-    return "|".join(r"\s*".join(map(re.escape, each)) for each in letters)
+    return "|".join(r"\s*".join(map(re.escape, spelling)) for spelling in letters)
 
 
 def wrap_causal(template: str | None, prompt: str, causal: bool) -> str:

@@ -53,7 +53,7 @@ def describe(types: Sequence[str], names: Sequence[str]) -> list[DescribedType]:
 
 def opening(types: Sequence[DescribedType]) -> list[str]:
     """Write the items in front of the types."""
-    described = "".join(description_text(each) for each in types if each.description)
+    described = "".join(description_text(t) for t in types if t.description)
     return ["(", TASK_MARKER, TASK + described, "("]
 
 

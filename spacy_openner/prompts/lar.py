@@ -112,7 +112,7 @@ class LARPrompt(NamedTuple):
         for match in starts:
             # What stands before a line is part of it, so that two lines have a blank between them.
             begin, span_start = max(0, match.start() - 1), match.end()
-            index = bisect_right(ends, span_start, key=lambda each: each.start)
+            index = bisect_right(ends, span_start, key=lambda sentence: sentence.start)
             if (match.start() and begin < done) or index == len(ends):
                 continue
             end = ends[index]

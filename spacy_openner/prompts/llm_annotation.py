@@ -86,8 +86,8 @@ def parse_entities(value: Mapping[str, Any]) -> tuple[list[ListedEntity], int]:
 def render_explanation(text: str, entities: Sequence[EntityContext]) -> Messages:
     """Render the messages that ask why entities have their types."""
     numbered = {
-        str(i): {"entity": each.text, "before": each.before, "after": each.after, "type": each.label}
-        for i, each in enumerate(entities, 1)
+        str(i): {"entity": entity.text, "before": entity.before, "after": entity.after, "type": entity.label}
+        for i, entity in enumerate(entities, 1)
     }
     payload = {"text": text, "entities": numbered}
     return (("system", EXPLAIN_RULES), ("user", json.dumps(payload, ensure_ascii=False)))
@@ -95,7 +95,7 @@ def render_explanation(text: str, entities: Sequence[EntityContext]) -> Messages
 
 def explanation_schema(entities: Sequence[EntityContext]) -> dict[str, Any]:
     """Return the JSON schema of the answer to `render_explanation`: a sentence for each entity, which may name it."""
-    lengths = (LONGEST_EXPLANATION + min(len(each.text), LONGEST_NAME) for each in entities)
+    lengths = (LONGEST_EXPLANATION + min(len(entity.text), LONGEST_NAME) for entity in entities)
     return closed_object({"explanations": closed_object({str(i): text_of(n) for i, n in enumerate(lengths, 1)})})
 
 

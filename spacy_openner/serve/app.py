@@ -126,11 +126,11 @@ async def _refuse_invalid(request: Request, problem: Exception) -> Response:
     shown = [
         # Names of fields are the client's own.
         {
-            "loc": [part[:LONGEST_NAME] if isinstance(part, str) else part for part in each["loc"]],
-            "msg": each["msg"],
-            "type": each["type"],
+            "loc": [part[:LONGEST_NAME] if isinstance(part, str) else part for part in fault["loc"]],
+            "msg": fault["msg"],
+            "type": fault["type"],
         }
-        for each in problem.errors()[:MOST_PROBLEMS]
+        for fault in problem.errors()[:MOST_PROBLEMS]
     ]
     return _Refusal({"detail": shown}, 422)
 

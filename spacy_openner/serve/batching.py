@@ -176,7 +176,7 @@ class Batcher(Generic[T]):
 
     def _drop_expired(self) -> None:
         now = time.monotonic()
-        dropped = [each for each in self._queue if each.deadline < now or each.answer.cancelled()]
+        dropped = [request for request in self._queue if request.deadline < now or request.answer.cancelled()]
         for waiting in dropped:
             self._queue.remove(waiting)
         self._settle([(waiting, Expired()) for waiting in dropped])

@@ -42,10 +42,10 @@ class EntityFinder:
         self.nlp = nlp
         # Who asks is told of a failure. A handler that the pipeline came with would take texts out of the answers.
         nlp.set_error_handler(raise_error)
-        found = [pipe for _, pipe in nlp.pipeline if isinstance(pipe, OpenNERPipe)]
-        if not found:
+        finders = [pipe for _, pipe in nlp.pipeline if isinstance(pipe, OpenNERPipe)]
+        if not finders:
             raise error("O652", pipes=", ".join(nlp.pipe_names) or "no components")
-        self.component = found[-1]
+        self.component = finders[-1]
 
     def __call__(self, texts: Sequence[str], settings: RequestSettings) -> list[list[dict[str, Any]]]:
         """Find the entities of texts.

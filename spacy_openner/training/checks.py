@@ -40,7 +40,7 @@ class TrainingChecks:
         labels (LabelSet): The component's, for texts without a list of their own.
         """
         references = [example.reference for example in examples]
-        self._has_annotation = self._has_annotation or any(is_annotated(each, spans_key) for each in references)
+        self._has_annotation = self._has_annotation or any(is_annotated(doc, spans_key) for doc in references)
         unknown: dict[str, Mapping[str, str]] = {}
         for reference in references:
             listed = get_labels(reference, labels)
@@ -64,10 +64,10 @@ class TrainingChecks:
             self._warn_once(
                 "W023", name=self.name, key=key, n=len(missing), text=missing[0].text, label=missing[0].label_
             )
-        found = [
+        group_sizes = [
             {name: len(group) for name, group in doc.spans.items() if len(group)} for doc in others if not doc.ents
         ]
-        elsewhere = [groups for groups in found if groups]
+        elsewhere = [groups for groups in group_sizes if groups]
         if elsewhere and self._has_annotation:
             groups = dict(sum(map(Counter, elsewhere), Counter[str]()))
             self._warn_once("W024", name=self.name, key=key, n=len(elsewhere), groups=groups)
@@ -102,8 +102,8 @@ class TrainingChecks:
 
 def _not_in(entities: Iterable[Span], group: Iterable[Span]) -> list[Span]:
     """Return the entities whose place no span of a group has, whatever their labels."""
-    places = {(span.start, span.end) for span in group}
-    return [ent for ent in entities if (ent.start, ent.end) not in places]
+    bounds = {(span.start, span.end) for span in group}
+    return [ent for ent in entities if (ent.start, ent.end) not in bounds]
 
 
 def nearest(label: str, names: Iterable[str]) -> str | None:

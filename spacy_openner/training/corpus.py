@@ -164,7 +164,7 @@ class OpenNERCorpus:
         Each file is decoded once, and only what is taken of it.
         """
         numbers, types = self._look(source)
-        pool = [(file, i) for file, each in numbers.items() for i in each]
+        pool = [(file, i) for file, listed in numbers.items() for i in listed]
         if source.limit and source.limit < len(pool):
             pool = sorted(random.Random(self._seed).sample(pool, source.limit))
         rounds, rest = divmod(n, max(1, len(pool)))

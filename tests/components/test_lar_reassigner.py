@@ -457,7 +457,7 @@ def test_bounds_are_corrected_where_asked():
     doc = trimmed(correct_bounds=True)
     (decision,) = read_decisions(doc)
     assert decision == Decision(3, 4, "person", "politician", pytest.approx(0.9), "test", "a neighbouring span", (2, 4))
-    assert decision.place == (2, 4)
+    assert decision.source_bounds == (2, 4)
     assert [(ent.start, ent.end, ent.label_) for ent in doc.ents] == [(3, 4, "politician")]
     copy = Doc(doc.vocab).from_bytes(doc.to_bytes())
     assert read_decisions(copy) == [decision]

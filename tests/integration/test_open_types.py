@@ -41,7 +41,7 @@ def test_types_that_may_be_there_unannotated_are_never_asked_for():
     assert close["city"] == {"city"}
     pool = ["person", "physicist", "city", "river"]
     for seed in range(20):
-        asked = script["universe"](texts[2], close, pool, 10, random.Random(seed))
+        asked = script["annotated_types"](texts[2], close, pool, 10, random.Random(seed))
         assert asked[:2] == ["chemist", "river"]
         assert set(asked[2:]) == {"city"}
 

@@ -26,7 +26,7 @@ def test_what_a_doc_says_is_read_in_text_order():
 
 
 def test_where_entities_came_in():
-    assert (KEPT.place, MOVED.place) == ((0, 1), (1, 3))
+    assert (KEPT.source_bounds, MOVED.source_bounds) == ((0, 1), (1, 3))
 
 
 @pytest.mark.parametrize(

@@ -159,11 +159,11 @@ def test_rise_and_fall_of_the_rate():
 def test_of_several_types_of_a_span_the_first_asked_counts():
     words = Words(["Ann", "Bo"], np.arange(2), np.arange(1, 3), np.zeros(2, dtype=bool))
     spans = [(0, 1, "chemist"), (0, 1, "scientist"), (0, 1, "person"), (1, 2, "person")]
-    gold, universe = Gold(words, spans), {label: label for label in ("chemist", "scientist", "person", "city")}
+    gold, annotated_types = Gold(words, spans), {label: label for label in ("chemist", "scientist", "person", "city")}
 
     def taught(asked, finest):
         sample = TypeSampler_v1(positive_dropout=0.0, negative_ratio=0.0, finest_only_ratio=finest)
-        text = draw_training_text(gold, {label: universe[label] for label in asked}, sample, None)
+        text = draw_training_text(gold, {label: annotated_types[label] for label in asked}, sample, None)
         return {(first, text.types[label]) for first, _, label in text.spans}
 
     everything = ["chemist", "scientist", "person", "city"]

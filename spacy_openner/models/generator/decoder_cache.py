@@ -241,6 +241,6 @@ def _stack_rows(caches: Sequence[RowCache]) -> LayerStates:
     parts = [torch.stack([pad(c.own, (0, 0, past - c.own.shape[-2], 0)) for c in caches], 2)]
     prompts = [cache.crossed for cache in caches if cache.crossed is not None]
     if prompts:
-        longest = max(each.shape[-2] for each in prompts)
-        parts.append(torch.stack([pad(each, (0, 0, 0, longest - each.shape[-2])) for each in prompts], 2))
+        longest = max(states.shape[-2] for states in prompts)
+        parts.append(torch.stack([pad(states, (0, 0, 0, longest - states.shape[-2])) for states in prompts], 2))
     return tuple(tuple(part[layer, i] for part in parts for i in range(2)) for layer in range(len(parts[0])))

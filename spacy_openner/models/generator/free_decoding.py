@@ -113,13 +113,13 @@ def word_log_probs(
     RETURNS (list[list[float]]): Log probabilities; a part that tags several words counts at the first of them.
     """
     scores_per_text = []
-    for row, (answer, each) in enumerate(zip(answers, parsed, strict=True)):
+    for row, (answer, reading) in enumerate(zip(answers, parsed, strict=True)):
         own = slice(row, row + 1)
         log_probs = _answer_log_probs(generator, ids[own], mask[own], answer)
         ends = [len(decode_text(generator, answer[: i + 1])) for i in range(len(answer))]
         starts = [0, *ends][:-1]
         scores, counted = [], set[tuple[int, int]]()
-        for part in each.parts:
+        for part in reading.parts:
             inside = [p for p, a, b in zip(log_probs, starts, ends, strict=True) if a < part[1] and b > part[0]]
             scores.append(0.0 if part in counted else sum(inside))
             counted.add(part)

@@ -133,15 +133,15 @@ def _tag(
     if settings.num_beams == 1 and generator.chunks.independent:
         return _tag_greedily(generator, batch, settings, stats)
     answers = generate(generator, batch.ids, batch.mask, batch.words, settings.num_beams, batch.tagsets)
-    tags = [tags_from_subwords(*each) for each in zip(answers, batch.words, strict=True)]
-    return [TaggedWindow(*each) for each in zip(tags, _score_tags(generator, batch, tags), strict=True)]
+    tags = [tags_from_subwords(*pair) for pair in zip(answers, batch.words, strict=True)]
+    return [TaggedWindow(*pair) for pair in zip(tags, _score_tags(generator, batch, tags), strict=True)]
 
 
 def _tag_greedily(
     generator: Generator, batch: WindowBatch, settings: DecodingSettings, stats: DecodingStats
 ) -> list[TaggedWindow]:
     """Tag windows by constrained decoding, many subwords a pass."""
-    drafts = [_draft(*each) for each in zip(batch.queries, batch.windows, strict=True)]
+    drafts = [_draft(*pair) for pair in zip(batch.queries, batch.windows, strict=True)]
     decoder, start = generator.start_decoder(batch.ids, batch.mask), generator.start_subwords(batch.ids)
     answers = decode(decoder, batch.words, batch.n_labels, start, drafts, settings.window)
     stats.n_passes += sum(answer.n_passes for answer in answers)
@@ -155,11 +155,11 @@ def _tag_freely(
     """Tag windows by what the model answers freely."""
     answers = generate(generator, batch.ids, batch.mask, batch.words, settings.num_beams, None, prompt.explain)
     columns = zip(answers, batch.texts, batch.labels, batch.words, strict=True)
-    parsed = [_parse(generator, prompt, *each) for each in columns]
+    parsed = [_parse(generator, prompt, *column) for column in columns]
     stats.add_errors(parsed)
     if prompt.target == "bio":
         # A tag's probability among those allowed, as constrained decoding has it.
-        scores = _score_tags(generator, batch, [each.tags for each in parsed])
+        scores = _score_tags(generator, batch, [answer.tags for answer in parsed])
     else:
         scores = word_log_probs(generator, batch.ids, batch.mask, answers, parsed)
     return [TaggedWindow(a.tags, values, a.explanations) for a, values in zip(parsed, scores, strict=True)]

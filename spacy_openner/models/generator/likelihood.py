@@ -24,8 +24,8 @@ def log_likelihoods(
     RETURNS (list[list[float]]): One score per answer.
     """
     encoded = [
-        [generator.encode_answer(answer, prompt) for answer in some]
-        for prompt, some in zip(prompts, answers, strict=True)
+        [generator.encode_answer(answer, prompt) for answer in options]
+        for prompt, options in zip(prompts, answers, strict=True)
     ]
     scores: list[list[float]] = [[] for _ in prompts]
 
@@ -34,7 +34,7 @@ def log_likelihoods(
 
     sizes = [len(ids) for ids in generator.tokenizer(list(prompts))["input_ids"]] if prompts else []
     with torch.inference_mode():
-        with_answers = [row for row, some in enumerate(answers) if some]
+        with_answers = [row for row, options in enumerate(answers) if options]
         for rows in batch_by_length(
             with_answers, sizes.__getitem__, batch_tokens, order=lambda row: (len(answers[row]), sizes[row])
         ):
@@ -45,7 +45,7 @@ def log_likelihoods(
                 # Those with the most answers come first, so that the rows of a turn are the first ones.
                 active = [i for i, row in enumerate(rows) if turn < len(encoded[row])]
                 subwords = [encoded[rows[i]][turn] for i in active]
-                fed = [[start[i], *some[:-1]] for i, some in zip(active, subwords, strict=True)]
+                fed = [[start[i], *answer[:-1]] for i, answer in zip(active, subwords, strict=True)]
                 decoder.feed(active, fed, [0] * len(active))
                 for i, values in zip(active, subword_log_probs(generator, decoder, subwords), strict=True):
                     scores[rows[i]].append(sum(values))
@@ -56,8 +56,8 @@ def subword_log_probs(
     generator: Generator, decoder: CachedDecoder, subwords: Sequence[Sequence[int]]
 ) -> list[list[float]]:
     """Return the log probability of each subword that each row was just fed, among the whole vocabulary."""
-    positions = [FedPosition(row, offset) for row, some in enumerate(subwords) for offset in range(len(some))]
-    targets = torch.tensor([subword for some in subwords for subword in some])
+    positions = [FedPosition(row, offset) for row, answer in enumerate(subwords) for offset in range(len(answer))]
+    targets = torch.tensor([subword for answer in subwords for subword in answer])
     logits = decoder.logits(positions, generator.vocabulary).float().cpu()
     log_probs = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
-    return [part.tolist() for part in log_probs.split([len(some) for some in subwords])]
+    return [part.tolist() for part in log_probs.split([len(answer) for answer in subwords])]

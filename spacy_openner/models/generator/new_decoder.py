@@ -70,19 +70,19 @@ def from_config(config: dict[str, Any], tokenizer: str | Path) -> Generator:
     values = as_mapping(config, "config", "a mapping from the settings of a network to values, as in a config.json")
     name = str(as_path(tokenizer, "tokenizer"))
     try:
-        made = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        new_tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     # Damaged files, and names that are none, fail in as many ways as there are releases.
     except Exception as problem:
         raise error("O124", name=name, reason=" ".join(str(problem).split())[:200]) from problem
     try:
         check_numbers(values)
-        built = AutoConfig.for_model(values.pop("model_type", ""), **{**values, "vocab_size": len(made)})
+        built = AutoConfig.for_model(values.pop("model_type", ""), **{**values, "vocab_size": len(new_tokenizer)})
         kind = AutoModelForSeq2SeqLM if built.is_encoder_decoder else AutoModelForCausalLM
         network = kind.from_config(built, **in_float32(), trust_remote_code=False)
     except Exception as problem:
         allowed = f"what transformers builds a network of ({' '.join(str(problem).split())[:200]})"
         raise error("O001", name="config", value=config, allowed=allowed) from problem
-    return make_generator(network, made)
+    return make_generator(network, new_tokenizer)
 
 
 def _add_tags(tokenizer: Any, backbone: Any) -> None:

@@ -117,7 +117,7 @@ class PromptTokenizer:
             return [Prompt(self.prefix, range(len(types)), np.zeros(0, dtype=np.int64))]
         if not self.asks_types:
             return [replace(self._prompt([], range(0)), types=range(len(types)))]
-        return self._prompts.look_up([tuple(types)], lambda missing: [self.split_types(each) for each in missing])[0]
+        return self._prompts.look_up([tuple(types)], lambda missing: [self.split_types(key) for key in missing])[0]
 
     def split_types(self, types: Sequence[Any]) -> list[Prompt]:
         """Lay out the prompts of types; see `prompts`."""

@@ -71,25 +71,25 @@ class SchemaTokenizer(PromptTokenizer):
 
     def prompts(self, types: Sequence[Any]) -> list[Prompt]:
         """Split types over schemas of about equal size; see `PromptTokenizer.prompts`."""
-        return self._prompts.look_up([tuple(types)], lambda missing: [self.split_types(each) for each in missing])[0]
+        return self._prompts.look_up([tuple(types)], lambda missing: [self.split_types(key) for key in missing])[0]
 
     def split_types(self, types: Sequence[Any]) -> list[Prompt]:
         """Lay out the schemas of types; see `prompts`."""
         (marker,) = self._items([TYPE_MARKER])
-        names = self._items([plain(each.name) for each in types])
-        descriptions = self._items([description_text(each) if each.description else "" for each in types])
+        names = self._items([plain(t.name) for t in types])
+        descriptions = self._items([description_text(t) if t.description else "" for t in types])
         sizes = np.array([len(marker) + len(a) + len(b) for a, b in zip(names, descriptions, strict=True)])
         budget = self.limit // 2
-        for each, size in zip(types, sizes.tolist(), strict=True):
+        for described, size in zip(types, sizes.tolist(), strict=True):
             if size > budget:
-                raise error("O006", label=each.name, size=size, budget=budget)
+                raise error("O006", label=described.name, size=size, budget=budget)
         return [self._schema(types, part) for part in even_parts(sizes, budget, self.max_types)]
 
     def _schema(self, types: Sequence[DescribedType], part: range) -> Prompt:
         """Assemble the schema of some types. Its positions are those of the task's marker and of each type's."""
         chosen = [types[i] for i in part]
         start = opening(chosen)
-        named = [text for each in chosen for text in (TYPE_MARKER, plain(each.name))]
+        named = [text for described in chosen for text in (TYPE_MARKER, plain(described.name))]
         items = self._items([*start, *named, *closing()])
         offsets = np.cumsum([0, *(len(ids) for ids in items)], dtype=np.int64)
         at_types = offsets[len(start) : len(start) + len(named) : 2]
@@ -101,7 +101,7 @@ class SchemaTokenizer(PromptTokenizer):
 
     def _encode_items(self, texts: list[str]) -> list[np.ndarray]:
         encoded = self.tokenizer.backend_tokenizer.encode_batch(texts, add_special_tokens=False)
-        return [np.array(each.ids, dtype=np.int64) for each in encoded]
+        return [np.array(encoding.ids, dtype=np.int64) for encoding in encoded]
 
 
 class SchemaPlanner(WindowPlanner):

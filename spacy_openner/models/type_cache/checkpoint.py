@@ -77,8 +77,8 @@ class TypeCacheCheckpoint:
     @property
     def marker_id(self) -> int:
         """The id of what stands before each type; -1 where the tokenizer does not know it."""
-        found = self.tokenizer.token_to_id(self.config.marker)
-        return -1 if found is None else found
+        marker_id = self.tokenizer.token_to_id(self.config.marker)
+        return -1 if marker_id is None else marker_id
 
 
 def read_config(path: Path) -> TypeCacheConfig:

@@ -179,11 +179,11 @@ class TypeCacheSpanModel(SpanModel):
         """Score all spans; see `SpanModel.find`."""
         best = BestSpans(len(queries))
         ordered = self._ordered(queries)
-        plain = [each.query for each in ordered]
+        plain = [o.query for o in ordered]
         for windows in self._batches(plain, batch_tokens):
-            found = self.select(self.request(windows, plain), *limits(windows, plain))
-            best.add_selected(found, windows, plain)
-        return [each.restore(query, spans) for each, query, spans in zip(ordered, queries, best.spans(), strict=True)]
+            selected = self.select(self.request(windows, plain), *limits(windows, plain))
+            best.add_selected(selected, windows, plain)
+        return [o.restore(query, spans) for o, query, spans in zip(ordered, queries, best.spans(), strict=True)]
 
     def _ordered(self, queries: Sequence[SpanQuery]) -> list[OrderedQuery]:
         return OrderedQuery.all_of(queries, self.checkpoint.config.score_scale, self.settings.max_types)
@@ -197,8 +197,8 @@ class TypeCacheSpanModel(SpanModel):
             for key, types in lists.items()
         }
         groups = [group_of[id(query.types)] for query in queries]
-        for _, places in groupby(sorted(range(len(queries)), key=groups.__getitem__), key=groups.__getitem__):
-            chosen = list(places)
+        for _, indices in groupby(sorted(range(len(queries)), key=groups.__getitem__), key=groups.__getitem__):
+            chosen = list(indices)
             planned = self.planner.plan([queries[i].words for i in chosen], [queries[i].types for i in chosen])
             yield from batch_windows((replace(w, text=chosen[w.text]) for w in planned), batch_tokens)
 
@@ -211,9 +211,9 @@ class TypeCacheSpanModel(SpanModel):
             shown = [i for i, (a, b) in enumerate(spans) if a < b and window.first <= a and b <= window.last]
             starts = torch.tensor([spans[i][0] - window.first for i in shown])
             ends = torch.tensor([spans[i][1] - 1 - window.first for i in shown])
-            found = self.score_in_window(self.request([window], [query]), starts, ends).numpy()
+            window_scores = self.score_in_window(self.request([window], [query]), starts, ends).numpy()
             cells = np.ix_(shown, list(window.types))
-            scores[cells] = np.maximum(scores[cells], found)
+            scores[cells] = np.maximum(scores[cells], window_scores)
         return ordered.scale(scores[:, ordered.order.columns])
 
     def score_in_window(self, inputs: TypeCacheRequest, starts: Tensor, ends: Tensor) -> Tensor:
@@ -252,7 +252,7 @@ class TypeCacheSpanModel(SpanModel):
         texts = tuple(sorted({text for types in lists for text in types}))
         # States made in inference mode could not take part in training later.
         states = self.cache(texts, lambda missing: self._encode(network, missing))
-        return EncodedTypes(texts, states).asked(inputs.types)
+        return EncodedTypes(texts, states).lay_out(inputs.types)
 
     def _encode(self, network: TypeCacheNetwork, types: Sequence[str]) -> TypeStates:
         device = _device(network)
@@ -266,10 +266,10 @@ class TypeCacheSpanModel(SpanModel):
         planned = list(self.planner.plan([text.words for text in texts], [text.types for text in texts]))
         if not planned:
             return
-        asked = sorted({t for text in texts for t in text.types})
+        type_texts = sorted({t for text in texts for t in text.types})
         in_company = random.random() < self.settings.company
-        company = self.met.beside(asked, self.settings.company_types if in_company else 0)
-        encoded = self._encode_for_training(asked, company)
+        company = self.met.beside(type_texts, self.settings.company_types if in_company else 0)
+        encoded = self._encode_for_training(type_texts, company)
         leaves, seen = cut_leaves(encoded), encoded.texts if in_company else None
         for windows in batch_windows(planned, batch_tokens):
             request = replace(self.request(windows, texts), seen=seen, states=leaves)
@@ -297,7 +297,7 @@ class TypeCacheSpanModel(SpanModel):
         network = self.checkpoint.network.train()
         self._reset_runtime()  # What predicts may share these modules, which are now in training mode.
         with mixed_precision(self.device, self.mixed_precision):
-            logits = network(inputs.batch.to(self.device), encoded.asked(inputs.types, inputs.seen)).float()
+            logits = network(inputs.batch.to(self.device), encoded.lay_out(inputs.types, inputs.seen)).float()
         return logits, lambda gradient: torch.autograd.backward(logits, gradient)
 
     def finish_update(self, optimizer: Optimizer) -> None:

@@ -192,16 +192,16 @@ class TypeCacheNetwork(nn.Module):
         by_length: dict[int, list[int]] = {}
         for i, ids in enumerate(input_ids):
             by_length.setdefault(len(ids), []).append(i)
-        order = [i for places in by_length.values() for i in places]
+        order = [i for indices in by_length.values() for i in indices]
         layers: list[list[tuple[Tensor, Tensor]]] = []
         vectors = []
-        for places in by_length.values():
-            states, final = self._encode_alike(torch.stack([input_ids[i] for i in places]))
+        for indices in by_length.values():
+            states, final = self._encode_alike(torch.stack([input_ids[i] for i in indices]))
             layers.append(states)
             vectors.append(final)
         lengths = [1 if self.markers_only else len(ids) for ids in input_ids]
         index = _back_in_order(order, lengths).to(vectors[0].device)
-        places_of = torch.tensor([order.index(i) for i in range(len(order))], device=index.device)
+        position_of = torch.tensor([order.index(i) for i in range(len(order))], device=index.device)
 
         def flat(parts: Sequence[Tensor]) -> Tensor:
             # (types, heads, subwords, size) of each length -> (heads, subwords of all, size)
@@ -209,7 +209,7 @@ class TypeCacheNetwork(nn.Module):
 
         keys = [flat([states[n][0] for states in layers]) for n in range(len(layers[0]))]
         values = [flat([states[n][1] for states in layers]) for n in range(len(layers[0]))]
-        return TypeStates(keys, values, torch.cat(vectors)[places_of], lengths)
+        return TypeStates(keys, values, torch.cat(vectors)[position_of], lengths)
 
     def forward(self, batch: TextBatch, types: AskedTypes) -> Tensor:
         """Score all spans of a batch.

@@ -84,11 +84,11 @@ def _from_gliner(path: Path, width: int | None, max_width: int | None, rest: Res
     head = MarkerV0Head(head_width, max_width or getattr(old, "max_width", 0) or 12, rest.dropout)
     if reusable:
         head.load_state_dict(old.state_dict())
-    made = _checkpoint(path, start.network.encoder, head, start.tokenizer, rest)
-    projection = made.network.projection
+    new = _checkpoint(path, start.network.encoder, head, start.tokenizer, rest)
+    projection = new.network.projection
     if reusable and projection is not None and start.network.projection is not None:
         projection.load_state_dict(start.network.projection.state_dict())
-    return made
+    return new
 
 
 def _checkpoint(

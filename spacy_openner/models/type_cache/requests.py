@@ -41,7 +41,7 @@ class EncodedTypes:
     texts: Sequence[str]
     states: TypeStates
 
-    def asked(self, rows: Sequence[Sequence[str]], seen: Sequence[str] | None = None) -> AskedTypes:
+    def lay_out(self, rows: Sequence[Sequence[str]], seen: Sequence[str] | None = None) -> AskedTypes:
         """Lay out what rows of a batch see; of types that are seen, order and number of mentions do not matter."""
         index = {text: i for i, text in enumerate(self.texts)}
         # Texts mostly share one list: what is asked of it is found out once.

@@ -123,7 +123,7 @@ class TypeModel(TypeMatcherShim):
         taught = [i for i, text in enumerate(texts) if len(text.present) and text.query.sentences.texts]
         if self.reads_texts:
             windows = self._subword_windows([texts[i].query for i in taught])
-            sizes = [sum(map(len, each)) for each in windows]
+            sizes = [sum(map(len, text_windows)) for text_windows in windows]
             for part in batch_in_order(range(len(taught)), sizes.__getitem__, batch_tokens):
                 chosen = [texts[taught[i]] for i in part]
                 yield _batch([windows[i] for i in part], chosen, batch_tokens, 1 / len(taught))
@@ -169,9 +169,9 @@ def type_model(model: Model) -> TypeModel:
 
 def _request(windows: Windows, texts: Sequence[TypeQuery], batch_tokens: int) -> TypeRequest:
     """Make the model's input: the windows of all texts, one after the other."""
-    owners = [i for i, each in enumerate(windows) for _ in each]
-    tensors = [each for each in windows if isinstance(each, Tensor)]
-    flat = torch.cat(tensors) if tensors else [window for each in windows for window in each]
+    owners = [i for i, text_windows in enumerate(windows) for _ in text_windows]
+    tensors = [text_windows for text_windows in windows if isinstance(text_windows, Tensor)]
+    flat = torch.cat(tensors) if tensors else [window for text_windows in windows for window in text_windows]
     return TypeRequest(flat, owners, [text.type_texts for text in texts], batch_tokens)
 
 

@@ -36,7 +36,7 @@ class TypeNetwork(nn.Module):
             vectors = self.projection(windows)
         elif self.encoder.pooling == "max":
             states = self.encoder.states(windows, batch_tokens)  # type: ignore[arg-type]
-            owners = [owner for owner, each in zip(owners, states, strict=True) for _ in each]
+            owners = [owner for owner, rows in zip(owners, states, strict=True) for _ in rows]
             vectors = torch.cat(states)
         else:
             vectors = self.encoder(windows, batch_tokens)
@@ -45,8 +45,8 @@ class TypeNetwork(nn.Module):
     def encode_types(self, texts: Sequence[str], batch_tokens: int) -> Tensor:
         """Encode types: vectors of length 1, the mean over the windows of one with several. *Shape:* (texts, width)."""
         windows = self.encoder.windows_of(texts)
-        vectors = self.encoder([window for each in windows for window in each], batch_tokens)
-        owners = torch.tensor([i for i, each in enumerate(windows) for _ in each], device=vectors.device)
+        vectors = self.encoder([window for of_text in windows for window in of_text], batch_tokens)
+        owners = torch.tensor([i for i, of_text in enumerate(windows) for _ in of_text], device=vectors.device)
         sums = torch.zeros(len(texts), vectors.shape[1], device=vectors.device)
         return normalize(sums.index_add(0, owners, vectors), dim=-1)
 

@@ -84,7 +84,7 @@ class TextEncoder(nn.Module):
         RETURNS (list[list[list[int]]]): For each text at least one window; it is empty where the text has no subwords.
         """
         encodings = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        return [self._cut(each.ids, each.word_ids) for each in encodings]
+        return [self._cut(encoding.ids, encoding.word_ids) for encoding in encodings]
 
     def _cut(self, ids: list[int], words: list[int | None]) -> list[list[int]]:
         if len(ids) <= self.window:

@@ -73,7 +73,7 @@ def test_free_answers_may_have_types_that_look_the_same(t5):
     data = examples(nlp)
     for each in data:
         each.reference._.openner_labels = labels
-    nlp.get_pipe("gner_generator").sampler = lambda present, universe: universe
+    nlp.get_pipe("gner_generator").sampler = lambda present, annotated_types: annotated_types
     nlp.get_pipe("gner_generator").loss = "choices"
     with pytest.raises(SettingError, match="O013"):
         nlp.update(data, sgd=LayerwiseAdam_v1(1e-3))
@@ -84,7 +84,7 @@ def test_free_answers_may_have_types_that_look_the_same(t5):
 def test_explanations_are_taught_and_stand_beside_the_spans(t5, tmp_path, monkeypatch):
     nlp = pipeline(t5, labels=["person", "city"], decoding="free", loss="answer", prompt={**TONER, "explain": True})
     pipe = nlp.get_pipe("gner_generator")
-    pipe.sampler = lambda present, universe: {label: label for label in universe}
+    pipe.sampler = lambda present, annotated_types: {label: label for label in annotated_types}
     tokenizer = pipe.model.shims[0].generator.tokenizer
     why = ["Ann Bell is a person .", "Oslo is a city ."]
     data = examples(nlp)[0]
@@ -148,7 +148,7 @@ def test_what_rows_of_further_tasks_ask_and_answer(t5):
         t5, labels=["person", "city"], decoding="free", loss="answer", prompt=TONER, type_recognition_ratio=1.0
     )
     pipe = nlp.get_pipe("gner_generator")
-    pipe.sampler = lambda present, universe: {label: label for label in universe}
+    pipe.sampler = lambda present, annotated_types: {label: label for label in annotated_types}
     tokenizer = pipe.model.shims[0].generator.tokenizer
     (batch,) = pipe._training_batches(pipe._training_texts(examples(nlp)))
     answers = ["[person, city]", "[person, city]", "[city]", "[]"]
@@ -173,7 +173,7 @@ def test_the_loss_of_types_is_the_papers():
 def test_marks_are_of_the_window_and_unknown_where_annotation_is(t5):
     nlp = pipeline(t5, labels=["person", "city", "river"], loss="choices", type_classification_weight=0.1)
     pipe = nlp.get_pipe("gner_generator")
-    pipe.sampler = lambda present, universe: {label: label for label in universe if label != "river"}
+    pipe.sampler = lambda present, annotated_types: {label: label for label in annotated_types if label != "river"}
     lessons = pipe._training_texts(examples(nlp)[2:])
     gap = lessons[1]._replace(unknown=[(0, 1)])
     rows = [each.type_targets.tolist() for each in pipe._training_batches([*lessons, gap])]
@@ -219,7 +219,7 @@ def test_likely_types_are_hints(t5):
     assert narrow._question(doc, narrow.settings.labels).hints is None
     example = Example(examples(nlp)[0].predicted, examples(nlp)[0].reference)
     example.predicted._.openner_labels = ["city", "river"]
-    pipe.sampler = lambda present, universe: {label: label for label in universe}
+    pipe.sampler = lambda present, annotated_types: {label: label for label in annotated_types}
     (batch,) = pipe._training_batches(pipe._training_texts([example]))
     asked = ToNERPrompt_v1().render(TRAIN[0][0].split(), ["person", "city"], hints=["city"])
     assert batch.ids[0].tolist() == pipe.model.shims[0].generator.tokenizer(asked)["input_ids"]
@@ -229,7 +229,7 @@ def test_the_loss_is_the_one_of_transformers(t5):
     """The loss "answer" beside the labels argument of the model itself, one text, no dropout."""
     nlp = pipeline(t5, labels=["person", "city"], loss="answer")
     pipe = nlp.get_pipe("gner_generator")
-    pipe.sampler = lambda present, universe: {"person": "person", "city": "city"}
+    pipe.sampler = lambda present, annotated_types: {"person": "person", "city": "city"}
     eg = examples(nlp)[0]
     ours = nlp.update([eg], sgd=False, drop=0.0)["gner_generator"]
     generator = pipe.model.shims[0].generator

@@ -313,7 +313,7 @@ def test_gradients_do_not_depend_on_batches(path, batch_tokens):
         torch.manual_seed(0)
         nlp = pipeline(path, ["person", "city", "award"], batch_tokens=tokens)
         pipe = nlp.get_pipe("open_ner_span")
-        pipe.sampler = lambda present, universe: {label: label for label in universe}
+        pipe.sampler = lambda present, annotated_types: {label: label for label in annotated_types}
         network = shim_of(nlp).checkpoint.network
         for module in network.modules():
             if isinstance(module, torch.nn.Dropout):
