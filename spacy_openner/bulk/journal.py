@@ -65,9 +65,10 @@ class Journal:
         RAISES (DataError): For a directory with other files, a run with other settings, or one that is under way.
         """
         path = self.folder / SETTINGS_FILE
-        if not path.exists() and self.dest.exists() and any(p.name != FOLDER for p in self.dest.iterdir()):
-            raise error("O606", dest=str(self.dest))
         try:
+            others = self.dest.exists() and any(p.name != FOLDER for p in self.dest.iterdir())
+            if others and not path.exists():
+                raise error("O606", dest=str(self.dest))
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = (self.folder / LOCK_FILE).open("w")
         except OSError as problem:

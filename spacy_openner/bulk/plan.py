@@ -5,15 +5,18 @@ CSV and spaCy's own files cannot be entered in the middle and are one unit each;
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from ..errors import error
 from .arrow import import_parquet
-from .records import SUFFIXES, Unit, file_format
+from .records import GZIP, SUFFIXES, Unit, file_format, is_compressed
 
 # A unit of a small corpus; of a large one it grows, so that the plan stays small enough to hold and to list.
 UNIT_BYTES = 2**20
@@ -42,30 +45,43 @@ class SourceFile(NamedTuple):
     @property
     def is_splittable(self) -> bool:
         """Tell whether reading can begin at any byte."""
-        return self.format in SPLITTABLE and not self.path.endswith(".gz")
+        return self.format in SPLITTABLE and not is_compressed(self.path)
 
 
-def find_sources(source: str) -> list[SourceFile]:
+def find_sources(source: str, dest: Path | None = None) -> list[SourceFile]:
     """Find the files of a corpus.
 
     source (str): A file, a directory, a glob, or a URL of any of these that `fsspec` reads.
+    dest (Path | None): The directory of the output, which may lie in that of the corpus: it is no part of it.
     RETURNS (list[SourceFile]): In the order of their paths. Of a directory, the files with a known ending.
     RAISES (DataError): When there is none, or the one that is named has an unknown ending.
     """
     try:
         system, root = fsspec.core.url_to_fs(source)
-        if any(char in root for char in "*?["):
-            paths = system.glob(root)
-        elif system.isdir(root):
-            paths = [path for path in system.find(root) if _has_known_ending(path)]
-        else:
-            paths = [root] if system.exists(root) else []
-        if not paths:
-            raise error("O605", source=source, allowed=", ".join(SUFFIXES))
-        folder = _folder(system, root)
+        folder, paths = _list_files(system, root)
+    # The last is what an unknown kind of URL raises.
+    except (OSError, ImportError, ValueError) as problem:
+        raise error("O611", source=source, reason=problem) from problem
+    if dest is not None and isinstance(system, LocalFileSystem):
+        paths = _without_output(paths, folder, dest)
+    if not paths:
+        raise error("O605", source=source, allowed=", ".join(SUFFIXES))
+    try:
         return [_describe(system, path, path.removeprefix(folder)) for path in sorted(paths)]
-    except (OSError, ImportError) as problem:
+    except OSError as problem:
         raise error("O602", path=source, reason=problem) from problem
+
+
+def _list_files(system: Any, root: str) -> tuple[str, list[str]]:
+    """Return the directory that the paths of a corpus begin with, whatever files are in it, and the paths."""
+    if system.isdir(root):
+        return root.rstrip("/") + "/", [path for path in system.find(root) if _has_known_ending(path)]
+    # A name may hold the characters of a glob.
+    if system.exists(root):
+        return root[: root.rfind("/") + 1], [root]
+    fixed = re.split(r"[*?\[]", root)[0]
+    found = system.glob(root, detail=True) if fixed != root else {}
+    return fixed[: fixed.rfind("/") + 1], [path for path, info in found.items() if info["type"] == "file"]
 
 
 def choose_unit_bytes(files: Sequence[SourceFile]) -> int:
@@ -112,14 +128,15 @@ def _row_groups(file: SourceFile) -> Iterator[tuple[int, int, int]]:
         row += metadata.row_group(group).num_rows
 
 
+def _without_output(paths: list[str], folder: str, dest: Path) -> list[str]:
+    own, whole = Path(os.path.realpath(dest)), Path(os.path.realpath(folder))
+    if own == whole or not own.is_relative_to(whole):
+        return paths
+    return [path for path in paths if not Path(os.path.realpath(path)).is_relative_to(own)]
+
+
 def _has_known_ending(path: str) -> bool:
-    return any(path.lower().removesuffix(".gz").endswith(suffix) for suffix in SUFFIXES)
-
-
-def _folder(system: Any, root: str) -> str:
-    """Return the directory that the paths of a corpus begin with, whatever files are in it."""
-    fixed = re.split(r"[*?\[]", root)[0]
-    return fixed.rstrip("/") + "/" if fixed == root and system.isdir(root) else fixed[: fixed.rfind("/") + 1]
+    return path.lower().removesuffix(GZIP).endswith(tuple(SUFFIXES))
 
 
 def _describe(system: Any, path: str, name: str) -> SourceFile:

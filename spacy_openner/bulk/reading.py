@@ -16,9 +16,10 @@ from spacy.tokens import DocBin
 from spacy.vocab import Vocab
 
 from ..errors import error
+from ..files import is_utf8
 from ..json_files import STRICT
 from .arrow import import_arrow, import_parquet
-from .records import BadRecord, Record, RecordFields, Unit, as_json
+from .records import BadRecord, Record, RecordFields, Unit, as_json, is_compressed
 
 # A line this long is no record of a text that spaCy reads (a million characters at most by default).
 MAX_LINE_BYTES = 64 * 2**20
@@ -50,7 +51,7 @@ def read_records(unit: Unit, fields: RecordFields, vocab: Vocab) -> Iterator[Rec
 
 
 def _open(unit: Unit) -> IO[bytes]:
-    compression = "gzip" if unit.path.endswith(".gz") else None
+    compression = "gzip" if is_compressed(unit.path) else None
     stream: IO[bytes] = fsspec.open(unit.path, "rb", compression=compression).open()
     return stream
 
@@ -122,26 +123,52 @@ def _read_text_lines(unit: Unit, fields: RecordFields, vocab: Vocab) -> Iterator
 
 def _read_csv(unit: Unit, fields: RecordFields, vocab: Vocab) -> Iterator[Record | BadRecord]:
     """Read a table of which the first line names the fields."""
-    with _open(unit) as stream, io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
+    # Python's own bound on a field, which holds for the whole process, is below the texts that spaCy reads.
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))
+    # Bytes that are no UTF-8 become halves of surrogate pairs, which UTF-8 cannot hold: they cost their own row.
+    with (
+        _open(unit) as stream,
+        io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="") as text,
+    ):
         # A quotation that is not closed would hold it, and all the lines before.
         reader = csv.reader(chain(text, [END_OF_TABLE]))
         try:
-            header = next(reader, [])
-            if fields.text not in header:
-                raise error("O603", path=unit.path, field=fields.text, fields=", ".join(header) or "none")
+            header = next(reader)
+            if header == [END_OF_TABLE]:
+                return
+            _check_columns(header, unit, fields)
             for row in reader:
-                where = f"{unit.path}:{reader.line_num}"
                 if row == [END_OF_TABLE]:
                     return
-                if row and row[-1].endswith(END_OF_TABLE):
-                    yield BadRecord(where, "a quotation mark that is not closed", ",".join(row)[:2000])
-                elif len(row) == len(header):
-                    yield _make_record(where, dict(zip(header, row, strict=True)), fields)
-                elif row:
-                    reason = f"{len(row)} fields where the header has {len(header)}"
-                    yield BadRecord(where, reason, ",".join(row)[:2000])
-        except (csv.Error, UnicodeDecodeError) as problem:
+                if row:
+                    yield _read_row(f"{unit.path}:{reader.line_num}", header, row, fields)
+        except csv.Error as problem:
             raise error("O602", path=f"{unit.path}:{reader.line_num}", reason=problem) from problem
+
+
+def _read_row(where: str, header: list[str], row: list[str], fields: RecordFields) -> Record | BadRecord:
+    if row[-1].endswith(END_OF_TABLE):
+        row[-1] = row[-1].removesuffix(END_OF_TABLE)
+        reason = "a quotation mark that is not closed"
+    elif not all(map(is_utf8, row)):
+        reason = "not UTF-8"
+    elif len(row) != len(header):
+        reason = f"{len(row)} fields where the header has {len(header)}"
+    else:
+        return _make_record(where, dict(zip(header, row, strict=True)), fields)
+    shown = ",".join(row)[:2000].encode("utf8", "surrogateescape")
+    return BadRecord(where, reason, shown.decode("utf8", "replace"))
+
+
+def _check_columns(names: list[str], unit: Unit, fields: RecordFields) -> None:
+    """Refuse a table without the text, and one with names that stand twice, of which a record could keep but one."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not all(map(is_utf8, names)):
+        raise error("O602", path=unit.path, reason="the names of its columns are not UTF-8")
+    if twice:
+        raise error("O602", path=unit.path, reason=f"two columns are called {twice[0]!r}")
+    if fields.text not in names:
+        raise error("O603", path=unit.path, field=fields.text, fields=", ".join(names) or "none")
 
 
 def _read_parquet(unit: Unit, fields: RecordFields, vocab: Vocab) -> Iterator[Record | BadRecord]:
@@ -149,18 +176,30 @@ def _read_parquet(unit: Unit, fields: RecordFields, vocab: Vocab) -> Iterator[Re
     with _open(unit) as stream:
         try:
             file = parquet.ParquetFile(stream)
-            if fields.text not in file.schema_arrow.names:
-                names = ", ".join(file.schema_arrow.names)
-                raise error("O603", path=unit.path, field=fields.text, fields=names or "none")
+            _check_columns(file.schema_arrow.names, unit, fields)
             n = unit.first_row
             for group in range(unit.start, file.num_row_groups if unit.stop < 0 else unit.stop):
                 for batch in file.iter_batches(batch_size=1000, row_groups=[group]):
-                    for row in batch.to_pylist():
+                    for i, row in enumerate(_rows(batch)):
                         n += 1
-                        yield _make_record(f"{unit.path}:row {n}", row, fields, schema=file.schema_arrow)
+                        yield _make_record(f"{unit.path}:row {n}", row, fields, row=batch.slice(i, 1))
         # Arrow's own errors, of which only some are OSErrors.
         except import_arrow().ArrowException as problem:
             raise error("O602", path=unit.path, reason=problem) from problem
+
+
+def _rows(batch: Any) -> list[dict[str, Any]]:
+    """Return the rows of a table as Python has them. Columns with values that it has not, as nanoseconds, are text."""
+    columns = [_values(column) for column in batch.columns]
+    return [dict(zip(batch.schema.names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _values(column: Any) -> list[Any]:
+    try:
+        values: list[Any] = column.to_pylist()
+    except (ValueError, OverflowError):
+        values = column.cast(import_arrow().string()).to_pylist()
+    return values
 
 
 def _read_docs(unit: Unit, fields: RecordFields, vocab: Vocab) -> Iterator[Record | BadRecord]:
@@ -177,16 +216,15 @@ def _read_docs(unit: Unit, fields: RecordFields, vocab: Vocab) -> Iterator[Recor
 
 
 def _make_record(
-    where: str, value: Mapping[str, Any], fields: RecordFields, raw: str | None = None, schema: Any = None
+    where: str, value: Mapping[str, Any], fields: RecordFields, raw: str | None = None, row: Any = None
 ) -> Record | BadRecord:
-    text = value.get(fields.text)
-    own_id = value.get(fields.id) if fields.id is not None else None
-    shown = (raw or as_json(value))[:2000]
+    text, own_id = value.get(fields.text), None if fields.id is None else value.get(fields.id)
     if fields.text not in value:
-        return BadRecord(where, f"no field {fields.text!r}", shown, own_id)
-    if not isinstance(text, str):
-        return BadRecord(where, f"field {fields.text!r} is no text, but {type(text).__name__}", shown, own_id)
-    if fields.entities in value:
+        reason = f"no field {fields.text!r}"
+    elif not isinstance(text, str):
+        reason = f"field {fields.text!r} is no text, but {type(text).__name__}"
+    elif fields.entities in value:
         reason = f"has a field {fields.entities!r} already; name another one for the entities"
-        return BadRecord(where, reason, shown, own_id)
-    return Record(where, text, value, raw, id=own_id, schema=schema)
+    else:
+        return Record(where, text, value, raw, id=own_id, row=row)
+    return BadRecord(where, reason, (raw or as_json(value))[:2000], own_id)

@@ -16,6 +16,7 @@ from ..files import is_utf8
 READABLE = ("jsonl", "csv", "txt", "parquet", "spacy")
 WRITABLE = ("jsonl", "parquet", "spacy")
 SUFFIXES = {".ndjson": "jsonl", **{f".{format}": format for format in READABLE}}
+GZIP = ".gz"
 
 
 class BadRecord(NamedTuple):
@@ -43,7 +44,7 @@ class Record:
     raw: The record as JSON, to the byte, where it came as such.
     doc: The doc that it came as, of spaCy's own files.
     id: The record's own name, where it has one.
-    schema: Arrow's schema of the table that it came from.
+    row: The batch of one row that it came as, of Parquet.
     """
 
     where: str
@@ -52,7 +53,7 @@ class Record:
     raw: str | None = None
     doc: Doc | None = None
     id: Any = None
-    schema: Any = None
+    row: Any = None
 
 
 @dataclass(frozen=True)
@@ -108,11 +109,16 @@ def file_format(path: str) -> str:
 
     RAISES (DataError): For another ending.
     """
-    name = path.rstrip("/").rsplit("/", 1)[-1].lower().removesuffix(".gz")
+    name = path.rstrip("/").rsplit("/", 1)[-1].lower().removesuffix(GZIP)
     kind = SUFFIXES.get(Path(name).suffix)
     if kind is None:
         raise error("O601", path=path, allowed=", ".join(SUFFIXES))
     return kind
+
+
+def is_compressed(path: str) -> bool:
+    """Tell by a file's name whether it is compressed."""
+    return path.lower().endswith(GZIP)
 
 
 def as_json(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -30,6 +31,8 @@ from .records import WRITABLE, RecordFields, Unit
 from .sources import settle_sources
 
 ENGINES = ("local", "ray")
+# A `Path` has one slash of a URL's two.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,8 @@ def run_corpus(
     given = {name: value for name, value in (("batch_size", batch_size), ("limit", limit)) if value is not None}
     _check_counts(workers=workers, threads=threads, shard_size=shard_size, **given)
     settings = RunSettings(
-        pipeline=str(as_path(pipeline, "pipeline")),
-        dest=str(as_path(dest, "dest")),
+        pipeline=_pipeline_name(pipeline),
+        dest=str(_target(dest)),
         labels=None if labels is None else LabelSet(labels).plain(),
         fields=RecordFields(text_field, id_field, entities_field),
         format=format,
@@ -115,7 +118,8 @@ def run_corpus(
         gpu=gpus > 0,
     )
     run = partial(run_on_ray, workers=workers, gpus=gpus) if engine == "ray" else partial(run_locally, workers=workers)
-    return _run_what_is_left(find_sources(_source_text(source)), settings, limit, run, progress)
+    files = find_sources(_source_text(source), Path(settings.dest))
+    return _run_what_is_left(files, settings, limit, run, progress)
 
 
 def _run_what_is_left(
@@ -211,6 +215,23 @@ def _pipeline_digest(pipeline: str) -> str:
                 for block in iter(partial(stream.read, 2**20), b""):
                     digest.update(block)
     return digest.hexdigest()
+
+
+def _target(dest: Any) -> Path:
+    """Return the directory of the output, as workers elsewhere find it.
+
+    RAISES (SettingError): For a URL, which would become a directory of an odd name here.
+    """
+    path = as_path(dest, "dest")
+    if _URL.match(str(path)):
+        raise error("O001", name="dest", value=str(dest), allowed="a directory; storage elsewhere has to be mounted")
+    return path.absolute()
+
+
+def _pipeline_name(pipeline: Any) -> str:
+    """Return the directory of a pipeline as workers elsewhere find it, or the name of a package."""
+    path = as_path(pipeline, "pipeline")
+    return str(path.absolute() if path.is_dir() else path)
 
 
 def _source_text(source: Any) -> str:

@@ -29,7 +29,8 @@ def write_records(
     if format == "spacy":
         packed = DocBin(store_user_data=True)
         for record, doc in zip(records, docs, strict=True):
-            doc.user_data["record"] = record.raw or as_json(record.fields)
+            # A doc that came as such may have a record already, of an earlier run.
+            doc.user_data.setdefault("record", record.raw or as_json(record.fields))
             packed.add(doc)
         path.write_bytes(packed.to_bytes())
     elif format == "parquet":
@@ -53,7 +54,8 @@ def _with_entities(record: Record, entities: list[dict[str, Any]], name: str) ->
 def _write_parquet(
     path: Path, records: Sequence[Record], entities_per_doc: Iterable[list[dict[str, Any]]], fields: RecordFields
 ) -> None:
-    """Write a table. Rows of tables keep their columns; of JSON, whose fields have no one type, `record` holds all."""
+    """Write a table. Rows of tables keep their columns; of JSON and docs, whose fields have no one type, `record` holds
+    all as JSON."""
     arrow, parquet = import_arrow(), import_parquet()
     entity = arrow.struct(
         [
@@ -65,13 +67,14 @@ def _write_parquet(
         ]
     )
     entities = arrow.array(list(entities_per_doc), type=arrow.list_(entity))
-    if any(record.raw is not None for record in records):
+    if all(record.row is not None for record in records):
+        table = arrow.Table.from_batches([record.row for record in records]).combine_chunks()
+    elif any(record.raw is not None or record.doc is not None for record in records):
         columns = {
             "text": arrow.array([record.text for record in records], type=arrow.string()),
-            "record": arrow.array([record.raw for record in records], type=arrow.string()),
+            "record": arrow.array([record.raw or as_json(record.fields) for record in records], type=arrow.string()),
         }
         table = arrow.table(columns)
     else:
-        rows = [dict(record.fields) for record in records]
-        table = arrow.Table.from_pylist(rows, schema=records[0].schema if records else None)
+        table = arrow.Table.from_pylist([dict(record.fields) for record in records])
     parquet.write_table(table.append_column(fields.entities, entities), path)

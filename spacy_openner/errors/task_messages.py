@@ -155,6 +155,11 @@ TASK_MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "The run cannot go on: {reason}. {finished} of {units} units are finished and kept. Mend this, and make the "
         "same call again.",
     ),
+    "O611": (
+        DataError,
+        "Cannot find out what files there are at {source!r}: {reason}. Check the path; each kind of URL needs a "
+        "package of its own for `fsspec`.",
+    ),
     # Service
     "O651": (
         SettingError,

@@ -29,18 +29,16 @@ class Expired(Exception):
     """A request waited for the model for too long."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Waiting(Generic[T]):
     """A request's texts.
 
     key: Texts of equal keys can share a batch.
-    deadline: When the request gives up, by the monotonic clock.
     answer: Of the event loop that the request came from. It is settled there, and only there.
     """
 
     texts: Sequence[str]
     key: Any
-    deadline: float
     answer: asyncio.Future[list[T]]
 
 
@@ -103,8 +101,9 @@ class Batcher(Generic[T]):
         RETURNS (list[T]): In step with the texts.
         RAISES (QueueFull, Stopping, Expired): See there.
         """
-        answer: asyncio.Future[list[T]] = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(texts, key, time.monotonic() + timeout, answer)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[T]] = loop.create_future()
+        waiting = _Waiting(texts, key, answer)
         with self._changed:
             if self._stopping:
                 raise Stopping
@@ -114,7 +113,13 @@ class Batcher(Generic[T]):
             self._waiting_texts += len(texts)
             self._queue.append(waiting)
             self._changed.notify()
-        return await answer
+        giving_up = loop.call_later(timeout, self._give_up, waiting)
+        try:
+            return await answer
+        finally:
+            giving_up.cancel()
+            # Where the client went away, and the pipeline has not begun.
+            self._withdraw(waiting)
 
     def stop(self) -> None:
         """Take nothing more, answer all that waits, and return when that is done."""
@@ -150,7 +155,6 @@ class Batcher(Generic[T]):
                 while self._queued_texts() < self._batch_texts and not self._stopping:
                     if not self._changed.wait(end - time.monotonic()):
                         break
-            self._drop_expired()
             if not self._queue:
                 return None if self._stopping else []
             return self._take()
@@ -174,12 +178,18 @@ class Batcher(Generic[T]):
     def _queued_texts(self) -> int:
         return sum(len(waiting.texts) for waiting in self._queue)
 
-    def _drop_expired(self) -> None:
-        now = time.monotonic()
-        dropped = [request for request in self._queue if request.deadline < now or request.answer.cancelled()]
-        for waiting in dropped:
+    def _withdraw(self, waiting: _Waiting[T]) -> bool:
+        """Take a request out of the queue; False where it is in it no more."""
+        with self._changed:
+            if waiting not in self._queue:
+                return False
             self._queue.remove(waiting)
-        self._settle([(waiting, Expired()) for waiting in dropped])
+            self._waiting_texts -= len(waiting.texts)
+            return True
+
+    def _give_up(self, waiting: _Waiting[T]) -> None:
+        if self._withdraw(waiting):
+            waiting.answer.set_exception(Expired())
 
     def _fail(
         self, run: Callable[[Sequence[str], Any], list[T]], batch: Sequence[_Waiting[T]], problem: Exception

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+# A number of JSON's; neither true nor "0.5".
+Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 
 
 class EntitiesRequest(BaseModel):

@@ -38,6 +38,7 @@ class Service:
     def __init__(self, nlps: Sequence[Language], limits: ServeSettings, key: Secret | None) -> None:
         self.finders = [EntityFinder(nlp) for nlp in nlps]
         self.limits, self.key = limits, key
+        self.max_text_chars = min([limits.max_text_chars, *(nlp.max_length for nlp in nlps)])
         self.metrics = Metrics()
         self.is_ready = False
         self.batcher = self._start_batcher()
@@ -87,7 +88,7 @@ class Service:
 
         RAISES (HTTPException): For what is over a limit, and when the model is too busy or fails.
         """
-        _check_texts(texts, self.limits)
+        _check_texts(texts, self.limits.max_texts, self.max_text_chars)
         _check_labels(settings, self.limits)
         busy = {"Retry-After": str(self.limits.retry_after)}
         try:
@@ -133,12 +134,12 @@ def label_set(labels: LabelsLike | None) -> LabelSet | None:
         raise HTTPException(422, str(problem)) from None
 
 
-def _check_texts(texts: list[str], limits: ServeSettings) -> None:
-    if len(texts) > limits.max_texts:
-        raise HTTPException(422, f"{len(texts):,} texts; a request has at most {limits.max_texts:,}")
+def _check_texts(texts: list[str], most: int, most_chars: int) -> None:
+    if len(texts) > most:
+        raise HTTPException(422, f"{len(texts):,} texts; a request has at most {most:,}")
     for i, text in enumerate(texts):
-        if len(text) > limits.max_text_chars:
-            raise HTTPException(422, f"text {i} has {len(text):,} characters; at most {limits.max_text_chars:,}")
+        if len(text) > most_chars:
+            raise HTTPException(422, f"text {i} has {len(text):,} characters; at most {most_chars:,}")
         if not is_utf8(text):
             raise HTTPException(422, f"text {i} holds half a surrogate pair, which is no character")
 

@@ -14,7 +14,7 @@ from spacy.language import Language
 
 from spacy_openner.errors import SettingError
 from spacy_openner.serve.app import create_app
-from spacy_openner.serve.batching import Batcher
+from spacy_openner.serve.batching import Batcher, Expired
 from spacy_openner.serve.settings import ServeSettings, api_key
 from tests.support.http_calls import TEXT, get, post, run
 
@@ -66,6 +66,10 @@ SMALL = ServeSettings(max_body_bytes=2000, max_texts=3, max_text_chars=100, max_
         ({"texts": ["a"], "labels": [""]}, 422),
         ({"texts": ["a"], "labels": {"a": ""}}, 422),
         ({"texts": ["a"], "threshold": 1.5}, 422),
+        ({"texts": ["a"], "threshold": True}, 422),
+        ({"texts": ["a"], "threshold": "0.5"}, 422),
+        ({"texts": ["a"], "label_thresholds": {"a": "0.5"}}, 422),
+        ({"texts": ["a"], "threshold": 1}, 200),
         (b'{"texts": ["a"], "threshold": NaN}', 422),
         ({"texts": ["a"], "overlap": "some"}, 422),
         ({"texts": ["a"], "unknown": 1}, 422),
@@ -80,6 +84,13 @@ def test_statuses(nlp, body, status):
     assert response.status_code == status
     if status != 200:
         assert response.json()["detail"]
+
+
+def test_a_text_is_no_longer_than_the_pipeline_takes(nlp):
+    limits = ServeSettings(max_text_chars=10**7, max_body_bytes=10**8)
+    (response,) = run(create_app(nlp, limits), post({"texts": ["a" * 1_000_001]}))
+    assert response.status_code == 422
+    assert "1,000,001 characters; at most 1,000,000" in response.text
 
 
 def test_a_body_of_unknown_length_is_bounded(nlp):
@@ -131,11 +142,12 @@ def test_the_key(nlp, header, status):
 
 
 @pytest.mark.parametrize("value", ["", "short", "with\nnewline inside", "schlüssel-lang"])
-def test_keys_that_are_refused(monkeypatch, value):
+def test_keys_that_are_refused(nlp, monkeypatch, value):
     monkeypatch.setenv("SPACY_OPENNER_API_KEY", value)
-    with pytest.raises(SettingError) as problem:
-        api_key()
-    assert not value.strip() or value not in str(problem.value)
+    for ask in (api_key, lambda: create_app(nlp, key=value)):
+        with pytest.raises(SettingError, match="O651") as problem:
+            ask()
+        assert not value.strip() or value not in str(problem.value)
 
 
 def test_a_key_loses_the_line_end_of_a_mounted_secret(monkeypatch):
@@ -175,6 +187,36 @@ def test_requests_give_up_after_a_while(slow):
     app = create_app(slow, ServeSettings(timeout=0.01, batch_texts=1))
     statuses = {each.status_code for each in run(app, *[post({"texts": [TEXT] * 3}) for _ in range(8)])}
     assert statuses == {200, 503}
+
+
+def test_what_the_pipeline_has_not_begun_is_given_up_in_time():
+    """And not only when the pipeline is done with what it has; so is what nobody waits for any more."""
+    begun, done = threading.Event(), threading.Event()
+
+    def work(texts, key):
+        begun.set()
+        done.wait(60)
+        return texts
+
+    batcher = Batcher([work], batch_texts=1, batch_wait=0.001, max_waiting_texts=100)
+
+    async def submit():
+        first = asyncio.create_task(batcher.submit(["a"], None, 0.01))
+        await asyncio.to_thread(begun.wait, 60)
+        gone = asyncio.create_task(batcher.submit(["b"], None, 60))
+        await asyncio.sleep(0)
+        with pytest.raises(Expired):
+            await batcher.submit(["c"] * 3, None, 0.01)
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+        assert batcher.waiting_texts == 1
+        # What it has begun is answered, however long that takes.
+        done.set()
+        return await first
+
+    assert asyncio.run(submit()) == ["a"]
+    batcher.stop()
+    assert batcher.waiting_texts == 0
 
 
 def test_a_text_that_fails_costs_its_own_request(slow, caplog):

@@ -113,6 +113,23 @@ def test_slow_clients_hold_up_nobody(shared_url):
             each.close()
 
 
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_client_that_sends_all_before_it_reads_is_told_what_was_wrong(shared_url, declared):
+    size = 20 * 2**20
+    length = f"Content-Length: {size}" if declared else "Transfer-Encoding: chunked"
+    body = b" " * size if declared else f"{size:x}\r\n".encode() + b" " * size + b"\r\n0\r\n\r\n"
+    with connect(shared_url) as client:
+        client.sendall(f"POST /entities HTTP/1.1\r\nHost: x\r\n{length}\r\n\r\n".encode() + body)
+        assert client.recv(12) == b"HTTP/1.1 413"
+
+
+@pytest.mark.parametrize("more", ["Expect: 100-continue\r\nContent-Length: 5000000", f"Content-Length: {10**9}"])
+def test_a_client_that_asks_first_or_means_to_send_no_end_is_told_at_once(shared_url, more):
+    with connect(shared_url) as client:
+        client.sendall(f"POST /entities HTTP/1.1\r\nHost: x\r\n{more}\r\n\r\n".encode())
+        assert client.recv(12) == b"HTTP/1.1 413"
+
+
 @pytest.mark.parametrize("cut", [20, len(REQUEST) - 3, len(REQUEST)])
 def test_clients_that_go_away_leave_nothing_behind(shared_url, cut):
     for _ in range(40):
