@@ -46,29 +46,32 @@ def run(
     could not be annotated to their end.
     """
     import sys
+    from contextlib import redirect_stdout
 
     from ..bulk.run import run_corpus
 
     label_set = given_labels(labels, label, labels_file) if labels or label or labels_file else None
-    report = run_corpus(
-        source,
-        dest,
-        pipeline,
-        labels=label_set,
-        engine=engine.value,
-        workers=workers,
-        threads=threads,
-        gpus=gpus,
-        format=format.value,
-        text_field=text_field,
-        id_field=id_field,
-        entities_field=entities_field,
-        spans_key=spans_key,
-        shard_size=shard_size,
-        batch_size=batch_size,
-        limit=limit,
-        progress=is_terminal(sys.stderr) if progress is None else progress,
-    )
+    # Ray prints on standard output what became of its workers; that is for the report.
+    with redirect_stdout(sys.stderr):
+        report = run_corpus(
+            source,
+            dest,
+            pipeline,
+            labels=label_set,
+            engine=engine.value,
+            workers=workers,
+            threads=threads,
+            gpus=gpus,
+            format=format.value,
+            text_field=text_field,
+            id_field=id_field,
+            entities_field=entities_field,
+            spans_key=spans_key,
+            shard_size=shard_size,
+            batch_size=batch_size,
+            limit=limit,
+            progress=is_terminal(sys.stderr) if progress is None else progress,
+        )
     _show(report, as_json)
     if not report.is_complete:
         raise typer.Exit(1)

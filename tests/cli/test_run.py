@@ -6,6 +6,7 @@ import pytest
 import spacy
 from typer.testing import CliRunner
 
+from spacy_openner.bulk.local_engine import run_locally
 from spacy_openner.cli.app import app
 
 
@@ -50,3 +51,16 @@ def test_mistakes(pipeline, tmp_path, source, pipeline_name, code):
     result = CliRunner().invoke(app, call)
     assert result.exit_code == 1
     assert f"[{code}]" in result.output
+
+
+def test_what_an_engine_prints_is_no_part_of_the_report(pipeline, tmp_path, monkeypatch):
+    def chatty(units, settings, workers):
+        print("(raylet) A worker died.")
+        yield from run_locally(units, settings, workers)
+
+    monkeypatch.setattr("spacy_openner.bulk.run.run_locally", chatty)
+    (tmp_path / "in.txt").write_text("Niels Bohr called.\n", encoding="utf8")
+    call = ["run", str(tmp_path / "in.txt"), str(tmp_path / "out"), "--pipeline", pipeline, "--json"]
+    result = CliRunner().invoke(app, call)
+    assert json.loads(result.stdout)["records"] == 1
+    assert "worker died" in result.stderr
