@@ -5,25 +5,35 @@ be kept apart, too, and several can take turns on one model.
 """
 
 import copy
+import hashlib
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..errors import error
+from ..json_files import load_json
+from .sizes import check_numbers
+from .trust import check_trust
+from .weights import unusable
 
 N = TypeVar("N", bound=nn.Module)
 
 DEFAULT = "default"
 WEIGHTS_FILE = "adapter_model.safetensors"
-FILES = ("adapter_config.json", WEIGHTS_FILE)
+CONFIG_FILE = "adapter_config.json"
+FILES = (CONFIG_FILE, WEIGHTS_FILE)
 """The files that `save` writes."""
 _MARK = "lora_"
 _BASE = ".base_layer."
+# Of the rank's rows.
+_FIRST = re.compile(r"lora_(embedding_)?A\b")
 
 
 def adapt(network: nn.Module, options: Mapping[str, Any], name: str = DEFAULT) -> None:
@@ -83,6 +93,9 @@ def load(network: nn.Module, name: str, path: Path) -> None:
     peft = _peft()
     try:
         weights = load_file(path / WEIGHTS_FILE)
+        if bad := unusable(weights):
+            raise ValueError(f"its weights are no finite numbers in {bad[:3]}")
+        _check_config(load_json(path / CONFIG_FILE), weights)
         _inject(network, peft.LoraConfig.from_pretrained(path), name)
         report = peft.set_peft_model_state_dict(network, weights, adapter_name=name)
         wrong = [*report.unexpected_keys, *(key for key in report.missing_keys if f".{name}." in key)]
@@ -94,6 +107,34 @@ def load(network: nn.Module, name: str, path: Path) -> None:
         reason = " ".join(f"{type(problem).__name__}: {problem}".split("\n\t")[:2])
         raise error("O125", path=str(path), reason=reason) from problem
     use(network, name)
+
+
+def _check_config(values: Any, weights: Mapping[str, Tensor]) -> None:
+    """Check what a file says of adapters before any are made.
+
+    RAISES (ValueError): For other things than low-rank adapters, ranks that the weights have not, and beginnings that
+        change the network's own weights.
+    """
+    if not isinstance(values, dict) or values.get("peft_type") != "LORA":
+        raise ValueError(f"{CONFIG_FILE} describes no low-rank adapters")
+    check_numbers(values)
+    check_trust(values)
+    begin = values.get("init_lora_weights", True)
+    if not isinstance(begin, bool) and begin != "gaussian":
+        raise ValueError(f"their `init_lora_weights` is {begin!r}, which changes the weights that they stand beside")
+    stored = max((value.shape[0] for name, value in weights.items() if _FIRST.search(name)), default=0)
+    for rank in (values.get("r", 8), *(values.get("rank_pattern") or {}).values()):
+        if isinstance(rank, bool) or not isinstance(rank, int) or not 1 <= rank <= stored:
+            raise ValueError(f"size mismatch: a rank is {rank!r}, and that of the weights {stored}")
+
+
+def base_fingerprint(weights: Mapping[str, Tensor]) -> str:
+    """Return a short name of the weights that adapters stand beside, with adapters among them or without."""
+    digest = hashlib.sha256()
+    for name, value in sorted((name.replace(_BASE, "."), value) for name, value in weights.items() if not learns(name)):
+        digest.update(f"{name} {tuple(value.shape)}".encode())
+        digest.update(value.detach().float().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
 
 
 def is_adapted(network: nn.Module) -> bool:

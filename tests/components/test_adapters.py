@@ -6,6 +6,8 @@ import shutil
 import numpy as np
 import pytest
 import spacy
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from spacy.tokens import Doc
 from spacy.training import Example
 
@@ -142,6 +144,104 @@ def test_adapters_of_another_size_are_refused(path, tmp_path):
         other.load_adapters("x", wrong)
     assert np.array_equal(scores(other), before)
     other.load_adapters("x", tmp_path / "right")
+    assert np.abs(scores(other) - scores(pipe)).max() < 1e-5
+
+
+def edit_config(**changes):
+    def edit(path):
+        file = path / "adapter_config.json"
+        file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf8")), **changes}), encoding="utf8")
+
+    return edit
+
+
+def edit_tensors(name, change):
+    def edit(path):
+        with safe_open(path / name, framework="pt") as source:
+            tensors, notes = {key: source.get_tensor(key) for key in source.keys()}, source.metadata()  # noqa: SIM118
+        save_file(change(tensors), path / name, metadata=notes)
+
+    return edit
+
+
+def without_notes(path):
+    """As an earlier release, or peft, wrote them."""
+    file = path / "head.safetensors"
+    save_file(load_file(file), file)
+
+
+def with_nan(tensors):
+    first, *_ = tensors
+    return {**tensors, first: tensors[first] * float("nan")}
+
+
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        (edit_config(r=10**9), "size mismatch"),
+        (edit_config(r=0), "size mismatch"),
+        (edit_config(rank_pattern={"query": 10**9}), "size mismatch"),
+        (edit_config(lora_alpha=1e300), "no network"),
+        (edit_config(peft_type="IA3"), "no low-rank adapters"),
+        (edit_config(init_lora_weights="pissa"), "pissa"),
+        (edit_tensors("head.safetensors", with_nan), "no finite numbers"),
+        (edit_tensors("adapter_model.safetensors", with_nan), "not the one that"),
+        (lambda path: (without_notes(path), edit_tensors("adapter_model.safetensors", with_nan)(path)), "no finite"),
+        (lambda path: (path / "adapter_config.json").write_text("[" * 100_000), "nested"),
+        (lambda path: (path / "adapter_config.json").write_text("{}"), "no low-rank adapters"),
+    ],
+)
+def test_odd_files_of_adapters(edit, reason, path, tmp_path):
+    _, pipe = trained(path)
+    pipe.save_adapters(tmp_path)
+    edit(tmp_path)
+    _, other = build(path)
+    before = scores(other)
+    if reason:
+        with pytest.raises(CheckpointError, match=rf"O125.*{reason}"):
+            other.load_adapters("x", tmp_path)
+        assert np.array_equal(scores(other), before)
+    other.use_adapters(None)
+
+
+def test_adapters_of_other_weights_are_refused(path, tmp_path):
+    """A base that was trained on, or is another one of the same size, makes nonsense of them."""
+    _, pipe = trained(path)
+    pipe.save_adapters(tmp_path / "first")
+    _, further = trained(path, updates=5)
+    further.save_adapters(tmp_path / "second")
+    further.model.shims[0].write(make(tmp_path / "other"))
+    _, other = build(tmp_path / "other")
+    before = scores(other)
+    with pytest.raises(CheckpointError, match=r"O125.*other weights"):
+        other.load_adapters("x", tmp_path / "first")
+    assert np.array_equal(scores(other), before)
+    without_notes(tmp_path / "first")
+    other.load_adapters("x", tmp_path / "first")
+    shutil.copy(tmp_path / "second" / "adapter_model.safetensors", tmp_path / "second.safetensors")
+    pipe.save_adapters(tmp_path / "third")
+    shutil.copy(tmp_path / "second.safetensors", tmp_path / "third" / "adapter_model.safetensors")
+    with pytest.raises(CheckpointError, match=r"O125.*not the one that head"):
+        build(path)[1].load_adapters("x", tmp_path / "third")
+
+
+def make(path):
+    path.mkdir()
+    return path
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "head.safetensors", "adapter_config.json"])
+def test_files_of_adapters_that_are_cut_anywhere(name, path, tmp_path):
+    _, pipe = trained(path, updates=1)
+    pipe.save_adapters(tmp_path)
+    data = (tmp_path / name).read_bytes()
+    _, other = build(path)
+    for i in range(20):
+        (tmp_path / name).write_bytes(data[: len(data) * i // 20])
+        with pytest.raises(CheckpointError, match="O125"):
+            other.load_adapters("x", tmp_path)
+    (tmp_path / name).write_bytes(data)
+    other.load_adapters("x", tmp_path)
     assert np.abs(scores(other) - scores(pipe)).max() < 1e-5
 
 

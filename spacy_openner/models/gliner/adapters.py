@@ -4,21 +4,26 @@ What lies behind the encoder (the head, the projection, the LSTM) is small and i
 adapters has its own.
 """
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ...errors import error
 from ...nn import lora
+from ...nn.weights import unusable
 from .network import Network
 
 HEAD_FILE = "head.safetensors"
 FILES = (*lora.FILES, HEAD_FILE)
 """The files that `Adapters.save` writes."""
 _ENCODERS = ("encoder.", "label_encoder.", "_short.")
+# Notes in the head's file: names of the weights that the adapters stand beside, and of the adapters' own.
+_BASE, _OWN = "base", "adapters"
 
 
 def learns(name: str) -> bool:
@@ -57,7 +62,10 @@ class Adapters:
         if name in self._heads:
             raise error("O001", name="name", value=name, allowed="a name that no adapters have yet")
         try:
-            head = load_file(path / HEAD_FILE)
+            with safe_open(path / HEAD_FILE, framework="pt") as source:
+                head = {key: source.get_tensor(key) for key in source.keys()}  # noqa: SIM118
+                notes = source.metadata() or {}
+            self._check(head, notes, path)
         except Exception as problem:
             raise error("O125", path=str(path), reason=f"{type(problem).__name__}: {problem}") from problem
         own = self._heads[None]
@@ -66,6 +74,18 @@ class Adapters:
         lora.load(self.network.encoder, name, path)
         self._heads[name] = head
         self.use(name)
+
+    def _check(self, head: Mapping[str, Tensor], notes: Mapping[str, str], path: Path) -> None:
+        """Check that a head is one, and was saved with the adapters beside it, for the weights that are here.
+
+        RAISES (ValueError): Else it, or they, would find anything, without a word.
+        """
+        if bad := unusable(head):
+            raise ValueError(f"its weights are no finite numbers in {bad[:3]}")
+        if _BASE in notes and notes[_BASE] != _base_of(self.network):
+            raise ValueError("they were trained beside other weights than these")
+        if _OWN in notes and notes[_OWN] != _hash_of(path / lora.WEIGHTS_FILE):
+            raise ValueError(f"{lora.WEIGHTS_FILE} is not the one that {HEAD_FILE} was saved with")
 
     def use(self, name: str | None) -> None:
         """Predict and train with the adapters of a name, or with the weights alone.
@@ -87,7 +107,18 @@ class Adapters:
         if self.active is None:
             raise error("O001", name="name", value=None, allowed="adapters in use: train with `lora`, or load some")
         lora.save(self.network.encoder, self.active, path)
-        save_file(_head_of(self.network), path / HEAD_FILE)
+        notes = {_BASE: _base_of(self.network), _OWN: _hash_of(path / lora.WEIGHTS_FILE)}
+        save_file(_head_of(self.network), path / HEAD_FILE, metadata=notes)
+
+
+def _base_of(network: Network) -> str:
+    """Return a name of the weights that are not trained beside adapters."""
+    state = network.state_dict()
+    return lora.base_fingerprint({key: value for key, value in state.items() if key.startswith(_ENCODERS[:2])})
+
+
+def _hash_of(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
 def _head_of(network: Network) -> dict[str, Tensor]:
