@@ -128,8 +128,9 @@ def calibrate_entities(
     as_instance(one_threshold, bool, "one_threshold", "True or False")
     pipe = predicting_component(nlp, component)
     floor = min(FLOOR, pipe.threshold, *pipe.label_thresholds.values())
+    overlap = pipe.overlap
     with changed(pipe, threshold=floor, label_thresholds={}, overlap="all"):
-        judged = judge_predictions(nlp, pipe, gold, types)
+        judged = judge_predictions(nlp, pipe, gold, types, overlap)
     evaluator = ThresholdEvaluator(judged.texts, pipe.overlap, floor)
     start = {label: pipe.label_thresholds.get(label, pipe.threshold) for label in judged.labels}
     counted = dict.fromkeys(start, judged.gold.total()) if one_threshold else judged.gold

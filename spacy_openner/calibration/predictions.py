@@ -16,6 +16,7 @@ from ..components.base import OpenLabelPipe
 from ..components.entity_pipe import OpenNERPipe
 from ..components.open_ner_span import OpenNERSpan
 from ..decoding.span_index import SpanIndex
+from ..decoding.span_selection import Overlap
 from ..errors import OpenNERWarning, error
 from ..labels import LabelSet, get_labels
 from ..models.span_model import span_model
@@ -96,18 +97,21 @@ class JudgedPredictions:
         ]
 
 
-def judge_predictions(nlp: Language, pipe: OpenNERPipe, gold: Gold, types: Types = None) -> JudgedPredictions:
+def judge_predictions(
+    nlp: Language, pipe: OpenNERPipe, gold: Gold, types: Types = None, overlap: Overlap | None = None
+) -> JudgedPredictions:
     """Let a component look for entities in annotated docs, as it is set now.
 
     nlp (Language): Its pipeline. What stands before the component is run too.
     pipe (OpenNERPipe): The component; `types` are its labels in the meantime if it has none.
     gold (Iterable[Doc | Example]): Annotated docs. They are not changed.
     types (Sequence[str] | Mapping[str, str] | None): All types that are annotated; None for those that occur.
+    overlap (Overlap | None): Which spans will be found together, if it is set otherwise in the meantime.
     RETURNS (JudgedPredictions): What was found. Types that are not annotated are set aside.
     RAISES (SettingError): For no docs, or none with a gold span of a type that is asked for.
     """
     labels = pipe.descriptions or types or {}
-    judged, survey = JudgedPredictions(), GoldSurvey(pipe.spans_key)
+    judged, survey = JudgedPredictions(), GoldSurvey(pipe.spans_key, overlap or pipe.overlap)
     n_docs = 0
     with nlp.select_pipes(enable=pipes_before(nlp, pipe.name)), changed(pipe, labels=labels):
         default = LabelSet(labels)

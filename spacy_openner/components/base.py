@@ -1,8 +1,8 @@
 """The part of spaCy's protocol that all components share: settings, streams of docs, saving and loading."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar, overload
+from typing import Any, ClassVar, Generic, TypeVar, cast, overload
 
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc
@@ -14,12 +14,14 @@ from typing_extensions import Self
 
 from ..arguments import as_instance, as_iterable, as_mapping, as_names, as_whole
 from ..config_format import same_name
-from ..doc_arguments import as_docs
+from ..decoding.span_selection import Overlap
+from ..doc_arguments import as_docs, as_examples
 from ..errors import OpenNERError, error, warn
 from ..files import as_path, replaced_directory
-from ..labels import LabelSet, LabelsLike, get_labels
+from ..labels import LabelSet, LabelsLike, get_label_scores, get_labels
 from ..nn.permissions import as_new_files
-from ..settings import LabelSettings
+from ..settings import EntitySettings, LabelSettings
+from ..training.checks import examine_evaluation
 from .pipeline_config import PipelineConfig, saved_section
 
 SettingsT = TypeVar("SettingsT", bound=LabelSettings)
@@ -181,10 +183,23 @@ class OpenLabelPipe(Pipe, Generic[SettingsT]):
         raise NotImplementedError
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
-        """Score predictions against gold annotation, with the component's scorer."""
+        """Score predictions against gold annotation, with the component's scorer. Warn where they cannot agree."""
         if self.scorer is None:
             return {}
-        return self.scorer(examples, **{"spans_key": self.spans_key, **kwargs})
+        settings = {"spans_key": self.spans_key, **kwargs}
+        examples = as_examples(examples)
+        asked = (self._types_to_find(example.predicted) for example in examples)
+        examine_evaluation(self.name, examples, asked, settings["spans_key"], self._gold_overlap())
+        return self.scorer(examples, **settings)
+
+    def _types_to_find(self, doc: Doc) -> Collection[str]:
+        """Name the types that there were to choose from in a doc; none where nobody named any."""
+        return get_label_scores(doc) or self._labels_of(doc).names
+
+    def _gold_overlap(self) -> Overlap | None:
+        """Name which gold entities can be found together; None where that is no matter."""
+        settings = self._settings
+        return cast(Overlap, settings.overlap) if isinstance(settings, EntitySettings) else None
 
     def _labels_per_doc(self, docs: Sequence[Doc]) -> list[LabelSet]:
         """Return the types of each doc: its own, or the component's. Warn once where nobody named any."""

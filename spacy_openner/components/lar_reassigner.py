@@ -1,6 +1,6 @@
 """`lar_reassigner`: entities of source types get target types, by an alignment table and a reassigner (LAR)."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +150,9 @@ class LARReassigner(OpenNERPipe[LARReassignerSettings]):
     def options(self, source: str) -> tuple[str, ...]:
         """The target types that entities of a source type may have."""
         return self.labels if self.table is None else self.table.options(source)
+
+    def _types_to_find(self, doc: Doc) -> Collection[str]:
+        return self.types.targets
 
     # Prediction
 

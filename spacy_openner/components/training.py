@@ -171,11 +171,13 @@ class TrainableOpenPipe(OpenLabelPipe[SettingsT], TrainablePipe):
 
     def _survey_gold(self, examples: Sequence[Example]) -> None:
         """Warn where the examples have no entities, but span groups that were perhaps meant."""
-        if self._gold_survey is None or self._gold_survey.spans_key != self.spans_key:
-            self._gold_survey = GoldSurvey(self.spans_key)
+        key, overlap = self.spans_key, self._gold_overlap()
+        survey = self._gold_survey
+        if survey is None or (survey.spans_key, survey.overlap) != (key, overlap):
+            self._gold_survey = survey = GoldSurvey(key, overlap)
         for example in examples:
-            self._gold_survey.add(example.reference)
-        self._gold_survey.warn(repr(self.name))
+            survey.add(example.reference)
+        survey.warn(repr(self.name))
 
     def _count_skipped(self, gold: Gold) -> None:
         """Say it, at the first and at every tenfold count, when gold spans are out of the model's reach."""

@@ -83,4 +83,11 @@ WARNINGS: dict[str, str] = {
     "few docs, which keep their thresholds.",
     "W431": "{name} finds no entities in {where}, but there are spans in other groups: {groups}. Set `spans_key`, or "
     "copy them.",
+    "W432": "{name}: {n} gold entities share tokens with others, such as {text!r} ({label!r}), and with `overlap` "
+    "{overlap!r} only one of such entities can be found. Set `overlap` to 'nested' or 'all', or leave the others out "
+    "of the gold.",
+    "W433": "{name!r} has nothing to be scored by: none of {n} docs has an entity in {where}. Check the corpus, such "
+    "as `dev_corpus` in the [training] section.",
+    "W434": "{name!r} is not asked for the gold labels {labels}, which count as missed. It is asked for {known}. Use "
+    "the same names in both.",
 }

@@ -6,6 +6,7 @@ one; else those of `doc.ents`. With `spans_key` None they are those of `doc.ents
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from spacy.attrs import ENT_IOB
@@ -15,10 +16,11 @@ from spacy.training import Example
 from spacy.util import minibatch
 
 from ..arguments import as_instance, as_iterable
+from ..decoding.span_selection import Overlap, choose
 from ..errors import error, warn
 from ..labels import LabelSet, get_labels, set_labels
 from ..span_groups import spans_of
-from ..types import DEFAULT_SPANS_KEY, EXPLANATIONS
+from ..types import DEFAULT_SPANS_KEY, EXPLANATIONS, Candidate
 
 COMPONENTS_OWN = ""
 """The setting `spans_key` of a scorer that stands for the component's."""
@@ -79,34 +81,54 @@ def explanations_of(doc: Doc, spans_key: str | None) -> dict[tuple[int, int, str
 
 
 class GoldSurvey:
-    """Looks for entities in annotated docs, and for span groups that were perhaps meant.
+    """Looks for entities in annotated docs, for span groups that were perhaps meant, and for entities of which a
+    component can find one alone.
 
     spans_key (str | None): See the module.
+    overlap (Overlap | None): Which spans may stand together; None where that is no matter.
     """
 
-    def __init__(self, spans_key: str | None) -> None:
-        self.spans_key = spans_key
+    def __init__(self, spans_key: str | None, overlap: Overlap | None = None) -> None:
+        self.spans_key, self.overlap = spans_key, overlap
+        self.n_docs = 0
         self.has_entities = False
-        self.has_warned = False
         self.other_groups: Counter[str] = Counter()
+        self.n_excluded, self.excluded = 0, ("", "")
+        self._warned: set[str] = set()
 
     def add(self, doc: Doc) -> None:
-        """Look at one doc; at nothing any more once an entity was seen."""
-        if self.has_entities:
-            return
-        self.has_entities = bool(gold_spans(doc, self.spans_key))
-        self.other_groups.update({key: len(group) for key, group in doc.spans.items() if key != self.spans_key})
+        """Look at one doc."""
+        self.n_docs += 1
+        spans = gold_spans(doc, self.spans_key)
+        self.has_entities = self.has_entities or bool(spans)
+        if not self.has_entities:
+            self.other_groups.update({key: len(group) for key, group in doc.spans.items() if key != self.spans_key})
+        if self.overlap is not None and len(spans) > 1:
+            candidates = dict.fromkeys(Candidate(span.start, span.end, span.label_, 0.0) for span in spans)
+            excluded = candidates.keys() - choose(candidates, self.overlap)
+            if excluded and not self.n_excluded:
+                first = min(excluded)
+                self.excluded = (doc[first.start : first.end].text, first.label)
+            self.n_excluded += len(excluded)
 
     def warn(self, name: str) -> None:
-        """Warn, once, where no doc has an entity, but some have spans elsewhere.
+        """Warn, once of each, where no doc has an entity, but some have spans elsewhere; and of those that exclude one
+        another.
 
         name (str): What looks for entities, for the message.
         """
         elsewhere = {key: n for key, n in self.other_groups.items() if n}
-        if elsewhere and not self.has_entities and not self.has_warned:
-            self.has_warned = True
+        if elsewhere and not self.has_entities:
             where = "doc.ents" if self.spans_key is None else f"doc.spans[{self.spans_key!r}] or doc.ents"
-            warn("W431", name=name, where=where, groups=elsewhere)
+            self._warn_once("W431", name=name, where=where, groups=elsewhere)
+        if self.n_excluded:
+            text, label = self.excluded
+            self._warn_once("W432", name=name, n=self.n_excluded, text=text, label=label, overlap=self.overlap)
+
+    def _warn_once(self, code: str, **values: Any) -> None:
+        if code not in self._warned:
+            self._warned.add(code)
+            warn(code, **values)
 
 
 # Annotated docs as input

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from rapidfuzz import fuzz, process
@@ -10,13 +10,16 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from thinc.api import Optimizer
 
+from ..decoding.span_selection import Overlap
 from ..errors import error, warn
 from ..labels import LabelSet, get_labels
-from ..scoring.gold import gold_spans, is_annotated
+from ..scoring.gold import GoldSurvey, gold_spans, is_annotated
 from .optimizer import LayerwiseAdam
 
 # Of 100; names that are as alike as this are perhaps meant to be the same.
 ALIKE = 85
+# Of long lists, so many are shown.
+SHOWN = 20
 # Pretrained weights are lost at plain rates over this within some twenty updates.
 HIGHEST_PLAIN_RATE = 3e-4
 
@@ -92,12 +95,43 @@ class TrainingChecks:
             warn("W014", name=self.name, labels=pairs)
         if far:
             known = sorted({name for label in far for name in unknown[label]})
-            warn("W015", name=self.name, labels=far, known=known[:20])
+            warn("W015", name=self.name, labels=far, known=known[:SHOWN])
 
     def _warn_once(self, code: str, **values: Any) -> None:
         if code not in self._warned:
             self._warned.add(code)
             warn(code, **values)
+
+
+def examine_evaluation(
+    name: str,
+    examples: Sequence[Example],
+    asked: Iterable[Collection[str]],
+    spans_key: str | None,
+    overlap: Overlap | None,
+) -> None:
+    """Look at what a component is scored by, and warn of what cannot be meant.
+
+    name (str): The component's name, for the messages.
+    asked (Iterable[Collection[str]]): For each example the types that there were to choose from.
+    spans_key (str | None): Where gold entities are; see `scoring.gold`.
+    overlap (Overlap | None): Which entities can be found together.
+    """
+    survey, unknown, known = GoldSurvey(spans_key, overlap), set[str](), set[str]()
+    for example, types in zip(examples, asked, strict=True):
+        survey.add(example.reference)
+        gold = {span.label_ for span in gold_spans(example.reference, spans_key)}
+        if types:
+            known.update(types)
+            # What an earlier component found may have other types.
+            unknown |= gold.difference(types, (span.label_ for span in gold_spans(example.predicted, spans_key)))
+    if not survey.has_entities:
+        where = "doc.ents" if spans_key is None else f"doc.spans[{spans_key!r}] or doc.ents"
+        warn("W433", name=name, n=survey.n_docs, where=where)
+    elif survey.n_excluded:
+        survey.warn(repr(name))
+    if unknown:
+        warn("W434", name=name, labels=sorted(unknown), known=sorted(known)[:SHOWN])
 
 
 def _not_in(entities: Iterable[Span], group: Iterable[Span]) -> list[Span]:

@@ -12,9 +12,10 @@ from spacy.training import Example
 from spacy.util import load_config
 from thinc.api import Adam
 
+from spacy_openner import calibrate_entities
 from spacy_openner.errors import OpenNERWarning, SettingError
-from spacy_openner.labels import LabelSet, set_labels
-from spacy_openner.training.checks import TrainingChecks, nearest
+from spacy_openner.labels import LabelSet, get_label_scores, set_labels
+from spacy_openner.training.checks import TrainingChecks, examine_evaluation, nearest
 from spacy_openner.training.corpus import OpenNERCorpus_v1
 from spacy_openner.training.optimizer import LayerwiseAdam_v1, WarmupCosine_v1
 
@@ -167,3 +168,82 @@ def test_pipelines_of_the_recipes_can_be_trained_on_in_python(recipe):
     optimizer = nlp.create_optimizer()
     assert np.isfinite(float(optimizer.learn_rate))
     assert optimizer.learn_rate > 0
+
+
+# Evaluation, by spaCy's own commands and `nlp.evaluate`
+
+EVALUATED = {
+    "person as it is": ([(0, 2, "person")], {}, []),
+    "gold in another case": ([(0, 2, "PERSON")], {}, ["W434"]),
+    "gold in another number": ([(0, 2, "persons")], {}, ["W434"]),
+    "gold of another type": ([(0, 2, "person"), (3, 4, "gene")], {}, ["W434"]),
+    "no entity": ([], {}, ["W433"]),
+    "no annotation": (None, {}, ["W433"]),
+    "nested, flat": ([(0, 2, "person"), (1, 2, "name")], {"overlap": "flat", "labels": ["person", "name"]}, ["W432"]),
+    "nested": ([(0, 2, "person"), (1, 2, "name")], {"overlap": "nested", "labels": ["person", "name"]}, []),
+    "crossing": ([(0, 2, "person"), (1, 3, "person")], {"overlap": "nested"}, ["W432"]),
+    "two types, nested": (
+        [(0, 2, "person"), (0, 2, "name")],
+        {"overlap": "nested", "labels": ["person", "name"]},
+        ["W432"],
+    ),
+    "two types": ([(0, 2, "person"), (0, 2, "name")], {"overlap": "all", "labels": ["person", "name"]}, []),
+    "no labels": ([(0, 2, "person")], {"labels": []}, ["W001"]),
+}
+
+
+def evaluated(nlp, spans):
+    reference = nlp.make_doc("Ada Lovelace met Kim")
+    if spans is not None:
+        reference.spans["openner"] = [Span(reference, start, end, label=label) for start, end, label in spans]
+    return [Example(nlp.make_doc(reference.text), reference)]
+
+
+def codes(caught):
+    return sorted({str(each.message)[1:5] for each in caught if issubclass(each.category, OpenNERWarning)})
+
+
+@pytest.mark.parametrize(("spans", "settings", "expected"), EVALUATED.values(), ids=EVALUATED)
+def test_what_cannot_be_scored_as_meant_is_said(spans, settings, expected, make_nlp):
+    nlp = make_nlp(**{"labels": ["person"], **settings})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        nlp.evaluate(evaluated(nlp, spans))
+    assert codes(caught) == expected
+
+
+def test_no_docs_to_evaluate(make_nlp):
+    nlp = make_nlp()
+    with pytest.warns(OpenNERWarning, match=r"W433.*none of 0 docs"):
+        nlp.evaluate([])
+
+
+def test_other_components_types_are_not_asked_for(make_nlp):
+    """The gold types of those that a component before has found, and of a list that a filter has cut."""
+    nlp = make_nlp(labels=["person"])
+    nlp.add_pipe("entity_ruler", first=True).add_patterns([{"label": "DATE", "pattern": "Kim"}])
+    reference = nlp.make_doc("Ada Lovelace met Kim")
+    reference.ents = [Span(reference, 0, 2, label="person"), Span(reference, 3, 4, label="DATE")]
+    (example,) = [Example(nlp.make_doc(reference.text), reference)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", OpenNERWarning)
+        nlp.get_pipe("open_ner_span").score([Example(nlp("Ada Lovelace met Kim"), reference)], spans_key=None)
+    filtered = nlp.make_doc("Ada")
+    filtered._.openner_labels, filtered._.openner_type_scores = ["person"], {"person": 0.9, "DATE": 0.1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", OpenNERWarning)
+        examine_evaluation("x", [example], [get_label_scores(filtered)], None, None)
+
+
+@pytest.mark.parametrize(("overlap", "expected"), [("flat", ["W432"]), ("longest", ["W432"]), ("all", [])])
+def test_nested_gold_is_said_in_training_and_calibration(overlap, expected, make_nlp):
+    nlp = make_nlp(labels=["person", "name"], overlap=overlap)
+    examples = evaluated(nlp, [(0, 2, "person"), (1, 2, "name")])
+    for work in (
+        lambda: nlp.get_pipe("open_ner_span").update(examples),
+        lambda: calibrate_entities(nlp, examples),
+    ):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            work()
+        assert codes(caught) == expected
