@@ -230,7 +230,8 @@ def _libc() -> ctypes.CDLL | None:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    # Of a link, only the link.
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Read JSON strictly, and write it."""
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,8 +29,8 @@ class NotJSON(ValueError):
 def parse_json(data: bytes | str) -> Any:
     """Read one JSON value and nothing behind it.
 
-    Refused are also bytes that are not UTF-8, repeated keys, NaN and infinities, and values that are nested more than
-    `MAX_JSON_DEPTH` deep.
+    Refused are also bytes that are not UTF-8, repeated keys, NaN and infinities, numbers that no float can hold, and
+    values that are nested more than `MAX_JSON_DEPTH` deep.
 
     data (bytes | str): The whole text; a byte order mark is passed over.
     RETURNS (Any): What Python makes of it.
@@ -37,7 +38,7 @@ def parse_json(data: bytes | str) -> Any:
     """
     text = _decode(data) if isinstance(data, bytes) else data
     try:
-        value = json.loads(text.removeprefix("\ufeff"), **STRICT)
+        value = json.loads(text.removeprefix("\ufeff"), parse_float=_finite, **STRICT)
     except json.JSONDecodeError as problem:
         reason = "data after the end of the value" if problem.msg == "Extra data" else problem.msg
         raise NotJSON(reason, problem.lineno, problem.colno) from problem
@@ -113,6 +114,13 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) < len(pairs):
         repeated = [key for key, n in Counter(key for key, _ in pairs).items() if n > 1]
         raise NotJSON(f"more than one entry for {repeated}")
+    return value
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        raise NotJSON(f"{number[:20]}, which is too large a number")
     return value
 
 

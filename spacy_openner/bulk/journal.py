@@ -67,7 +67,8 @@ class Journal:
         path = self.folder / SETTINGS_FILE
         try:
             others = self.dest.exists() and any(p.name != FOLDER for p in self.dest.iterdir())
-            if others and not path.exists():
+            # What would be written through a link lies elsewhere, and may be somebody's.
+            if (others and not path.exists()) or any(p.is_symlink() for p in self.dest.rglob("*")):
                 raise error("O606", dest=str(self.dest))
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = (self.folder / LOCK_FILE).open("w")

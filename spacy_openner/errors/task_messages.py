@@ -141,7 +141,7 @@ TASK_MESSAGES: dict[str, tuple[type[Exception], str]] = {
     "O605": (DataError, "There are no files to annotate at {source!r}; known endings: {allowed}. Check the path."),
     "O606": (
         DataError,
-        "{dest!r} holds files that no run has written. Name a new or an empty directory for the output.",
+        "{dest!r} holds files, or links, that no run has written. Name a new or an empty directory for the output.",
     ),
     "O607": (DataError, "Another run is writing to {dest!r}. Wait for it to end, or name another directory."),
     "O608": (
