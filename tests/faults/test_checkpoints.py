@@ -211,13 +211,13 @@ def test_deep_and_doubtful_json(kind, copy):
             for name in ("width", "max_width", "max_words")
             for value in (True, "12", None, 0, 12.5)
         ),
-        *((name, value, False) for name in ("blind_layers", "dropout") for value in (True, "0", None, -1, [])),
+        *((name, value, False) for name in ("blind_layers", "dropout", "alike") for value in (True, "0", None, -1, [])),
         *(
             ("score_scale", value, False)
             for value in ({"above": True}, {"above": "1"}, {"below": 0}, {"nope": 1}, 1, None)
         ),
         *((name, value, False) for name in ("markers_only", "marker") for value in (0, 1, 0.5, None, [])),
-        *((name, None, True) for name in ("width", "max_width", "max_words", "blind_layers")),
+        *((name, None, True) for name in ("width", "max_width", "max_words", "blind_layers", "alike")),
     ],
     ids=str,
 )

@@ -3,28 +3,39 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .network import TypeStates
+from .states import TypeStates
 
 # How many types are encoded at once.
 CHUNK = 256
 
 
-class _Entry(NamedTuple):
+@dataclass(frozen=True)
+class _Entry:
     """One type, or a list of types laid out one after the other.
 
     states: Keys and values of each layer. *Shape:* (2, layers, heads, subwords, size).
     vectors: *Shape:* (types, width).
     lengths: Subwords of each type.
+    alike: See `TypeStates`.
     """
 
     states: Tensor
     vectors: Tensor
     lengths: tuple[int, ...]
+    alike: float
+
+    @cached_property
+    def whole(self) -> TypeStates:
+        """The list as texts ask for it. It is one object, which knows what of the list is alike."""
+        keys, values = self.states.unbind()
+        return TypeStates(keys.unbind(), values.unbind(), self.vectors, self.lengths, self.alike)
 
     @property
     def size(self) -> int:
@@ -64,13 +75,12 @@ class TypeStateCache:
         RETURNS (TypeStates): In the order of `texts`, without gradient.
         """
         with self._lock:
-            whole = self._find(texts)
-            if whole is None:
+            found = self._find(texts)
+            if found is None:
                 single = self._single_types(texts, encode)
-                whole = _joined([single[text] for text in texts])
-                self._keep(texts, whole)
-        keys, values = whole.states.unbind()
-        return TypeStates(keys.unbind(), values.unbind(), whole.vectors, whole.lengths)
+                found = _joined([single[text] for text in texts])
+                self._keep(texts, found)
+        return found.whole
 
     def _find(self, key: str | tuple[str, ...]) -> _Entry | None:
         entry = self._entries.get(key)
@@ -111,7 +121,7 @@ def _apart(states: TypeStates) -> list[_Entry]:
     parts = stacked.split(list(states.lengths), dim=3)
     vectors = states.vectors.split(1)
     lengths = states.lengths
-    return [_Entry(p.clone(), v.clone(), (n,)) for p, v, n in zip(parts, vectors, lengths, strict=True)]
+    return [_Entry(p.clone(), v.clone(), (n,), states.alike) for p, v, n in zip(parts, vectors, lengths, strict=True)]
 
 
 def _joined(entries: Sequence[_Entry]) -> _Entry:
@@ -120,4 +130,5 @@ def _joined(entries: Sequence[_Entry]) -> _Entry:
         torch.cat([entry.states for entry in entries], dim=3),
         torch.cat([entry.vectors for entry in entries]),
         tuple(length for entry in entries for length in entry.lengths),
+        entries[0].alike,
     )

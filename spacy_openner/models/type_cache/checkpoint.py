@@ -30,6 +30,7 @@ RANGES = {
     "max_words": NUMBERS["max_len"],
     "dropout": NUMBERS["dropout"],
     "blind_layers": Range(0, 1000),
+    "alike": Range(0, 1, whole=False),
 }
 FACTORS = Range(LEAST, MOST, whole=False)
 SCALES = {"above": FACTORS, "below": FACTORS, "crowd": Range(-1, 1, whole=False)}
@@ -46,6 +47,7 @@ class TypeCacheConfig:
     dropout (float): Of the head, in training.
     markers_only (bool): Whether texts attend to the markers of types alone.
     blind_layers (int): In how many of the first layers texts see no types.
+    alike (float): Of types that are more alike than this cosine, texts see the first alone; 1 for all.
     marker (str): What stands before each type.
     score_scale (ScoreScale): How sure scores are; forgotten when the weights are trained further.
     """
@@ -57,6 +59,7 @@ class TypeCacheConfig:
     dropout: float = 0.1
     markers_only: bool = False
     blind_layers: int = 0
+    alike: float = 1.0
     marker: str = "<<ENT>>"
     score_scale: ScoreScale = field(default_factory=ScoreScale)
 
@@ -152,6 +155,7 @@ def _build(config: TypeCacheConfig, encoder: EncoderConfig) -> TypeCacheNetwork:
         MarkerV0Head(config.width, config.max_width, config.dropout),
         markers_only=config.markers_only,
         blind_layers=config.blind_layers,
+        alike=config.alike,
     )
 
 

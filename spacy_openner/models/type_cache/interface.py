@@ -29,11 +29,12 @@ from . import checkpoint as checkpoints
 from .cache import TypeStateCache
 from .checkpoint import TypeCacheCheckpoint
 from .encoders.base import TEXT_START
-from .network import AskedTypes, TextBatch, TypeCacheNetwork, TypeStates
+from .network import TypeCacheNetwork
 from .new_network import from_encoder
 from .requests import EncodedTypes, MetTypes, OrderedQuery, TypeCacheRequest, cut_leaves, send_gradients
 from .runtime import TypeCacheRuntime
 from .score_scale import ScoreScale
+from .states import AskedTypes, TextBatch, TypeStates
 from .tokenization import ApartTokenizer
 
 # Texts whose lists of types are at least so long are batched list by list; shorter lists meet in one batch.
@@ -255,7 +256,7 @@ class TypeCacheSpanModel(SpanModel):
         return EncodedTypes(texts, states).lay_out(inputs.types)
 
     def _encode(self, network: TypeCacheNetwork, types: Sequence[str]) -> TypeStates:
-        device = _device(network)
+        device = next(network.parameters()).device
         return network.encode_types([torch.from_numpy(ids).to(device) for ids in self.tokenizer.encode_types(types)])
 
     def training_batches(
@@ -344,7 +345,3 @@ class TypeCacheSpanModel(SpanModel):
             types = texts[window.text].types
             parts.setdefault((id(types), window.types), types[window.types.start : window.types.stop])
         return TypeCacheRequest(batch, [parts[id(texts[w.text].types), w.types] for w in windows])
-
-
-def _device(network: TypeCacheNetwork) -> torch.device:
-    return next(network.parameters()).device

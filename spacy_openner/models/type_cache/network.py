@@ -7,8 +7,7 @@ run of the encoder over `types + text` under the mask of that rule.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -18,145 +17,7 @@ from ...nn.backbones import hidden_size
 from ..gliner.span_head import MarkerHead, MarkerV0Head
 from .attention import attend
 from .encoders.base import Encoder, EncoderLayer
-
-
-@dataclass(frozen=True)
-class TextBatch:
-    """Padded texts.
-
-    input_ids: Prefix, subwords of words, suffix. *Shape:* (rows, subwords), int64.
-    attention_mask: 1 for subwords, 0 for padding. *Shape:* (rows, subwords), int64.
-    word_positions: Index of each word's first subword; -1 for padding and for words without.
-        *Shape:* (rows, words), int64.
-    """
-
-    input_ids: Tensor
-    attention_mask: Tensor
-    word_positions: Tensor
-
-    def to(self, device: torch.device) -> "TextBatch":
-        """Move all tensors."""
-        return TextBatch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
-
-    def padded(self, step: int, longest: int) -> "TextBatch":
-        """Pad subwords and words to multiples of a number, subwords to the longest that there can be at most."""
-        subwords = min(_rounded(self.input_ids.shape[1], step), max(longest, self.input_ids.shape[1]))
-        words = _rounded(self.word_positions.shape[1], step)
-        return TextBatch(
-            _widened(self.input_ids, subwords, 0),
-            _widened(self.attention_mask, subwords, 0),
-            _widened(self.word_positions, words, -1),
-        )
-
-    def part(self, rows: slice) -> "TextBatch":
-        """Return some of the rows."""
-        return TextBatch(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
-
-
-@dataclass(frozen=True)
-class TypeStates:
-    """Encoded types, one after the other.
-
-    keys, values: Of each layer that sees types. *Shape of each:* (heads, subwords of all types, size).
-    vectors: Their final vectors, before the head. *Shape:* (types, width).
-    lengths: Subwords of each type that texts see.
-    """
-
-    keys: Sequence[Tensor]
-    values: Sequence[Tensor]
-    vectors: Tensor
-    lengths: Sequence[int]
-
-    def joined(self, other: "TypeStates") -> "TypeStates":
-        """Put other types behind these."""
-        keys, values = (
-            [torch.cat(pair, dim=1) for pair in zip(mine, theirs, strict=True)]
-            for mine, theirs in ((self.keys, other.keys), (self.values, other.values))
-        )
-        return TypeStates(keys, values, torch.cat([self.vectors, other.vectors]), [*self.lengths, *other.lengths])
-
-    def shared(self, scored: Sequence[Sequence[int]] | None = None) -> "AskedTypes":
-        """Let each row of a batch see all of these types.
-
-        scored (Sequence[Sequence[int]] | None): Indices of the types that spans of each row are scored for, in order,
-            or of all rows where there is one list; all types by default.
-        """
-        vectors = self.vectors[None] if scored is None else self.vectors[_padded(scored)[0].to(self.vectors.device)]
-        return AskedTypes(self, None, None, vectors)
-
-    def for_rows(self, scored: Sequence[Sequence[int]], seen: Sequence[Sequence[int]] | None = None) -> "AskedTypes":
-        """Let each row see types of its own.
-
-        scored (Sequence[Sequence[int]]): Indices of the types that spans of each row are scored for, in order.
-        seen (Sequence[Sequence[int]] | None): Indices of the types that each row sees, each once; as `scored` if None.
-        """
-        bounds = [0]
-        for length in self.lengths:
-            bounds.append(bounds[-1] + length)
-        subwords = [[i for t in row for i in range(bounds[t], bounds[t + 1])] for row in seen or scored]
-        device = self.vectors.device
-        index, mask = (table.to(device) for table in _padded(subwords))
-        return AskedTypes(self, index, mask, self.vectors[_padded(scored)[0].to(device)])
-
-
-class SeenTypes(Protocol):
-    """Types as the texts of a batch attend to them."""
-
-    @property
-    def mask(self) -> Tensor | None:
-        """Which subwords are no padding; None where all rows see all. *Shape:* (1 or rows, subwords), bool."""
-        ...
-
-    @property
-    def length(self) -> int:
-        """The subwords that a row sees, padding included."""
-        ...
-
-    def keys_values(self, layer: int) -> tuple[Tensor, Tensor]:
-        """Return keys and values, those of the `layer`-th layer that sees types.
-
-        RETURNS (tuple): *Shape of both:* (1 or rows, heads, subwords, size); 1 where all rows see the same types.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class AskedTypes:
-    """Cached types that a batch of texts attends to and is scored for; they are `SeenTypes`.
-
-    states: Encoded types.
-    index: The subwords that each row sees, padded; None where all rows see all. *Shape:* (rows, subwords), int64.
-    mask: Which of them are no padding. *Shape:* (rows, subwords), bool.
-    vectors: The types that spans are scored for. *Shape:* (1 or rows, types, width).
-    """
-
-    states: TypeStates
-    index: Tensor | None
-    mask: Tensor | None
-    vectors: Tensor
-
-    @property
-    def length(self) -> int:
-        """Implement `SeenTypes`."""
-        return self.states.keys[0].shape[1] if self.index is None else self.index.shape[1]
-
-    def part(self, rows: slice) -> "AskedTypes":
-        """Return what some of the rows see."""
-        index, mask, vectors = self.index, self.mask, self.vectors
-        return replace(
-            self,
-            index=None if index is None else index[rows],
-            mask=None if mask is None else mask[rows],
-            vectors=vectors[rows] if len(vectors) > 1 else vectors,
-        )
-
-    def keys_values(self, layer: int) -> tuple[Tensor, Tensor]:
-        """Implement `SeenTypes`."""
-        keys, values = self.states.keys[layer], self.states.values[layer]
-        if self.index is None:
-            return keys[None], values[None]
-        return keys[:, self.index].transpose(0, 1), values[:, self.index].transpose(0, 1)
-
+from .states import AskedTypes, SeenTypes, TextBatch, TypeStates
 
 Encode = Callable[[TextBatch, AskedTypes], Tensor]
 Attend = Callable[[Tensor, tuple[Tensor, Tensor], tuple[Tensor, Tensor] | None, Tensor, int], Tensor]
@@ -169,17 +30,24 @@ class TypeCacheNetwork(nn.Module):
     head (MarkerV0Head | MarkerHead): Scores spans against types.
     markers_only (bool): Let texts attend to the marker of each type alone, which has read the type's name.
     blind_layers (int): In how many of the first layers texts see no types.
+    alike (float): Of types that are more alike than this cosine, texts see the first alone; see `TypeStates`.
     """
 
     def __init__(
-        self, encoder: Encoder, head: MarkerV0Head | MarkerHead, *, markers_only: bool = False, blind_layers: int = 0
+        self,
+        encoder: Encoder,
+        head: MarkerV0Head | MarkerHead,
+        *,
+        markers_only: bool = False,
+        blind_layers: int = 0,
+        alike: float = 1.0,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
         width = hidden_size(encoder)
         self.projection = nn.Linear(width, head.width) if width != head.width else None
-        self.markers_only, self.blind_layers = markers_only, blind_layers
+        self.markers_only, self.blind_layers, self.alike = markers_only, blind_layers, alike
         for layer in list(encoder.stack)[:blind_layers]:
             layer.sees_types = False
 
@@ -209,7 +77,7 @@ class TypeCacheNetwork(nn.Module):
 
         keys = [flat([states[n][0] for states in layers]) for n in range(len(layers[0]))]
         values = [flat([states[n][1] for states in layers]) for n in range(len(layers[0]))]
-        return TypeStates(keys, values, torch.cat(vectors)[position_of], lengths)
+        return TypeStates(keys, values, torch.cat(vectors)[position_of], lengths, self.alike)
 
     def forward(self, batch: TextBatch, types: AskedTypes) -> Tensor:
         """Score all spans of a batch.
@@ -294,25 +162,9 @@ class TypeCacheNetwork(nn.Module):
         return vectors if self.projection is None else cast(Tensor, self.projection(vectors))
 
 
-def _rounded(length: int, step: int) -> int:
-    return -(-length // step) * step
-
-
-def _widened(table: Tensor, length: int, fill: int) -> Tensor:
-    return nn.functional.pad(table, (0, length - table.shape[1]), value=fill)
-
-
 def _at(mask: Tensor, rows: Tensor, wanted: Tensor) -> Tensor:
     """The part of a mask for some queries."""
     return mask if mask.shape[2] == 1 else mask.transpose(1, 2)[rows, wanted].transpose(1, 2)
-
-
-def _padded(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Rows of indices as one table, padded by 0, and what of it is real."""
-    longest = max(map(len, rows), default=0)
-    table = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows])
-    real = torch.arange(longest)[None] < torch.tensor([len(row) for row in rows])[:, None]
-    return table, real
 
 
 def _back_in_order(order: Sequence[int], lengths: Sequence[int]) -> Tensor:

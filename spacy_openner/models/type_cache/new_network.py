@@ -29,6 +29,7 @@ def from_encoder(
     dropout: float = 0.1,
     markers_only: bool = False,
     blind_layers: int = 0,
+    alike: float = 1.0,
 ) -> TypeCacheCheckpoint:
     """Make a network to be trained.
 
@@ -44,18 +45,21 @@ def from_encoder(
         key each, and texts see them by what the marker has read.
     blind_layers (int): In how many of the first layers texts see no types. With half of the layers long lists cost half
         of what they cost otherwise, and types beside a type matter less.
+    alike (float): Of types of a list that are more alike than this cosine, by what texts read of them, texts see the
+        first alone, in the order of their names; spans are scored for all. 1 for all: names for one thing ("writer",
+        "novelist") then share what each would get alone.
     RETURNS (TypeCacheCheckpoint): With pretrained weights where there are some, and the rest random.
     RAISES (SettingError): For a kind of encoder without an adapter, another number of layers than it has, or where no
         layer would see types.
     RAISES (CheckpointError): When the encoder cannot be loaded.
     """
-    numbers = {"width": width, "max_width": max_width, "max_words": max_words, "dropout": dropout}
+    numbers = {"width": width, "max_width": max_width, "max_words": max_words, "dropout": dropout, "alike": alike}
     for name, value in numbers.items():
         if not RANGES[name].holds(value) and (value is not None or name not in MAY_BE_NONE):
             raise error("O001", name=name, value=value, allowed=RANGES[name])
     if not isinstance(markers_only, bool):
         raise error("O001", name="markers_only", value=markers_only, allowed="True or False")
-    rest = Rest(layers, max_words, dropout, markers_only, blind_layers)
+    rest = Rest(layers, max_words, dropout, markers_only, blind_layers, alike)
     if (Path(encoder) / CONFIG_FILE).is_file():
         return _from_gliner(Path(encoder), width, max_width, rest)
     tokenizer, backbone = encoder_for_head(encoder)
@@ -74,6 +78,7 @@ class Rest(NamedTuple):
     dropout: float
     markers_only: bool
     blind_layers: int
+    alike: float
 
 
 def _from_gliner(path: Path, width: int | None, max_width: int | None, rest: Rest) -> TypeCacheCheckpoint:
@@ -108,7 +113,9 @@ def _checkpoint(
         most = len(encoder.stack) - 1
         allowed = f"a whole number from 0 to at most {most}, so that a layer behind them sees types"
         raise error("O001", name="blind_layers", value=rest.blind_layers, allowed=allowed)
-    network = TypeCacheNetwork(encoder, head, markers_only=rest.markers_only, blind_layers=rest.blind_layers).eval()
+    network = TypeCacheNetwork(
+        encoder, head, markers_only=rest.markers_only, blind_layers=rest.blind_layers, alike=rest.alike
+    ).eval()
     settings = TypeCacheConfig(
         config,
         head.width,
@@ -117,6 +124,7 @@ def _checkpoint(
         rest.dropout,
         markers_only=rest.markers_only,
         blind_layers=rest.blind_layers,
+        alike=rest.alike,
         marker=MARKERS[1],
     )
     return TypeCacheCheckpoint(settings, network, FastTokenizer.of(tokenizer))

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ...nn import onnx
-from .network import AskedTypes, TextBatch, TypeCacheNetwork
+from .network import TypeCacheNetwork
+from .states import AskedTypes, TextBatch
 
 # Rows are encoded in parts whose attention scores, of one layer, stay below so many numbers (32 MB): the graph keeps
 # them in memory, and they grow with the types asked for.

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ..queries import ScoredSpan, SpanQuery
-from .network import AskedTypes, TextBatch, TypeStates
 from .score_scale import Scale, ScoreScale
+from .states import AskedTypes, TextBatch, TypeStates
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,20 @@ class EncodedTypes:
     states: TypeStates
 
     def lay_out(self, rows: Sequence[Sequence[str]], seen: Sequence[str] | None = None) -> AskedTypes:
-        """Lay out what rows of a batch see; of types that are seen, order and number of mentions do not matter."""
+        """Lay out what rows of a batch see.
+
+        Of types that are seen, order and number of mentions do not matter; of those that are alike texts see the first.
+        """
         index = {text: i for i, text in enumerate(self.texts)}
         # Texts mostly share one list: what is asked of it is found out once.
         lists = {id(row): row for row in rows}
         scored = {key: [index[text] for text in row] for key, row in lists.items()}
-        shown = {key: sorted({index[text] for text in seen or row}) for key, row in lists.items()}
-        everything, first = list(range(len(self.texts))), scored[id(rows[0])]
-        if all(row == everything for row in shown.values()):
-            alike = all(row == first for row in scored.values())
-            return self.states.shared([first] if alike else [scored[id(row)] for row in rows])
+        asked = {key: sorted({index[text] for text in seen or row}) for key, row in lists.items()}
+        shown = {key: self.states.seen_among(row) for key, row in asked.items()}
+        first, seen_first = scored[id(rows[0])], shown[id(rows[0])]
+        if all(row == seen_first for row in shown.values()):
+            same = all(row == first for row in scored.values())
+            return self.states.shared([first] if same else [scored[id(row)] for row in rows], seen_first)
         return self.states.for_rows([scored[id(row)] for row in rows], [shown[id(row)] for row in rows])
 
 

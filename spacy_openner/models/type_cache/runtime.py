@@ -11,8 +11,9 @@ from ...nn.onnx import ExportedFiles
 from ...nn.precision import Precision, prepared, resolve
 from ..gliner.runtime import Backend
 from .encoders.base import TEXT_START
-from .network import AskedTypes, Encode, TextBatch, TypeCacheNetwork
+from .network import Encode, TypeCacheNetwork
 from .onnx_encoder import OnnxTextEncoder
+from .states import AskedTypes, TextBatch
 
 # In bfloat16, oneDNN compiles kernels of its own for each length of text, and keeps them: 690 MB after 650 texts by
 # themselves and in batches, 220 MB with lengths in steps of 8, at the same speed; steps of 16 take a tenth longer.

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from spacy_openner.models.type_cache.cache import TypeStateCache
-from spacy_openner.models.type_cache.network import TypeStates
+from spacy_openner.models.type_cache.states import TypeStates
 
 LAYERS, HEADS, SIZE, WIDTH = 2, 3, 4, 5
 # One type of n letters has n subwords: keys and values of each, and a vector, in float32.

@@ -7,7 +7,9 @@ from spacy_openner.models.gliner.pretrained import pretrained
 from spacy_openner.models.gliner.span_head import MarkerV0Head
 from spacy_openner.models.type_cache import attention
 from spacy_openner.models.type_cache.encoders.kinds import from_transformers
-from spacy_openner.models.type_cache.network import TextBatch, TypeCacheNetwork
+from spacy_openner.models.type_cache.network import TypeCacheNetwork
+from spacy_openner.models.type_cache.requests import EncodedTypes
+from spacy_openner.models.type_cache.states import TextBatch
 from tests.support.masked_types import run_masked
 from tests.support.tiny_models import backbone
 
@@ -60,6 +62,20 @@ def test_equals_one_masked_sequence(kind, tmp_path, options, n_words):
     assert torch.allclose(states.vectors, expected_types, rtol=0, atol=1e-5)
     assert torch.allclose(vectors, expected_text, rtol=0, atol=1e-5)
     assert vectors.std() > 0.1
+
+
+def test_training_and_the_cache_see_the_same_of_types_alike(kind, tmp_path):
+    """A masked sequence without the types that are alike to others equals what the cache shows of the whole list."""
+    network, encoder = with_reference(kind, tmp_path, alike=0.5, markers_only=True)
+    types, text = drawn(12)
+    with torch.inference_mode():
+        states = network.encode_types(types)
+        asked = EncodedTypes(list(map(str, range(12))), states).lay_out([list(map(str, range(12)))])
+        vectors = network.encode_texts(batch_of(text), asked)[0]
+        _, expected = run_masked(network, encoder, [types[i] for i in states.seen], text)
+    assert 1 <= len(states.seen) < 12
+    assert asked.vectors.shape[1] == 12
+    assert torch.allclose(vectors, expected, rtol=0, atol=1e-5)
 
 
 def test_types_change_what_a_text_reads(kind, tmp_path):
