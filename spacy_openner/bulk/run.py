@@ -118,8 +118,7 @@ def run_corpus(
         gpu=gpus > 0,
     )
     run = partial(run_on_ray, workers=workers, gpus=gpus) if engine == "ray" else partial(run_locally, workers=workers)
-    files = find_sources(_source_text(source), Path(settings.dest))
-    return _run_what_is_left(files, settings, limit, run, progress)
+    return _run_what_is_left(find_sources(_source_text(source), Path(settings.dest)), settings, limit, run, progress)
 
 
 def _run_what_is_left(

@@ -167,5 +167,9 @@ MODEL_MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "The validator {function!r} of {label!r} fails at {text!r}: {reason}. It must take a Span and return True or "
         "False.",
     ),
+    "O206": (
+        TextError,
+        "More than {most:,} spans are over their thresholds. Raise these, or send fewer types or texts at once.",
+    ),
     "O203": (TextError, "{what} is not UTF-8 ({reason}). Convert it."),
 }

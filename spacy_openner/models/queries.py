@@ -1,6 +1,8 @@
 """The data that components hand to models and get back: texts to score, scored spans, texts to train on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -8,6 +10,7 @@ import numpy as np
 import torch
 from spacy.tokens import Doc
 
+from ..errors import error
 from .words import Words
 
 
@@ -42,6 +45,32 @@ class ScoredSpan(NamedTuple):
     type: int
     score: float
     explanation: str = ""
+
+
+_most_spans: ContextVar[int | None] = ContextVar("most_spans", default=None)
+
+
+@contextmanager
+def at_most_spans(n: int) -> Iterator[None]:
+    """Let no call of a model in the block, and in its thread, find more spans: for texts and types that others choose.
+
+    n (int): Of all texts of a call, before those that cannot stand together are left out.
+    """
+    token = _most_spans.set(n)
+    try:
+        yield
+    finally:
+        _most_spans.reset(token)
+
+
+def check_span_count(n: int) -> None:
+    """Hold a number of spans against the bound of `at_most_spans`.
+
+    RAISES (TextError): O206, for more.
+    """
+    most = _most_spans.get()
+    if most is not None and n > most:
+        raise error("O206", most=most)
 
 
 class TrainingText(NamedTuple):

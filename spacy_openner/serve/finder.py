@@ -12,7 +12,9 @@ from ..components.entity_pipe import OpenNERPipe
 from ..components.reading import read_entities
 from ..errors import error
 from ..labels import LabelSet, set_labels
+from ..models.queries import at_most_spans
 from ..types import FLAT_OVERLAPS
+from .settings import ServeSettings
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,12 @@ class EntityFinder:
     """Finds entities with a pipeline. For one thread: settings of the component are those of the request at hand.
 
     nlp (Language): A pipeline with a component that finds entities of types named at run time.
+    max_spans (int): See `ServeSettings`.
     RAISES (SettingError): For a pipeline without one.
     """
 
-    def __init__(self, nlp: Language) -> None:
-        self.nlp = nlp
+    def __init__(self, nlp: Language, max_spans: int = ServeSettings.max_spans) -> None:
+        self.nlp, self.max_spans = nlp, max_spans
         # Who asks is told of a failure. A handler that the pipeline came with would take texts out of the answers.
         nlp.set_error_handler(raise_error)
         finders = [pipe for _, pipe in nlp.pipeline if isinstance(pipe, OpenNERPipe)]
@@ -52,9 +55,10 @@ class EntityFinder:
 
         RETURNS (list[list[dict[str, Any]]]): Of each text; see `read_entities`.
         RAISES (SettingError): For settings that the component refuses.
+        RAISES (TextError): O206, for more spans over the threshold than may be.
         """
         # Labels of requests must not pile up in the vocabulary.
-        with self.nlp.memory_zone(), self._set(settings):
+        with self.nlp.memory_zone(), self._set(settings), at_most_spans(self.max_spans):
             docs = []
             for text in texts:
                 doc = self.nlp.make_doc(text)

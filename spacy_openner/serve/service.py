@@ -36,7 +36,7 @@ class Service:
     """
 
     def __init__(self, nlps: Sequence[Language], limits: ServeSettings, key: Secret | None) -> None:
-        self.finders = [EntityFinder(nlp) for nlp in nlps]
+        self.finders = [EntityFinder(nlp, limits.max_spans) for nlp in nlps]
         self.limits, self.key = limits, key
         self.max_text_chars = min([limits.max_text_chars, *(nlp.max_length for nlp in nlps)])
         self.metrics = Metrics()

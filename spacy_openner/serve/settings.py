@@ -20,6 +20,8 @@ class ServeSettings:
     max_text_chars (int): Characters of a text.
     max_labels (int): Types of a request.
     max_label_chars (int): Characters of a type's name or description.
+    max_spans (int): Spans over the threshold in all texts of a request, before overlaps are resolved. With a low
+        threshold there are as many as words, widths and types multiply to.
     max_waiting_texts (int): Texts that wait for the model; when there are more, a request gets the status 429.
     batch_texts (int): The most texts that the pipeline gets at once, of any number of requests.
     batch_wait (float): Seconds that a text waits for others to share its batch, while the model is idle.
@@ -32,6 +34,7 @@ class ServeSettings:
     max_text_chars: int = 100_000
     max_labels: int = 1_000
     max_label_chars: int = 500
+    max_spans: int = 100_000
     max_waiting_texts: int = 2_048
     batch_texts: int = 64
     batch_wait: float = 0.005

@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -87,6 +90,35 @@ def test_a_killed_actor_is_replaced(faulty, tmp_path, small_units):
     killer.join()
     assert len(list(pids.iterdir())) == 2
     assert report == run_corpus(source, tmp_path / "whole", faulty, shard_size=5, workers=2)
+    assert report.is_complete
+    assert all_bytes(tmp_path / "out") == all_bytes(tmp_path / "whole")
+
+
+DRIVER = """
+import sys
+import spacy_openner.bulk.plan as plan
+from spacy_openner.bulk.run import run_corpus
+
+plan.UNIT_BYTES = 3000
+run_corpus(sys.argv[1], sys.argv[2], sys.argv[3], shard_size=5, engine="ray")
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_driver_leaves_nobody_at_work_and_a_run_that_goes_on(faulty, tmp_path, small_units):
+    source = write_jsonl(tmp_path / "in.jsonl", make_records(400, " before sleep"))
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, source, tmp_path / "out", faulty])
+    wait_for_parts(tmp_path / "out", 10)
+    driver.kill()
+    assert driver.wait() == -signal.SIGKILL
+    (actor,) = (tmp_path / "faulty" / "pids").iterdir()
+    deadline = time.monotonic() + 200
+    while Path(f"/proc/{actor.name}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert 10 <= len(list((tmp_path / "out").glob("part-*"))) < 80
+    report = run_corpus(source, tmp_path / "out", faulty, shard_size=5, engine="ray")
+    assert report == run_corpus(source, tmp_path / "whole", faulty, shard_size=5)
     assert report.is_complete
     assert all_bytes(tmp_path / "out") == all_bytes(tmp_path / "whole")
 

@@ -86,6 +86,29 @@ def test_statuses(nlp, body, status):
         assert response.json()["detail"]
 
 
+MANY = {"texts": [TEXT] * 3, "labels": [f"type {i}" for i in range(50)], "threshold": 0, "overlap": "all"}
+
+
+def test_a_request_finds_no_more_spans_than_it_may(nlp):
+    """Words, widths and types multiply: a few kilobytes of a request would take all memory that there is."""
+    app = create_app(nlp, ServeSettings(max_spans=500, batch_wait=0.2))
+    refused, small, plain = run(app, post(MANY), post(MANY | {"labels": ["person"]}), post({"texts": [TEXT]}))
+    assert refused.status_code == 422
+    assert "O206" in refused.json()["detail"]
+    assert (small.status_code, plain.status_code) == (200, 200)
+    assert 0 < sum(map(len, small.json()["entities"])) <= 500
+    (whole,) = run(create_app(nlp), post(MANY))
+    assert sum(map(len, whole.json()["entities"])) > 500
+
+
+def test_requests_of_a_batch_do_not_share_the_bound(nlp):
+    asked = {"texts": [TEXT], "labels": ["person"], "threshold": 0, "overlap": "all"}
+    (alone,) = run(create_app(nlp), post(asked))
+    n = len(alone.json()["entities"][0])
+    answers = run(create_app(nlp, ServeSettings(max_spans=n, batch_wait=0.2)), *[post(asked) for _ in range(4)])
+    assert {each.text for each in answers} == {alone.text}
+
+
 def test_a_text_is_no_longer_than_the_pipeline_takes(nlp):
     limits = ServeSettings(max_text_chars=10**7, max_body_bytes=10**8)
     (response,) = run(create_app(nlp, limits), post({"texts": ["a" * 1_000_001]}))

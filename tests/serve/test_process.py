@@ -5,6 +5,7 @@ import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -82,6 +83,31 @@ def test_every_request_gets_the_right_answer(shared_url, n):
     wrong = [(i, given, expected) for i, (given, expected) in enumerate(answers) if given != expected]
     assert wrong == []
     assert sum(status != 200 for _, (status, _) in answers) == 0.3 * n
+
+
+def peak_megabytes(process):
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+@pytest.mark.slow
+def test_large_requests_are_answered_or_refused_in_bounded_memory(service):
+    url, process = service
+    labels = [f"type {i}" for i in range(1000)]
+    text = "Marie Curie went from Paris to Warsaw. " * 500
+    with httpx.Client(timeout=600) as client:
+
+        def statuses(**request):
+            return client.post(f"{url}/entities", json={"texts": [text], "labels": labels, **request}).status_code
+
+        before = peak_megabytes(process)
+        assert statuses() == 200
+        assert statuses(texts=["word " * 100_000]) == 422
+        assert statuses(labels=[*labels, "one more"]) == 422
+        for overlap in ("all", "flat"):
+            assert statuses(threshold=0, overlap=overlap) == 422
+        assert ask(url) == 200
+        assert peak_megabytes(process) < before + 1000
 
 
 def connect(url):

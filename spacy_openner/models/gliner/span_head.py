@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..queries import GoldTargets
+from ..queries import GoldTargets, check_span_count
 
 # `SpanHead.find` holds the inner vectors of so many numbers at once (1 MB), which then stay in the processor's cache.
 BLOCK = 2**18
@@ -186,6 +186,7 @@ class SpanHead(nn.Module):
             scores = [self.pair_scores(part, slice(0, longest), slice(k, k + longest)) for k in widths]
             own = _over(torch.cat(scores, dim=1), starts, ends, n_words[block], thresholds[block])
             blocks_selected.append(own._replace(row=own.row + block.start))
+            check_span_count(sum(len(spans.row) for spans in blocks_selected))
         return _in_order([torch.cat(column) for column in zip(*blocks_selected, strict=True)])
 
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from ..queries import GoldTargets, ScoredSpan, SpanQuery, TrainingText
+from ..queries import GoldTargets, ScoredSpan, SpanQuery, TrainingText, check_span_count
 from .span_head import SelectedSpans
 
 
@@ -44,6 +44,7 @@ class BestSpans:
 
     def __init__(self, n_texts: int) -> None:
         self._scores: list[dict[tuple[int, int, int], float]] = [{} for _ in range(n_texts)]
+        self._n_selected = 0
 
     def add(
         self, head: SpanSelector, logits: torch.Tensor, windows: Sequence[TextWindow], queries: Sequence[SpanQuery]
@@ -59,6 +60,8 @@ class BestSpans:
 
     def add_selected(self, spans: SelectedSpans, windows: Sequence[TextWindow], queries: Sequence[SpanQuery]) -> None:
         """Take spans of windows that were selected by the windows' `limits`; see `add`."""
+        self._n_selected += len(spans.row)
+        check_span_count(self._n_selected)
         for row, first, last, label, score in zip(*(column.tolist() for column in spans), strict=True):
             window = windows[row]
             key = (window.first + first, window.first + last, window.types[label])
