@@ -169,7 +169,7 @@ MODEL_MESSAGES: dict[str, tuple[type[Exception], str]] = {
     ),
     "O206": (
         TextError,
-        "More than {most:,} spans are over their thresholds. Raise these, or send fewer types or texts at once.",
+        "More than {most} spans are over their thresholds. Raise these, or send fewer types or texts at once.",
     ),
     "O203": (TextError, "{what} is not UTF-8 ({reason}). Convert it."),
 }

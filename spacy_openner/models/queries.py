@@ -70,7 +70,7 @@ def check_span_count(n: int) -> None:
     """
     most = _most_spans.get()
     if most is not None and n > most:
-        raise error("O206", most=most)
+        raise error("O206", most=f"{most:,}")
 
 
 class TrainingText(NamedTuple):
