@@ -80,8 +80,8 @@ def _list_files(system: Any, root: str) -> tuple[str, list[str]]:
     if system.exists(root):
         return root[: root.rfind("/") + 1], [root]
     fixed = re.split(r"[*?\[]", root)[0]
-    found = system.glob(root, detail=True) if fixed != root else {}
-    return fixed[: fixed.rfind("/") + 1], [path for path, info in found.items() if info["type"] == "file"]
+    matching = system.glob(root, detail=True) if fixed != root else {}
+    return fixed[: fixed.rfind("/") + 1], [path for path, info in matching.items() if info["type"] == "file"]
 
 
 def choose_unit_bytes(files: Sequence[SourceFile]) -> int:

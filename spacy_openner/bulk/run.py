@@ -31,6 +31,7 @@ from .records import WRITABLE, RecordFields, Unit
 from .sources import settle_sources
 
 ENGINES = ("local", "ray")
+OPTIONAL = ("batch_size", "limit")
 # A `Path` has one slash of a URL's two.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
@@ -103,8 +104,7 @@ def run_corpus(
     RAISES (DataError): O610, when the output cannot be written, or the pipeline not be loaded; the same call goes on.
     """
     _check_engine(engine, gpus, format)
-    given = {name: value for name, value in (("batch_size", batch_size), ("limit", limit)) if value is not None}
-    _check_counts(workers=workers, threads=threads, shard_size=shard_size, **given)
+    _check_counts(workers=workers, threads=threads, shard_size=shard_size, batch_size=batch_size, limit=limit)
     settings = RunSettings(
         pipeline=_pipeline_name(pipeline),
         dest=str(_target(dest)),
@@ -248,5 +248,7 @@ def _check_engine(engine: Any, gpus: Any, format: Any) -> None:
 
 def _check_counts(**counts: Any) -> None:
     for name, value in counts.items():
+        if value is None and name in OPTIONAL:
+            continue
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise error("O001", name=name, value=value, allowed="a whole number from 1")

@@ -188,8 +188,8 @@ class OpenLabelPipe(Pipe, Generic[SettingsT]):
             return {}
         settings = {"spans_key": self.spans_key, **kwargs}
         examples = as_examples(examples)
-        asked = (self._types_to_find(example.predicted) for example in examples)
-        examine_evaluation(self.name, examples, asked, settings["spans_key"], self._gold_overlap())
+        types = (self._types_to_find(example.predicted) for example in examples)
+        examine_evaluation(self.name, examples, types, settings["spans_key"], self._gold_overlap())
         return self.scorer(examples, **settings)
 
     def _types_to_find(self, doc: Doc) -> Collection[str]:

@@ -60,8 +60,7 @@ def LLMClient_v1(
     _check_model(model, structured)
     _check_pace(concurrency, requests_per_minute, max_retries, timeout=timeout, max_wait=max_wait)
     _check_budget(prices, max_requests=max_requests, max_tokens=max_tokens)
-    _check_key_variable(api_key_env)
-    check_holds_no_key(api_key_env, model=model, base_url=base_url, cache_dir=cache_dir)
+    _check_keys(api_key_env, model=model, base_url=base_url, cache_dir=cache_dir)
     _check_addresses(base_url, cache_dir)
     _check_parameters(parameters, api_key_env)
     return LLMClient(
@@ -93,10 +92,11 @@ def _check_model(model: Any, structured: Any) -> None:
     check_config_text("model", model)
 
 
-def _check_key_variable(api_key_env: Any) -> None:
+def _check_keys(api_key_env: Any, **settings: Any) -> None:
     # What should name a variable may be a key: it is not shown.
     _check("api_key_env", "...", isinstance(api_key_env, str), "the name of an environment variable")
     check_variable_name(api_key_env)
+    check_holds_no_key(api_key_env, **settings)
 
 
 def _check_pace(concurrency: Any, requests_per_minute: Any, max_retries: Any, **seconds: Any) -> None:

@@ -106,19 +106,19 @@ class TrainingChecks:
 def examine_evaluation(
     name: str,
     examples: Sequence[Example],
-    asked: Iterable[Collection[str]],
+    types_per_example: Iterable[Collection[str]],
     spans_key: str | None,
     overlap: Overlap | None,
 ) -> None:
     """Look at what a component is scored by, and warn of what cannot be meant.
 
     name (str): The component's name, for the messages.
-    asked (Iterable[Collection[str]]): For each example the types that there were to choose from.
+    types_per_example (Iterable[Collection[str]]): For each example the types that there were to choose from.
     spans_key (str | None): Where gold entities are; see `scoring.gold`.
     overlap (Overlap | None): Which entities can be found together.
     """
     survey, unknown, known = GoldSurvey(spans_key, overlap), set[str](), set[str]()
-    for example, types in zip(examples, asked, strict=True):
+    for example, types in zip(examples, types_per_example, strict=True):
         survey.add(example.reference)
         gold = {span.label_ for span in gold_spans(example.reference, spans_key)}
         if types:

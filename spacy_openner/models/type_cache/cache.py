@@ -75,12 +75,12 @@ class TypeStateCache:
         RETURNS (TypeStates): In the order of `texts`, without gradient.
         """
         with self._lock:
-            found = self._find(texts)
-            if found is None:
+            entry = self._find(texts)
+            if entry is None:
                 single = self._single_types(texts, encode)
-                found = _joined([single[text] for text in texts])
-                self._keep(texts, found)
-        return found.whole
+                entry = _joined([single[text] for text in texts])
+                self._keep(texts, entry)
+        return entry.whole
 
     def _find(self, key: str | tuple[str, ...]) -> _Entry | None:
         entry = self._entries.get(key)

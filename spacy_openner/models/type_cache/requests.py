@@ -50,8 +50,8 @@ class EncodedTypes:
         # Texts mostly share one list: what is asked of it is found out once.
         lists = {id(row): row for row in rows}
         scored = {key: [index[text] for text in row] for key, row in lists.items()}
-        asked = {key: sorted({index[text] for text in seen or row}) for key, row in lists.items()}
-        shown = {key: self.states.seen_among(row) for key, row in asked.items()}
+        types = {key: sorted({index[text] for text in seen or row}) for key, row in lists.items()}
+        shown = {key: self.states.seen_among(row) for key, row in types.items()}
         first, seen_first = scored[id(rows[0])], shown[id(rows[0])]
         if all(row == seen_first for row in shown.values()):
             same = all(row == first for row in scored.values())

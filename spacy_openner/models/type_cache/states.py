@@ -65,19 +65,19 @@ class TypeStates:
         """The types that texts see which ask for all of them; see `seen_among`."""
         return self._apart(range(len(self.lengths)))
 
-    def seen_among(self, asked: Sequence[int]) -> Sequence[int]:
+    def seen_among(self, types: Sequence[int]) -> Sequence[int]:
         """Return which of some types texts see: of those that are alike the first.
 
-        asked (Sequence[int]): Indices of types, each once.
+        types (Sequence[int]): Indices of types, each once.
         """
-        return self.seen if list(asked) == list(range(len(self.lengths))) else self._apart(asked)
+        return self.seen if list(types) == list(range(len(self.lengths))) else self._apart(types)
 
-    def _apart(self, asked: Sequence[int]) -> Sequence[int]:
-        if self.alike >= 1 or len(asked) < 2:
-            return asked
-        first = self._starts()[list(asked)].to(self.vectors.device)
+    def _apart(self, types: Sequence[int]) -> Sequence[int]:
+        if self.alike >= 1 or len(types) < 2:
+            return types
+        first = self._starts()[list(types)].to(self.vectors.device)
         read = torch.cat([value.detach()[:, first].transpose(0, 1).flatten(1) for value in self.values], dim=1)
-        return [asked[i] for i in apart(read, self.alike)]
+        return [types[i] for i in apart(read, self.alike)]
 
     def _starts(self) -> Tensor:
         """Where each type begins among the subwords of all. *Shape:* (types,), int64."""
