@@ -54,20 +54,19 @@ def config_value(value: Any, default: Any) -> Any:
 
     value (Any): The setting's plain value.
     default (Any): Its plain default.
-    RETURNS (Any): The value, or what fits of it: parts of lists and mappings, labels without their descriptions; or the
-        default.
+    RETURNS (Any): The value, or what fits of it: items of lists, and of mappings that are empty by default; labels
+        without their descriptions; or the default. All of it can be built.
     """
     if fits_config(value):
         return value
     if isinstance(value, list) or (isinstance(value, Mapping) and isinstance(default, list)):
-        fitting = [item for item in value if fits_config(item)]
-        return fitting if fits_config(fitting) else [item for item in fitting if "$" not in item]
-    return (_fitting(value) or default) if isinstance(value, Mapping) else default
-
-
-def _fitting(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    parts = {key: _fitting(part) if isinstance(part, Mapping) else part for key, part in mapping.items()}
-    return {key: part for key, part in parts.items() if fits_config({key: part})}
+        fitting = [each for each in value if fits_config(each)]
+        return fitting if fits_config(fitting) else [each for each in fitting if "$" not in each]
+    if not (isinstance(value, Mapping) and isinstance(default, Mapping)):
+        return default
+    # Whole ones: a validator without what it checks is none.
+    items = {key: each for key, each in value.items() if fits_config({key: each})}
+    return items if fits_config(items) else default
 
 
 def check_config_value(name: str, value: Any) -> None:

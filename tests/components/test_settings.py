@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import re
 
 import pytest
 import spacy
@@ -329,6 +330,41 @@ def test_any_string_lives_in_the_components_own_file(tmp_path):
         spans_key="${x.y} $",
     )
     assert by_disk_three_times(nlp, tmp_path).get_pipe("x").settings == pipe.settings
+    assert by_bytes(nlp, tmp_path).get_pipe("x").settings == pipe.settings
+
+
+@pytest.mark.parametrize("text", ["${x}", "a $ {x} ${", "$", "x\ny"])
+@pytest.mark.parametrize("factory", CLASSES)
+def test_what_a_config_can_hold_of_a_setting_can_be_built(factory, text, tmp_path):
+    """Parts of a value, such as a validator without what it checks, could be saved and not be loaded."""
+    full = {
+        "format": "spacy-openner.alignment.v1",
+        "strategy": text,
+        "sources": ["place", text],
+        "targets": {
+            "city": {"source": ["place", text], "confidence": 0.5, "counts": {text: 3}},
+            text: {"source": text},
+        },
+    }
+    odd = {
+        "labels": {"city": text, text: "described", "person": "human"},
+        "label_thresholds": {text: 0.25},
+        "validators": {"city": {"pattern": f"[A-Z]{re.escape(text)}"}, "person": {"choices": [text]}},
+        "keep_labels": [text, "city"],
+        "draft_from": text,
+        "source": text,
+        "spans_key": text,
+        "table": full,
+        "gate": {text: 0.5, "city": 0.25},
+    }
+    nlp = build(factory)
+    pipe = nlp.get_pipe("x")
+    for name in set(odd) & set(pipe.settings.names()):
+        setattr(pipe, name, odd[name])
+    for i in range(2):
+        nlp.to_disk(tmp_path / str(i))
+        nlp = spacy.load(tmp_path / str(i))
+        assert nlp.get_pipe("x").settings == pipe.settings
     assert by_bytes(nlp, tmp_path).get_pipe("x").settings == pipe.settings
 
 
