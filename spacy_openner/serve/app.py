@@ -77,6 +77,7 @@ def _entity_routes(service: Service) -> APIRouter:
             labels=list(component.labels),
             threshold=component.threshold,
             overlap=component.overlap,
+            boundaries=list(component.boundaries),
             needs_key=service.key is not None,
         )
 
@@ -144,4 +145,5 @@ async def _refuse(request: Request, problem: Exception) -> Response:
 
 def _settings_of(request: EntitiesRequest) -> RequestSettings:
     thresholds = None if request.label_thresholds is None else tuple(sorted(request.label_thresholds.items()))
-    return RequestSettings(label_set(request.labels), request.threshold, thresholds, request.overlap)
+    boundaries = None if request.boundaries is None else tuple(request.boundaries)
+    return RequestSettings(label_set(request.labels), request.threshold, thresholds, request.overlap, boundaries)

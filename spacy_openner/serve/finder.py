@@ -25,12 +25,14 @@ class RequestSettings:
     threshold: See `OpenNERPipe`, as the next ones; None for the pipeline's own.
     label_thresholds: Pairs of a type and its threshold.
     overlap: See `EntitySettings`.
+    boundaries: The same, for all components that find entities.
     """
 
     labels: LabelSet | None = None
     threshold: float | None = None
     label_thresholds: tuple[tuple[str, float], ...] | None = None
     overlap: str | None = None
+    boundaries: tuple[str, ...] | None = None
 
 
 class EntityFinder:
@@ -48,7 +50,7 @@ class EntityFinder:
         finders = [pipe for _, pipe in nlp.pipeline if isinstance(pipe, OpenNERPipe)]
         if not finders:
             raise error("O652", pipes=", ".join(nlp.pipe_names) or "no components")
-        self.component = finders[-1]
+        self.component, self._finders = finders[-1], finders
 
     def __call__(self, texts: Sequence[str], settings: RequestSettings) -> list[list[dict[str, Any]]]:
         """Find the entities of texts.
@@ -80,11 +82,14 @@ class EntityFinder:
             changes["label_thresholds"] = dict(settings.label_thresholds)
         if settings.overlap is not None:
             changes["overlap"] = settings.overlap
-        before = {name: getattr(self.component, name) for name in changes}
+        all_changes = [(self.component, name, value) for name, value in changes.items()]
+        if settings.boundaries is not None:
+            all_changes += [(pipe, "boundaries", settings.boundaries) for pipe in self._finders]
+        before = [(pipe, name, getattr(pipe, name)) for pipe, name, _ in all_changes]
         try:
-            for name, value in changes.items():
-                setattr(self.component, name, value)
+            for pipe, name, value in all_changes:
+                setattr(pipe, name, value)
             yield
         finally:
-            for name, value in before.items():
-                setattr(self.component, name, value)
+            for pipe, name, value in before:
+                setattr(pipe, name, value)

@@ -22,6 +22,9 @@ class EntitiesRequest(BaseModel):
     overlap: Literal["flat", "nested", "all", "longest"] | None = Field(
         None, description="Which entities may share words."
     )
+    boundaries: list[Literal["paragraphs", "lists", "cells", "lines", "sentences"]] | None = Field(
+        None, description="Places that no entity crosses."
+    )
 
 
 class Entity(BaseModel):
@@ -135,6 +138,7 @@ class PipelineSettings(BaseModel):
     labels: list[str]
     threshold: float
     overlap: str
+    boundaries: list[str]
     needs_key: bool
 
 

@@ -46,6 +46,29 @@ def test_settings_of_a_request_are_its_own(nlp):
     assert (pipe.labels, pipe.threshold, pipe.overlap) == (("person", "city"), 0.5, "flat")
 
 
+SHAPED = "Marie Curie\nNiels Bohr\n\nAda Lovelace\tOslo\n- Kim Lee\n- Rome and Paris. Bath"
+
+
+@pytest.mark.parametrize("boundaries", [None, [], ["lines"], ["paragraphs", "cells"], ["sentences", "lists"]])
+@pytest.mark.parametrize("by", ["request", "pipeline"])
+def test_boundaries_are_those_of_the_component(boundaries, by, nlp):
+    pipe = nlp.get_pipe("open_ner_span")
+    before = pipe.boundaries
+    body, other = {"texts": [SHAPED]}, {"texts": [SHAPED], "boundaries": []}
+    try:
+        if boundaries is not None:
+            pipe.boundaries = boundaries
+        alone = [(ent.start_char, ent.end_char, ent.label_) for ent in nlp(SHAPED).ents]
+        if by == "request":
+            pipe.boundaries = before
+            body |= {} if boundaries is None else {"boundaries": boundaries}
+        _, response = run(create_app(nlp), post(other), post(body))
+    finally:
+        pipe.boundaries = before
+    assert [(e["start"], e["end"], e["label"]) for e in response.json()["entities"][0]] == alone
+    assert alone
+
+
 SMALL = ServeSettings(max_body_bytes=2000, max_texts=3, max_text_chars=100, max_labels=2, max_label_chars=20)
 
 
@@ -72,6 +95,8 @@ SMALL = ServeSettings(max_body_bytes=2000, max_texts=3, max_text_chars=100, max_
         ({"texts": ["a"], "threshold": 1}, 200),
         (b'{"texts": ["a"], "threshold": NaN}', 422),
         ({"texts": ["a"], "overlap": "some"}, 422),
+        ({"texts": ["a"], "boundaries": ["pages"]}, 422),
+        ({"texts": ["a"], "boundaries": "lines"}, 422),
         ({"texts": ["a"], "unknown": 1}, 422),
         (b'{"texts": ["\\ud800"]}', 422),
         (b'{"texts": ["a"], "labels": ["\\udfff"]}', 422),
@@ -361,7 +386,13 @@ def test_the_page_and_health(nlp):
     assert page.status_code == 200
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert ready.json() == {"status": "ready"}
-    assert settings.json() == {"labels": ["person", "city"], "threshold": 0.5, "overlap": "flat", "needs_key": False}
+    assert settings.json() == {
+        "labels": ["person", "city"],
+        "threshold": 0.5,
+        "overlap": "flat",
+        "boundaries": ["paragraphs", "lists", "cells"],
+        "needs_key": False,
+    }
 
 
 def test_a_pipeline_that_names_no_types_is_refused():

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is install
 
 PAGE = Path(__file__).parents[2] / "spacy_openner" / "serve" / "page" / "index.html"
 URL = "http://localhost:8000/"
-SETTINGS = {"labels": ["person", "city"], "threshold": 0.5, "overlap": "flat", "needs_key": False}
+SETTINGS = {"labels": ["person", "city"], "threshold": 0.5, "overlap": "flat", "boundaries": [], "needs_key": False}
 # A directory for pictures to look at.
 PICTURES = os.environ.get("SPACY_OPENNER_PICTURES")
 
