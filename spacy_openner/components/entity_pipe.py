@@ -1,6 +1,7 @@
 """Base of all components that find entities: their settings, and how they annotate."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from spacy.tokens import Doc
@@ -50,6 +51,22 @@ class OpenNERPipe(OpenLabelPipe[EntitySettingsT]):
         if "validators" in changed:
             self._validator = SpanValidator(settings.validators)
             self._warn_of_unknown_labels("validators", settings.validators)
+
+    @contextmanager
+    def with_settings(self, **changes: Any) -> Iterator[None]:
+        """Let other settings hold for a block, as for one request. They go into no config, and are not warned of.
+
+        changes (Any): Settings that nothing is made from: thresholds, overlap, boundaries.
+        RAISES (SettingError): For values that are not allowed, or do not go together.
+        """
+        before = self._settings
+        other = before.replace(**changes)
+        self._check_settings(other)
+        self._settings = other
+        try:
+            yield
+        finally:
+            self._settings = before
 
     def _choose(self, doc: Doc, candidates: Iterable[Candidate]) -> list[Candidate]:
         """Keep what the validators accept, and of that what may stand together."""

@@ -44,6 +44,9 @@ class Node(NamedTuple):
     mask: int
 
 
+KEPT_PATHS = 50_000
+
+
 class TagTrie:
     """The subwords of every tag, as a trie.
 
@@ -75,9 +78,13 @@ class TagTrie:
     def path(self, tag: int, allowed: int) -> Path:
         """Return the path to a tag among those allowed (bits, the tag's own included)."""
         key = (tag, allowed)
-        if key not in self._paths:
-            self._paths[key] = Path(self.sequences[tag], tuple(self._decisions(tag, allowed)))
-        return self._paths[key]
+        path = self._paths.get(key)
+        if path is None:
+            # There are as many sets of allowed tags as hints of labels can name.
+            if len(self._paths) >= KEPT_PATHS:
+                self._paths = {}
+            path = self._paths[key] = Path(self.sequences[tag], tuple(self._decisions(tag, allowed)))
+        return path
 
     def _decisions(self, tag: int, allowed: int) -> Iterator[Decision]:
         node = self.root

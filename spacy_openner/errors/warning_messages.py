@@ -4,7 +4,8 @@ WARNINGS: dict[str, str] = {
     "W001": "{name!r} has no labels, and the doc names none: nothing is looked for. "
     "Set `labels`, or doc._.openner_labels.",
     "W002": "{repo!r} is loaded without a revision: what the hub serves may change. Pin one with `revision`.",
-    "W003": "The word {word!r}... takes {size} subwords; only its first {budget} fit the model and were read.",
+    "W003": "The word {word!r}... takes {size} subwords; only its first {budget} fit the model and were read. "
+    "(This is said of the first, the tenth and the hundredth such word, and so on.)",
     "W004": "doc.spans[{key!r}] held {n} spans of another origin; {name!r} replaces them. Use another `spans_key`.",
     "W005": "`{setting}` names {labels}, which are not among the labels; that has no effect.",
     "W006": "Training met {n} gold spans of more than {widest} words, the widest that the model can express; they are "

@@ -18,6 +18,8 @@ from .types import LLMRequest
 FILE = "answers.sqlite3"
 # Seconds: to wait for another process that writes, and to do without the file when that one holds it for longer.
 WAIT, PAUSE = 2.0, 30.0
+# Characters of answers that are kept in memory where the disk fails.
+KEPT_CHARS = 50_000_000
 TABLE = "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, model TEXT, made TEXT, answer TEXT) WITHOUT ROWID"
 
 
@@ -39,6 +41,7 @@ class Cache:
     def __init__(self, directory: Path | None) -> None:
         self.directory = directory
         self.memory: dict[str, str] = {}
+        self._n_chars = 0
         self._connection: sqlite3.Connection | None = None
         self._paused_until = 0.0
         self.problem: str | None = None
@@ -60,7 +63,7 @@ class Cache:
         if self.directory is None:
             return
         if self._is_paused():
-            self.memory[key] = answer
+            self._remember(key, answer)
             return
         values = (key, model, answer)
         try:
@@ -68,13 +71,20 @@ class Cache:
                 connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, datetime('now'), ?)", values)
         except (sqlite3.Error, OSError, UnicodeEncodeError) as problem:
             self._fail(problem)
-            self.memory[key] = answer
+            self._remember(key, answer)
 
     def close(self) -> None:
         """Let go of the file."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _remember(self, key: str, answer: str) -> None:
+        """Keep an answer in memory; the oldest go where there are too many."""
+        self._n_chars += len(answer) - len(self.memory.get(key, ""))
+        self.memory[key] = answer
+        while self._n_chars > KEPT_CHARS and len(self.memory) > 1:
+            self._n_chars -= len(self.memory.pop(next(iter(self.memory))))
 
     def _is_paused(self) -> bool:
         return time.monotonic() < self._paused_until

@@ -1,7 +1,7 @@
 """Run a pipeline with settings of single requests."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,23 +73,23 @@ class EntityFinder:
 
     @contextmanager
     def _set(self, settings: RequestSettings) -> Iterator[None]:
-        changes: dict[str, Any] = {}
-        if settings.threshold is not None:
-            changes["threshold"] = settings.threshold
-            # A request that says a threshold means it for all types.
-            changes["label_thresholds"] = {}
-        if settings.label_thresholds is not None:
-            changes["label_thresholds"] = dict(settings.label_thresholds)
-        if settings.overlap is not None:
-            changes["overlap"] = settings.overlap
-        all_changes = [(self.component, name, value) for name, value in changes.items()]
-        if settings.boundaries is not None:
-            all_changes += [(pipe, "boundaries", settings.boundaries) for pipe in self._finders]
-        before = [(pipe, name, getattr(pipe, name)) for pipe, name, _ in all_changes]
-        try:
-            for pipe, name, value in all_changes:
-                setattr(pipe, name, value)
+        with ExitStack() as stack:
+            for pipe in self._finders:
+                changes = _changes(settings) if pipe is self.component else {}
+                if settings.boundaries is not None:
+                    changes["boundaries"] = settings.boundaries
+                stack.enter_context(pipe.with_settings(**changes))
             yield
-        finally:
-            for pipe, name, value in before:
-                setattr(pipe, name, value)
+
+
+def _changes(settings: RequestSettings) -> dict[str, Any]:
+    """Return the settings that a request changes of the component which finds the entities."""
+    changes: dict[str, Any] = {}
+    if settings.threshold is not None:
+        # A request that says a threshold means it for all types.
+        changes |= {"threshold": settings.threshold, "label_thresholds": {}}
+    if settings.label_thresholds is not None:
+        changes["label_thresholds"] = dict(settings.label_thresholds)
+    if settings.overlap is not None:
+        changes["overlap"] = settings.overlap
+    return changes

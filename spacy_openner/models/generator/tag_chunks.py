@@ -8,7 +8,9 @@ from ...errors import error
 
 # Chunks that a tokenizer which joins words, or bends what stands beside a space, gets wrong.
 PROBE = ["The(O)", "New(B-city)", "York(I-city)", "...(O)", "naïve(O)", "co-op(B-a)", "((O)", "x1(O)", "is(O)"]
+# Words and lists of tags that are kept, and how long these may be together: of words in characters, of lists in tags.
 KEPT_WORDS, KEPT_TRIES = 100_000, 1_000
+KEPT_CHARS, KEPT_TAGS = 4_000_000, 20_000
 CARRIERS = ("a", "the", "42", "house")
 
 Chunk = Callable[[str, str], str]
@@ -30,6 +32,7 @@ class ChunkEncoder:
         self.independent = self.spaced or _joined(plain) == whole
         self._tries: dict[tuple[str, ...], TagTrie | None] = {}
         self._forced: dict[tuple[str, bool], Subwords | None] = {}
+        self._n_tags = self._n_chars = 0
 
     def encode_words(
         self,
@@ -52,8 +55,8 @@ class ChunkEncoder:
         trie = self._trie(tuple(tags), chunk)
         keys = [(text, self.spaced and (i > 0 or after_space)) for i, text in enumerate(texts)]
         # Full caches are replaced: another thread may still be reading the old ones.
-        if len(self._forced) > KEPT_WORDS:
-            self._forced = {}
+        if len(self._forced) > KEPT_WORDS or self._n_chars > KEPT_CHARS:
+            self._forced, self._n_chars = {}, 0
         known = self._forced
         if trie is not None:
             self._add_forced(known, set(keys), trie, tags, chunk)
@@ -69,11 +72,12 @@ class ChunkEncoder:
 
     def _trie(self, tags: tuple[str, ...], chunk: Chunk) -> TagTrie | None:
         """Return the trie of tags behind any word whose subwords do not mix with theirs; None if they mix with all."""
-        if len(self._tries) > KEPT_TRIES:
-            self._tries = {}
+        if len(self._tries) > KEPT_TRIES or self._n_tags > KEPT_TAGS:
+            self._tries, self._n_tags = {}, 0
         known = self._tries
         if tags not in known:
             known[tags] = self._make_trie(tags, chunk)
+            self._n_tags += len(tags)
         return known[tags]
 
     def _make_trie(self, tags: tuple[str, ...], chunk: Chunk) -> TagTrie | None:
@@ -97,6 +101,7 @@ class ChunkEncoder:
         They are None where word and tag share a subword.
         """
         new = [key for key in keys if key not in known]
+        self._n_chars += sum(len(text) for text, _ in new)
         n_probes = min(3, len(tags))
         encoded = self._encode(
             [" " * spaced + chunk(text, tag) for text, spaced in new for tag in tags[:n_probes]] if new else []

@@ -60,6 +60,7 @@ class WindowPlanner:
 
     def __init__(self, tokenizer: PromptTokenizer, max_words: int, overlap: int, pooling: Pooling = "first") -> None:
         self.tokenizer, self.max_words, self.overlap, self.pooling = tokenizer, max_words, overlap, pooling
+        self.n_cut = 0
 
     def plan(self, texts: Sequence[Words], types: Sequence[Sequence[Any]]) -> Iterator[InputWindow]:
         """Lay windows and prompts over texts.
@@ -131,8 +132,7 @@ class WindowPlanner:
         budget = self.budget(prompt)
         start, end = int(subwords.starts[first]), int(subwords.ends[last - 1])
         if last - first == 1 and end - start > budget:
-            word = self.tokenizer.decode(subwords.ids[start : start + 8])
-            warn("W003", word=word, size=end - start, budget=budget)
+            self._note_cut(subwords.ids[start : start + 8], end - start, budget)
             end = start + budget
         starts, ends = subwords.starts[first:last], np.minimum(subwords.ends[first:last], end)
         offset = len(prompt.ids) - start
@@ -143,6 +143,12 @@ class WindowPlanner:
             return InputWindow(text, first, last, prompt.types, ids, positions, prompt.positions, owners)
         positions = np.where(ends > starts, (starts if self.pooling == "first" else ends - 1) + offset, -1)
         return InputWindow(text, first, last, prompt.types, ids, positions, prompt.positions)
+
+    def _note_cut(self, begin: np.ndarray, size: int, budget: int) -> None:
+        """Warn of a word that is cut: of the first, the tenth, the hundredth, since each is said in other words."""
+        self.n_cut += 1
+        if self.n_cut == 10 ** (len(str(self.n_cut)) - 1):
+            warn("W003", word=self.tokenizer.decode(begin), size=size, budget=budget)
 
     def _around(self, words: Words, subwords: SubwordMap, first: int, last: int, budget: int) -> tuple[int, int]:
         """Widen a span to both sides as far as a window allows."""
