@@ -15,15 +15,16 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.util import raise_error
 
+from ..components.entity_pipe import OpenNERPipe
 from ..environment import load_pipeline
-from ..errors import OpenNERError
+from ..errors import OpenNERError, error
 from ..files import replaced_file, write_text
 from ..labels import set_labels
 from ..types import DEFAULT_SPANS_KEY
 from .journal import Counts, Journal
 from .reading import read_records
 from .records import BadRecord, Record, RecordFields, Unit
-from .writing import write_records
+from .writing import RECORD_COLUMNS, write_records
 
 DEAD_LETTERS = "dead_letters"
 # Of a unit that has no result.
@@ -44,6 +45,7 @@ class RunSettings:
     batch_size (int | None): Records that the pipeline gets at a time; as many as its config says if None.
     threads (int): Of each process, for the arithmetic.
     gpu (bool): Run the pipeline on a GPU.
+    RAISES (SettingError): For a column of entities that has the name of another one.
     """
 
     pipeline: str
@@ -56,6 +58,11 @@ class RunSettings:
     batch_size: int | None = None
     threads: int = 1
     gpu: bool = False
+
+    def __post_init__(self) -> None:
+        if self.format == "parquet" and self.fields.entities in RECORD_COLUMNS:
+            allowed = f"with Parquet, any name but {' and '.join(RECORD_COLUMNS)}"
+            raise error("O001", name="entities_field", value=self.fields.entities, allowed=allowed)
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ class UnitAnnotator:
     def nlp(self) -> Language:
         """The pipeline, loaded now if it was not.
 
-        RAISES (CannotGoOn): Where it cannot be loaded, or there is no GPU for it.
+        RAISES (CannotGoOn): Where it cannot be loaded, has no use for the labels, or there is no GPU for it.
         """
         torch.set_num_threads(self.settings.threads)
         try:
@@ -105,6 +112,8 @@ class UnitAnnotator:
         except Exception as problem:
             reason = f"the pipeline {self.settings.pipeline!r} cannot be loaded: {_describe(problem)}"
             raise CannotGoOn(reason) from problem
+        if self.settings.labels is not None and not any(isinstance(pipe, OpenNERPipe) for _, pipe in nlp.pipeline):
+            raise CannotGoOn(str(error("O652", pipes=", ".join(nlp.pipe_names) or "no components")))
         # Records that fail are set aside here. A handler that the pipeline came with would lose them.
         nlp.set_error_handler(raise_error)
         return nlp

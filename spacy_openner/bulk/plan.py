@@ -33,7 +33,7 @@ class SourceFile(NamedTuple):
     name: Path within the corpus.
     format: See `records.READABLE`.
     size: In bytes.
-    digest: Of its first and its last bytes.
+    digest: Of its first and its last bytes; none of a file that cannot be opened.
     """
 
     path: str
@@ -54,7 +54,7 @@ def find_sources(source: str, dest: Path | None = None) -> list[SourceFile]:
     source (str): A file, a directory, a glob, or a URL of any of these that `fsspec` reads.
     dest (Path | None): The directory of the output, which may lie in that of the corpus: it is no part of it.
     RETURNS (list[SourceFile]): In the order of their paths. Of a directory, the files with a known ending.
-    RAISES (DataError): When there is none, or the one that is named has an unknown ending.
+    RAISES (DataError): When there is none, or one that is named has an unknown ending.
     """
     try:
         system, root = fsspec.core.url_to_fs(source)
@@ -66,10 +66,7 @@ def find_sources(source: str, dest: Path | None = None) -> list[SourceFile]:
         paths = _without_output(paths, folder, dest)
     if not paths:
         raise error("O605", source=source, allowed=", ".join(SUFFIXES))
-    try:
-        return [_describe(system, path, path.removeprefix(folder)) for path in sorted(paths)]
-    except OSError as problem:
-        raise error("O602", path=source, reason=problem) from problem
+    return [_describe(system, path, path.removeprefix(folder)) for path in sorted(paths)]
 
 
 def _list_files(system: Any, root: str) -> tuple[str, list[str]]:
@@ -105,10 +102,10 @@ def plan_units(files: Sequence[SourceFile], unit_bytes: int) -> list[Unit]:
 
 def _parts(file: SourceFile, size: int) -> Iterator[tuple[int, int, int]]:
     """Yield start, stop and first row of each unit of a file."""
-    if file.is_splittable:
+    if file.is_splittable and file.digest:
         for start in range(0, file.size, size):
             yield start, min(start + size, file.size), 0
-    elif file.format == "parquet":
+    elif file.format == "parquet" and file.digest:
         yield from _row_groups(file)
     else:
         yield 0, -1, 0
@@ -140,14 +137,14 @@ def _has_known_ending(path: str) -> bool:
 
 
 def _describe(system: Any, path: str, name: str) -> SourceFile:
-    size = int(system.size(path))
-    with system.open(path, "rb") as stream:
-        ends = stream.read(FINGERPRINT_BYTES)
-        stream.seek(max(0, size - FINGERPRINT_BYTES))
-        ends += stream.read(FINGERPRINT_BYTES)
-    url = system.unstrip_protocol(path).removeprefix("file://")
-    return SourceFile(url, name, file_format(path), size, _digest(ends))
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]
+    url, format = system.unstrip_protocol(path).removeprefix("file://"), file_format(path)
+    try:
+        size = int(system.size(path))
+        with system.open(path, "rb") as stream:
+            ends = stream.read(FINGERPRINT_BYTES)
+            stream.seek(max(0, size - FINGERPRINT_BYTES))
+            ends += stream.read(FINGERPRINT_BYTES)
+    # Its unit will say what is wrong, and cost no other one.
+    except OSError:
+        return SourceFile(url, name, format, 0, "")
+    return SourceFile(url, name, format, size, hashlib.sha256(ends).hexdigest()[:16])

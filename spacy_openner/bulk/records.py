@@ -63,7 +63,7 @@ class RecordFields:
     text: Holds the text.
     id: Holds the record's own name; None where records have none.
     entities: Gets the entities. A record that has such a field already is set aside.
-    RAISES (SettingError): For what is no name.
+    RAISES (SettingError): For what is no name, and for entities in the place of something else.
     """
 
     text: str = "text"
@@ -75,6 +75,8 @@ class RecordFields:
         as_name(self.entities, "entities_field")
         if self.id is not None:
             as_name(self.id, "id_field")
+        if self.entities in (self.text, self.id):
+            raise error("O001", name="entities_field", value=self.entities, allowed="a field that nothing else is in")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -182,8 +182,13 @@ def _limited(units: Sequence[Unit], fields: RecordFields, limit: int | None) -> 
         return list(units)
     kept: list[Unit] = []
     for unit in units:
-        n = sum(1 for _ in islice(read_records(unit, fields, Vocab()), limit))
-        kept.append(replace(unit, limit=min(n, limit)))
+        n, most = 0, limit
+        # Whatever is wrong with a file, the run says so, and takes the others.
+        with suppress(Exception):
+            for _ in islice(read_records(unit, fields, Vocab()), limit):
+                n += 1
+            most = n
+        kept.append(replace(unit, limit=most))
         limit -= n
         if limit <= 0:
             break

@@ -14,6 +14,9 @@ from ..components.reading import read_entities
 from .arrow import import_arrow, import_parquet
 from .records import Record, RecordFields, as_json
 
+# Of tables whose rows were JSON: the text, and the record with it.
+RECORD_COLUMNS = ("text", "record")
+
 
 def write_records(
     path: Path, format: str, records: Sequence[Record], docs: Sequence[Doc], spans_key: str, fields: RecordFields
@@ -70,11 +73,8 @@ def _write_parquet(
     if all(record.row is not None for record in records):
         table = arrow.Table.from_batches([record.row for record in records]).combine_chunks()
     elif any(record.raw is not None or record.doc is not None for record in records):
-        columns = {
-            "text": arrow.array([record.text for record in records], type=arrow.string()),
-            "record": arrow.array([record.raw or as_json(record.fields) for record in records], type=arrow.string()),
-        }
-        table = arrow.table(columns)
+        texts = [record.text for record in records], [record.raw or as_json(record.fields) for record in records]
+        table = arrow.table([arrow.array(column, type=arrow.string()) for column in texts], names=RECORD_COLUMNS)
     else:
         table = arrow.Table.from_pylist([dict(record.fields) for record in records])
     parquet.write_table(table.append_column(fields.entities, entities), path)

@@ -203,3 +203,56 @@ def test_relative_paths_hold_where_workers_are_elsewhere(pipeline, tmp_path, mon
     monkeypatch.setattr("spacy_openner.bulk.run.run_locally", elsewhere)
     run_corpus("in.jsonl", "out", "rules")
     assert asked == [(str(tmp_path / "rules"), str(tmp_path / "out"), {str(tmp_path / "in.jsonl")})]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"entities_field": "text"},
+        {"entities_field": "id", "id_field": "id"},
+        {"entities_field": "record", "format": "parquet"},
+        {"entities_field": "text", "text_field": "body", "format": "parquet"},
+    ],
+)
+def test_entities_take_the_place_of_nothing_else(pipeline, places, change):
+    with pytest.raises(SettingError, match=r"O001.*entities_field"):
+        run_corpus(places / "in", places / "out", pipeline, **change)
+
+
+def test_labels_that_no_component_looks_for_are_refused(pipeline, places):
+    """The pipeline of rules would find its own types, as if nothing had been asked."""
+    with pytest.raises(DataError, match=r"O610.*O652"):
+        run_corpus(places / "in", places / "out", pipeline, labels=["city"])
+
+
+DAMAGED = {
+    "b.jsonl.gz": b"junk",
+    "b.parquet": b"PAR1xx",
+    "b.spacy": b"junk",
+    "b.csv": b"other\nAda\n",
+    "b.jsonl": None,
+    "b.txt": None,
+}
+
+
+@pytest.mark.parametrize("limit", [None, 5, 8])
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_file_that_cannot_be_read_costs_no_other_one(pipeline, tmp_path, name, limit):
+    """Nor one that cannot even be opened, as a link to nowhere; nor a run with a limit, which counts the records first."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for other in ("a", "c"):
+        write_jsonl(folder / f"{other}.jsonl", make_records(5))
+    if DAMAGED[name] is None:
+        (folder / name).symlink_to(tmp_path / "nowhere")
+    else:
+        (folder / name).write_bytes(DAMAGED[name])
+    call = (folder, tmp_path / "out", pipeline)
+    report = run_corpus(*call, limit=limit)
+    assert report.counts.records == (10 if limit is None else limit)
+    assert [path for path, _ in report.problems] == ([] if limit == 5 else [str(folder / name)])
+    if limit is None:
+        (folder / name).unlink()
+        (folder / name).write_bytes(b"" if name.endswith((".jsonl", ".txt")) else DAMAGED[name])
+        after = run_corpus(*call)
+        assert after.is_complete == (DAMAGED[name] is None)

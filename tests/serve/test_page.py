@@ -293,6 +293,25 @@ def test_copies(visit):
     assert ast.literal_eval(values["doc"].args[0]) == text
 
 
+@pytest.mark.parametrize("works", [True, False])
+def test_copies_without_a_clipboard_of_the_page(visit, works):
+    """A page without TLS has none. What cannot be copied is not said to be, and the keyboard stays on the button."""
+    seen = visit(PARTS, permissions=["clipboard-read"])
+    seen.type(TEXT)
+    refuse = "() => { navigator.clipboard.writeText = () => Promise.reject(new Error('no')); }"
+    seen.page.evaluate(refuse)
+    if not works:
+        seen.page.evaluate("() => { document.execCommand = () => false; }")
+    seen.page.focus("#copy-json")
+    seen.page.keyboard.press("Enter")
+    told = "Copied as JSON." if works else "The browser does not let this page copy."
+    wait_for_status(seen.page, told.__eq__)
+    assert seen.page.evaluate("document.activeElement.id") == "copy-json"
+    assert seen.page.locator("textarea").count() == 2
+    if works:
+        assert json.loads(seen.page.evaluate("navigator.clipboard.readText()"))["text"] == TEXT
+
+
 def test_types_can_be_read_on_their_colours(visit):
     labels = [f"type {i}" for i in range(60)]
     seen = visit([(f"word{i:02d}", label, 0.9) for i, label in enumerate(labels)], color_scheme="dark")
