@@ -1,8 +1,8 @@
 """Column files: a word and its tag in each line, in any of the schemes in use.
 
 The letters of the schemes agree: B begins an entity, I (M) continues it, E (L) ends it, S (U, W) is one of a
-single word. So one reader reads IOB1, IOB2 (BIO), BIOES, BILOU, BMES and BMEWO. A tag that continues nothing
-starts an entity, as in conlleval; spaCy's `iob_to_biluo` reads I and L so, but knows no E and S.
+single word. So one reader reads IOB1, IOB2 (BIO), IOE1, IOE2, BIOES, BILOU, BMES and BMEWO. A tag that continues
+nothing starts an entity, as in conlleval; spaCy's `iob_to_biluo` reads I and L so, but knows no E and S.
 """
 
 import re
@@ -20,7 +20,7 @@ from .texts import AnnotatedText, Span, Tally
 TAG = re.compile(r"O|[BIMELSUW](-(?!.*\|[BIMELSUW]-).*)?")
 # What numbers words and lines, or says where they stand: "7", "7.1", "2-7", "1:7".
 NUMBER = re.compile(r"\d+(?:[.:-]\d+)?")
-CONTINUING, ENDING = tuple("IMEL"), tuple("ELSUW")
+CONTINUING, ENDING, ALONE = tuple("IMEL"), tuple("ELSUW"), tuple("SUW")
 DOC_MARK = "-DOCSTART-"
 LABEL_STUDIO = " -X- _ "
 UNSTARTED = "tag that continues no entity, read as a start"
@@ -178,13 +178,13 @@ class TagSurvey:
 class TagReader:
     """Turns the tags of one file into spans, and learns on the way which scheme they are in.
 
-    Which tags break the scheme is known at the file's end only: entities may start with I in IOB1 alone, and
-    they need not end with E or S in schemes without these.
+    Which tags break the scheme is known at the file's end only: entities may start with I where only some starts are
+    marked (IOB1), or none (IOE1, IOE2), and need not end with E or S where only some ends are (IOE1), or none.
     """
 
     def __init__(self) -> None:
-        self.has_closing = False
-        self.has_iob2_start = False
+        self.marks_starts = False
+        self.marks_ends = False
         self.suspects = Tally()
 
     def spans(self, tags: Sequence[str], where: str) -> list[Span]:
@@ -207,7 +207,9 @@ class TagReader:
                 start, label = i, name
             if start is not None and letter in ENDING:
                 spans.append((start, i + 1, label))
-                self.has_closing = True
+                # IOE1 writes E only where an entity of the same label follows.
+                next_name = _parse(tags[i + 1])[1] if i + 1 < len(tags) and tags[i + 1] != "O" else None
+                self.marks_ends |= letter in ALONE or next_name != label
                 start = None
         return spans
 
@@ -218,12 +220,12 @@ class TagReader:
         """
         if letter in CONTINUING:
             self.suspects.repair(UNSTARTED, where)
-        elif letter == "B" and not follows:
-            self.has_iob2_start = True
+        elif letter in ALONE or not follows:
+            self.marks_starts = True
 
     def report(self, tally: Tally) -> None:
         """Count what breaks the scheme, as it is known at the end."""
-        is_wrong = {UNSTARTED: self.has_iob2_start or self.has_closing, UNENDED: self.has_closing}
+        is_wrong = {UNSTARTED: self.marks_starts, UNENDED: self.marks_ends}
         for reason, finding in self.suspects.repaired.items():
             if is_wrong[reason]:
                 tally.repair(reason, finding.example, finding.count)
@@ -288,7 +290,10 @@ def split_cells(line: str) -> list[str]:
     if LABEL_STUDIO in line:
         word, label = line.split(LABEL_STUDIO, 1)
         return [word, *LABEL_STUDIO.split(), label.rstrip()]
-    return line.rstrip("\t ").split("\t") if "\t" in line else re.split(" +", line.strip(" "))
+    if "\t" in line:
+        # Some pad their cells; one of blanks alone is a word.
+        return [cell.strip(" ") or cell for cell in line.rstrip("\t ").split("\t")]
+    return re.split(" +", line.strip(" "))
 
 
 def pick_cells(cells: list[str], word_column: int = 0, tag_columns: Sequence[int] = (-1,)) -> Row | None:

@@ -9,6 +9,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..arguments import as_instance, as_name
+from ..config_format import check_config_text
 from ..decoding.span_index import SpanIndex
 from ..errors import error, warn
 from ..labels import LabelSet
@@ -211,6 +212,7 @@ def check_type_name(setting: str, value: Any) -> None:
     """
     if not isinstance(value, str) or not value.strip():
         raise error("O001", name=setting, value=value, allowed="the name of a type")
+    check_config_text(setting, value)
 
 
 def _shared(entity: Entity, other: Entity) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 import numpy as np
 from spacy.glossary import GLOSSARY
 
+from ..config_format import check_config_text
 from ..data.naming import natural_label
 from ..errors import error
 from ..labels import LabelSet
@@ -116,6 +117,7 @@ def EmbeddingAlignment_v1(
     if mode not in MODES:
         raise error("O001", name="mode", value=mode, allowed=", ".join(MODES))
     check_type_name("miscellaneous", miscellaneous)
+    check_config_text("encoder", encoder)
     least = min_similarity
     if least is not None and (isinstance(least, bool) or not isinstance(least, int | float) or not -1 <= least <= 1):
         raise error("O001", name="min_similarity", value=least, allowed="a number from -1 to 1, or null")

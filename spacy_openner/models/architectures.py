@@ -7,6 +7,7 @@ from spacy.tokens import Doc
 from thinc.api import Model
 from thinc.types import Floats2d
 
+from ..config_format import check_config_text
 from ..errors import error
 from ..nn import hub
 from ..nn.precision import Precision
@@ -235,6 +236,7 @@ def _check_number(name: str, value: Any, least: int, most: int | None = None) ->
 
 
 def _model(name: str, shim: ModelShim, tok2vec: Model | None = None) -> Model:
+    check_config_text("name", shim.name)
     """Put a shim, and the layer of token vectors that it reads, into a thinc model."""
     layers, refs = ([tok2vec], {TOK2VEC: tok2vec}) if tok2vec is not None else ([], {})
     # `dropout_rate` is what thinc.api.set_dropout_rate looks for.

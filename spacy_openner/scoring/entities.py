@@ -15,6 +15,7 @@ from spacy.scorer import PRFScore
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
+from ..config_format import check_config_text
 from ..decoding.span_index import SpanIndex
 from ..decoding.span_selection import choose
 from ..doc_arguments import as_examples
@@ -38,7 +39,10 @@ def make_entity_scorer(
         alone, what earlier components put there included.
     prefix (str): What the score names start with. Components with equal prefixes overwrite each other's.
     RETURNS (Callable[..., dict[str, Any]]): `score_entities` with these settings; it can be pickled.
+    RAISES (SettingError): For a text that a config cannot hold.
     """
+    check_config_text("spans_key", spans_key)
+    check_config_text("prefix", prefix)
     return partial(_score_component, setting=spans_key, prefix=prefix)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from spacy.scorer import PRFScore, ROCAUCScore
 from spacy.training import Example
 
+from ..config_format import check_config_text
 from ..doc_arguments import as_examples
 from ..labels import LabelSet, get_label_scores, get_labels
 from ..types import DEFAULT_SPANS_KEY
@@ -22,6 +23,8 @@ def make_type_scorer(spans_key: str = COMPONENTS_OWN, prefix: str = "types") -> 
     prefix (str): What the score names start with. Components with equal prefixes overwrite each other's.
     RETURNS (Callable[..., dict[str, Any]]): `score_types` with these settings; it can be pickled.
     """
+    check_config_text("spans_key", spans_key)
+    check_config_text("prefix", prefix)
     return partial(_score_component, setting=spans_key, prefix=prefix)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ..config_format import fits_config
 from ..errors import error
 from ..json_files import read_json
 
@@ -137,4 +138,7 @@ def _read_synonyms(synonyms: Path | dict[str, list[str]] | None) -> Mapping[str,
         if isinstance(synonyms, str | Path):
             raise error("O404", path=str(synonyms), expected=SYNONYMS, found=repr(table)[:200])
         raise error("O001", name="synonyms", value=synonyms, allowed=SYNONYMS)
+    if not isinstance(synonyms, str | Path) and not fits_config(table):
+        allowed = "texts that spaCy's config files can hold; put the others into a JSON file, and name it"
+        raise error("O001", name="synonyms", value=synonyms, allowed=allowed)
     return dict(table)

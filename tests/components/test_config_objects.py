@@ -7,11 +7,17 @@ import spacy
 from spacy.util import load_model_from_config
 
 from spacy_openner.errors import SettingError
+from spacy_openner.lar.alignment import PseudoLabelAlignment_v1
+from spacy_openner.lar.embedding_alignment import EmbeddingAlignment_v1
 from spacy_openner.llm.factory import LLMClient_v1
+from spacy_openner.models.architectures import Generator_v1, SpanMatcher_v1, TypeCacheSpanMatcher_v1, TypeMatcher_v1
 from spacy_openner.prompts.gner import GNERPrompt_v1
 from spacy_openner.prompts.lar import LARPrompt_v1
 from spacy_openner.prompts.toner import ToNERPrompt_v1
 from spacy_openner.prompts.uniner import UniNERPrompt_v1
+from spacy_openner.scoring.entities import make_entity_scorer
+from spacy_openner.scoring.types import make_type_scorer
+from spacy_openner.training.sampling import TypeSampler_v1
 from tests.support.every_model import MODELS, component
 from tests.support.reassignment_case import llm
 
@@ -95,6 +101,19 @@ def test_what_is_said_at_load_wins(build, tmp_path):
         lambda: ToNERPrompt_v1("${prompt}"),
         lambda: UniNERPrompt_v1("${sentence} {label}"),
         lambda: LARPrompt_v1("${sources} {targets} {text}"),
+        lambda: TypeSampler_v1(synonyms={"city": ["town", "a ${x}"]}),
+        lambda: TypeSampler_v1(synonyms={"${x}": ["town"]}),
+        lambda: TypeSampler_v1(synonyms={"@x": ["town"]}),
+        lambda: make_entity_scorer("${x}"),
+        lambda: make_entity_scorer(prefix="a ${x}"),
+        lambda: make_type_scorer("${x}"),
+        lambda: PseudoLabelAlignment_v1("${x}"),
+        lambda: EmbeddingAlignment_v1(miscellaneous="${x}"),
+        lambda: EmbeddingAlignment_v1("a/${x}"),
+        lambda: SpanMatcher_v1("a/${x}"),
+        lambda: TypeCacheSpanMatcher_v1("a/${x}"),
+        lambda: Generator_v1("a/${x}"),
+        lambda: TypeMatcher_v1("a/${x}"),
         lambda: LLMClient_v1("m${x}"),
         lambda: LLMClient_v1("m", cache_dir="/a/${x}"),
         lambda: LLMClient_v1("m", parameters={"stop": ["${"]}),

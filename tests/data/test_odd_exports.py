@@ -66,6 +66,28 @@ READ = {
         [KIM, ("Bo", "PER"), ("Ng", "PER"), ("A B C", "X")],
         {},
     ),
+    "ends alone, all of them": (
+        "a.conll",
+        "Kim I-PER\nLee E-PER\nBo E-PER\nflew O\nOslo E-LOC\n",
+        "columns",
+        [KIM, ("Bo", "PER"), ("Oslo", "LOC")],
+        {},
+    ),
+    "ends alone, where another follows": (
+        "a.conll",
+        "Kim I-PER\nLee E-PER\nBo I-PER\nflew O\nOslo I-LOC\n",
+        "columns",
+        [KIM, ("Bo", "PER"), ("Oslo", "LOC")],
+        {},
+    ),
+    "ends where one is missing": (
+        "a.conll",
+        "Kim I-PER\nLee I-PER\nflew O\nOslo E-LOC\n",
+        "columns",
+        [KIM, ("Oslo", "LOC")],
+        {"entity without an end tag, read as ended": 1},
+    ),
+    "padded cells": ("a.tsv", "Kim  \tB-PER \n Lee\t I-PER\nNew York\tO\n", "columns", [KIM], {}),
     "brackets for words": ("a.conll", "[ O\nKim B-PER\n] O\n", "columns", KIM_ALONE, {}),
     "prodigy: other tokens": (
         "a.jsonl",
