@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from ...errors import error
 from ...json_files import load_json
 from ...nn import int8, lora
-from ...nn.backbones import check_json, in_float32, load_tokenizer
+from ...nn.backbones import check_ids, check_json, in_float32, load_tokenizer
 from ...nn.sizes import check_directory, check_numbers
 from ...nn.trust import check_trust
 from ...nn.weights import unusable
@@ -35,7 +35,9 @@ def load(directory: Path) -> Generator:
         raise error("O113", path=str(directory), reason=lines[0]) from problem
     if bad := unusable(network.state_dict()):
         raise error("O113", path=str(directory), reason=f"its weights are no finite numbers in {bad[:3]}")
-    generator = make_generator(network, load_tokenizer(directory, directory, None))
+    tokenizer = load_tokenizer(directory, directory, None)
+    check_ids(directory, tokenizer, network)
+    generator = make_generator(network, tokenizer)
     try:
         _try(generator)
     # Values of a config fail in as many ways as there are architectures.
@@ -51,7 +53,10 @@ def _try(generator: Generator) -> None:
     with torch.inference_mode():
         generator.network.eval()
         generator.start_decoder(ids, mask)
-    _ = generator.start_subwords(ids), generator.end, generator.limit
+    _ = generator.limit
+    for what, subword in (("begin", generator.start_subwords(ids)[0]), ("end", generator.end)):
+        if subword not in generator.vocabulary:
+            raise ValueError(f"its answers would {what} with subword {subword} of {len(generator.vocabulary)}")
     check_instruction("openner_instruction", generator.prompt_defaults.instruction)
 
 
