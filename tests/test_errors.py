@@ -29,3 +29,21 @@ def test_messages_are_complete(code):
     assert type(built) is kind
     assert all(f"<{field}>" in str(built) for field in fields)
     assert str(built).startswith(f"[{code}] ")
+
+
+@pytest.mark.parametrize("rubbish", ["x" * 1_000_000, ["x" * 10] * 100_000], ids=["text", "list"])
+@pytest.mark.parametrize("code", [*errors.MESSAGES, *errors.WARNINGS])
+def test_no_message_is_longer_than_can_be_read(code, rubbish):
+    """Whatever a field is given: a file's content, a server's words, a list of thousands of names."""
+    message = errors.MESSAGES[code][1] if code in errors.MESSAGES else errors.WARNINGS[code]
+    numbers = set(re.findall(r"(?<!{){(\w+):", message))
+    texts = set(re.findall(r"(?<!{){(\w+)[!}]", message)) - numbers
+    values = {**dict.fromkeys(texts, rubbish), **dict.fromkeys(numbers, 5)}
+    if code in errors.MESSAGES:
+        shown = str(errors.error(code, **values))
+    else:
+        with pytest.warns(errors.OpenNERWarning) as caught:
+            errors.warn(code, **values)
+        shown = str(caught[0].message)
+    assert len(shown) < len(message) + 2_100 * message.count("{") + len("[O001] ") + 1
+    assert not texts or "characters)" in shown

@@ -48,18 +48,24 @@ __all__ = [
 MESSAGES: dict[str, tuple[type[Exception], str]] = {**SETTING_MESSAGES, **MODEL_MESSAGES, **TASK_MESSAGES}
 
 
-# So many characters of a value are shown.
-LONGEST = 500
+# So many characters of a value are shown, and of what else a message is made of, such as another package's words.
+LONGEST, LONGEST_PART = 500, 2_000
 
 
 class _Formatter(string.Formatter):
-    """Write messages whose fields show values (`!r`) no longer than can be read."""
+    """Write messages whose fields are no longer than can be read."""
 
     def convert_field(self, value: Any, conversion: Any) -> Any:
         shown = super().convert_field(value, conversion)
-        if conversion != "r" or len(shown) <= LONGEST:
-            return shown
-        return f"{shown[:LONGEST]}... ({len(shown):,} characters)"
+        return _shortened(shown, LONGEST) if conversion == "r" else shown
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        # A value's own mark of being cut stands behind its limit, and stays.
+        return _shortened(super().format_field(value, format_spec), LONGEST_PART)
+
+
+def _shortened(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}... ({len(text):,} characters)"
 
 
 _FORMATTER = _Formatter()
