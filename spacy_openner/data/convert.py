@@ -65,10 +65,10 @@ def convert(
     _check_counts(n_sents=n_sents, shard=1 if shard is None else shard)
     as_name(format, "format")
     as_name(spans_key, "spans_key")
+    intake = _Intake(make_renamer(labels, natural))
     source = as_path(source, "source")
     outputs = _Outputs.of(source, as_path(target, "target"))
     kind = detect_format(source) if format == "auto" else format
-    intake = _Intake(make_renamer(labels, natural))
     groups = _group(intake.take(read(source, kind, intake.tally, **options)), n_sents)
     with ExitStack() as stack:
         beside = stack.enter_context(replaced_file(outputs.listing, parents=True))
