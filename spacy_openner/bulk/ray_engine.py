@@ -6,6 +6,7 @@ output themselves. All nodes must see both under the same path or URL.
 
 import logging
 import os
+import socket
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -22,6 +23,9 @@ from .records import Unit
 MAX_ATTEMPTS = 3
 # Of a cluster that is started here. Descriptions of units and their results take next to nothing.
 OBJECT_STORE_BYTES = 200 * 2**20
+ADDRESS_VARIABLE = "RAY_ADDRESS"
+# For the cluster at that address to answer.
+REACH_SECONDS = 20.0
 
 
 Results = Generator[UnitResult, None, None]
@@ -55,6 +59,7 @@ def run_on_ray(units: Sequence[Unit], settings: RunSettings, workers: int, gpus:
     gpus (float): What part of a GPU each actor takes.
     YIELDS (UnitResult): As they are done, in any order.
     RAISES (MissingExtra): Where Ray is not installed.
+    RAISES (DataError): O612, where it does not start, or the cluster does not answer.
     """
     if not units:
         return
@@ -84,7 +89,10 @@ def run_on_ray(units: Sequence[Unit], settings: RunSettings, workers: int, gpus:
 
 @contextmanager
 def _cluster(ray: Any) -> Iterator[None]:
-    """Connect to a cluster, or start one for as long as the block takes."""
+    """Connect to a cluster, or start one for as long as the block takes.
+
+    RAISES (DataError): O612, where neither can be done.
+    """
     if ray.is_initialized():
         yield
         return
@@ -92,13 +100,31 @@ def _cluster(ray: Any) -> Iterator[None]:
     # Workers of a cluster that is started here are as urgent as those of the local engine; Ray's own choice is 15.
     with _environment(RAY_BACKEND_LOG_LEVEL="fatal", RAY_worker_niceness="0"), _log_level("ray"):
         try:
-            ray.init(address="auto", **quiet)
-        except ConnectionError:
-            ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
+            _check_reach(os.environ.get(ADDRESS_VARIABLE, ""))
+            try:
+                ray.init(address="auto", **quiet)
+            except ConnectionError:
+                # A cluster that was named is not to be replaced by this machine.
+                if os.environ.get(ADDRESS_VARIABLE):
+                    raise
+                ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
+        # Ray has many ways to say that it cannot start or connect.
+        except Exception as problem:
+            raise error("O612", reason=problem, variable=ADDRESS_VARIABLE) from problem
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_reach(address: str) -> None:
+    """Try whether anybody listens at a cluster's address: Ray itself tries for many minutes.
+
+    RAISES (OSError): Where nobody does.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
 
 
 @contextmanager

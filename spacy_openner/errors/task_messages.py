@@ -160,6 +160,11 @@ TASK_MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "Cannot find out what files there are at {source!r}: {reason}. Check the path; each kind of URL needs a "
         "package of its own for `fsspec`.",
     ),
+    "O612": (
+        DataError,
+        "Ray cannot be used: {reason}. What is finished is kept. Check the cluster, and its address if {variable} is set. "
+        "On a busy machine, let Ray wait longer for its own processes: RAY_raylet_start_wait_time_s=300.",
+    ),
     # Service
     "O651": (
         SettingError,

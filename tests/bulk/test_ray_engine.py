@@ -1,7 +1,9 @@
 """The Ray engine: the same output as the local one, whatever happens to actors and nodes meanwhile."""
 
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -66,6 +68,36 @@ def test_a_failure_of_all_ends_the_run(tmp_path, small_units):
     (tmp_path / "broken" / "config.cfg").write_text("[nlp]\nlang = 3\n")
     with pytest.raises(DataError, match="O610"):
         run_corpus(source, tmp_path / "out", tmp_path / "broken", engine="ray")
+
+
+def test_a_cluster_that_does_not_answer_is_told(pipeline, tmp_path, monkeypatch):
+    """Soon, and this machine does not take its place."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{unused.getsockname()[1]}")
+        source = write_jsonl(tmp_path / "in.jsonl", make_records(10))
+        with pytest.raises(DataError, match=r"O612.*refused.*RAY_ADDRESS"):
+            run_corpus(source, tmp_path / "out", pipeline, engine="ray")
+    assert not ray.is_initialized()
+
+
+def test_relative_paths_hold_on_a_cluster_that_began_elsewhere(pipeline, tmp_path, monkeypatch):
+    """Also where its machines have fewer cores than the run has workers."""
+    from ray.cluster_utils import Cluster
+
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 * 2**20})
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    monkeypatch.chdir(tmp_path)
+    write_jsonl(tmp_path / "in.jsonl", make_records(100))
+    shutil.copytree(pipeline, "rules")
+    try:
+        report = run_corpus("in.jsonl", "out", "rules", shard_size=7, engine="ray", workers=3)
+    finally:
+        cluster.shutdown()
+    assert report == run_corpus("in.jsonl", "whole", "rules", shard_size=7)
+    assert all_bytes(tmp_path / "out") == all_bytes(tmp_path / "whole")
 
 
 def wait_for_parts(dest, n):
