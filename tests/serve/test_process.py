@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.serve.conftest import served
 from tests.support.http_calls import TEXT
+from tests.support.served import served
 
 
 def ask(url):
