@@ -162,8 +162,8 @@ TASK_MESSAGES: dict[str, tuple[type[Exception], str]] = {
     ),
     "O612": (
         DataError,
-        "Ray cannot be used: {reason}. What is finished is kept. Check the cluster, and its address where {variable} is "
-        "set. On a busy machine, let Ray wait longer for its own processes: RAY_raylet_start_wait_time_s=300.",
+        "Ray cannot be used: {reason}. What is finished is kept. Check the cluster, and its address where {variable} "
+        "is set. On a busy machine, let Ray wait longer for its own processes: RAY_raylet_start_wait_time_s=300.",
     ),
     # Service
     "O651": (
