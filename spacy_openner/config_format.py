@@ -60,12 +60,12 @@ def config_value(value: Any, default: Any) -> Any:
     if fits_config(value):
         return value
     if isinstance(value, list) or (isinstance(value, Mapping) and isinstance(default, list)):
-        fitting = [each for each in value if fits_config(each)]
-        return fitting if fits_config(fitting) else [each for each in fitting if "$" not in each]
+        fitting = [item for item in value if fits_config(item)]
+        return fitting if fits_config(fitting) else [item for item in fitting if "$" not in item]
     if not (isinstance(value, Mapping) and isinstance(default, Mapping)):
         return default
     # Whole ones: a validator without what it checks is none.
-    items = {key: each for key, each in value.items() if fits_config({key: each})}
+    items = {key: part for key, part in value.items() if fits_config({key: part})}
     return items if fits_config(items) else default
 
 

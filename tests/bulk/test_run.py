@@ -190,7 +190,7 @@ def test_limit(pipeline, tmp_path, monkeypatch):
     assert [record["id"] for record in read_output(tmp_path / "out")] == list(range(11))
 
 
-def test_two_workers_write_the_same(pipeline, tmp_path, monkeypatch):
+def test_two_workers_write_the_same(pipeline, tmp_path, monkeypatch, forked_workers):
     monkeypatch.setattr("spacy_openner.bulk.plan.UNIT_BYTES", 1000)
     source = write_jsonl(tmp_path / "in.jsonl", make_records(60))
     one = run_corpus(source, tmp_path / "one", pipeline, shard_size=7)
@@ -198,6 +198,14 @@ def test_two_workers_write_the_same(pipeline, tmp_path, monkeypatch):
     assert one == two
     assert one.units > 3
     assert all_bytes(tmp_path / "one") == all_bytes(tmp_path / "two")
+
+
+def test_a_worker_that_is_spawned_writes_the_same(pipeline, own_plugins, tmp_path):
+    """As users' are. One unit keeps one worker busy, and a second one is not begun: it would import everything anew."""
+    source = write_jsonl(tmp_path / "in.jsonl", make_records(10))
+    run_corpus(source, tmp_path / "here", pipeline)
+    assert run_corpus(source, tmp_path / "there", pipeline, workers=2).counts.records == 10
+    assert all_bytes(tmp_path / "here") == all_bytes(tmp_path / "there")
 
 
 def test_a_finished_run_does_nothing_again(pipeline, tmp_path):

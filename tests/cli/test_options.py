@@ -55,7 +55,7 @@ def test_arguments_that_the_locale_could_not_decode():
 
 
 @pytest.mark.parametrize("command", ["find", "annotate"])
-def test_labels_in_a_locale_without_letters(command, tmp_path):
+def test_labels_in_a_locale_without_letters(command, own_plugins, tmp_path):
     """The command gets the labels' bytes, whatever the locale says of them."""
     environment = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
     (tmp_path / "texts").write_text("Ein Haus.\n", encoding="utf8")

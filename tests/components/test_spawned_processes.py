@@ -50,13 +50,13 @@ def nlp(tiny_path, bi_encoder_path, t5, tmp_path):
         yield nlp
 
 
-@pytest.mark.timeout(300)
-def test_two_spawned_processes(nlp, monkeypatch):
+def test_two_spawned_processes(nlp, own_plugins, monkeypatch):
     """Also after the parent has predicted with several threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
     texts = [*tiny.SENTENCES, *TEXTS]
     expected = list(nlp.pipe(texts))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    nlp(texts[0])
     monkeypatch.setattr("spacy.language.mp", multiprocessing.get_context("spawn"))
     docs = list(nlp.pipe(texts, n_process=2, batch_size=4))
     torch.set_num_threads(threads)

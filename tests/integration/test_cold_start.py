@@ -1,25 +1,17 @@
-"""Imports until the first text is read, in a process of its own."""
+"""Imports until the first text is read, in one process of its own: each step looks at all that was imported before."""
 
 import json
 
 import pytest
 import spacy
 
-from tests.support.command_line import execute
+from tests.support.command_line import OWN_PLUGINS, execute
 
-PROGRAM = """
+BEGIN = f"""
 import json, sys
-import catalogue
-from importlib.metadata import EntryPoints
-
-# Plug-ins of other packages are theirs; spaCy imports them all.
-ours = ("spacy_openner", "spacy", "spacy_legacy", "spacy_loggers")
-found = catalogue.AVAILABLE_ENTRY_POINTS
-every = [each for group in found.groups for each in found.select(group=group)]
-catalogue.AVAILABLE_ENTRY_POINTS = EntryPoints(e for e in every if e.value.split(":")[0].split(".")[0] in ours)
+{OWN_PLUGINS}
 import spacy
-{program}
-print(json.dumps(sorted(sys.modules)))
+after = {{}}
 """
 SPANS = """
 nlp = spacy.blank("en")
@@ -35,24 +27,31 @@ assert nlp("Jane Austen lived in Bath.").ents
 HEAVY = ("transformers", "torch._dynamo", "torch.distributed.tensor", "sympy", "scipy", "onnx", "onnxruntime", "openai")
 
 
-def imported(program):
-    done = execute("-c", PROGRAM.replace("{program}", program))
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory):
+    """The modules that are there after each step; the last one needs what the others do without."""
+    path = tmp_path_factory.mktemp("saved")
+    nlp = spacy.blank("en")
+    nlp.add_pipe("open_ner_span", config={"labels": ["person", "city"]})
+    nlp.to_disk(path)
+    steps = {name: SPANS.format(name=name) for name in ("open_ner_span", "type_filter")}
+    steps["saved"] = SAVED.format(path=str(path))
+    steps["backbones"] = "from spacy_openner.nn.backbones import in_float32; in_float32()"
+    program = "".join(f"{code}\nafter[{name!r}] = sorted(sys.modules)\n" for name, code in steps.items())
+    done = execute("-c", BEGIN + program + "print(json.dumps(after))")
     assert done.returncode == 0, done.stderr
-    return set(json.loads(done.stdout.splitlines()[-1]))
+    return {name: set(modules) for name, modules in json.loads(done.stdout.splitlines()[-1]).items()}
 
 
 @pytest.mark.parametrize("name", ["open_ner_span", "type_filter"])
-def test_the_default_weights_need_no_modelling_code(name):
-    assert not imported(SPANS.format(name=name)).intersection(HEAVY)
+def test_the_default_weights_need_no_modelling_code(name, imported):
+    assert not imported[name].intersection(HEAVY)
 
 
-def test_a_saved_pipeline_needs_none_either(tmp_path):
-    nlp = spacy.blank("en")
-    nlp.add_pipe("open_ner_span", config={"labels": ["person", "city"]})
-    nlp.to_disk(tmp_path)
-    assert not imported(SAVED.format(path=str(tmp_path))).intersection(HEAVY)
+def test_a_saved_pipeline_needs_none_either(imported):
+    assert not imported["saved"].intersection(HEAVY)
 
 
-def test_what_needs_it_imports_it():
+def test_what_needs_it_imports_it(imported):
     """The list above would be met by a misspelt one."""
-    assert {*HEAVY[:1]} <= imported("from spacy_openner.nn.backbones import in_float32; in_float32()")
+    assert {*HEAVY[:1]} <= imported["backbones"]

@@ -8,7 +8,7 @@ from benchmarks.speed_by_types import ROOT, Worker, open_types
 from tests.support.type_cache import saved_type_cache
 
 
-def test_a_system_runs_in_its_own_process(tmp_path):
+def test_a_system_runs_in_its_own_process(tmp_path, own_plugins):
     path = saved_type_cache("bert", tmp_path)
     worker = Worker("type-cache", Namespace(threads=1, type_cache=path), sys.executable, Path("unused"))
     first = worker(labels=["person", "city"], texts=["Marie Curie lives in Paris."])

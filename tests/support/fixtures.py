@@ -14,6 +14,7 @@ from spacy.language import Language
 from spacy.util import fix_random_seed
 
 from tests.support import tiny_models as tiny
+from tests.support.command_line import OWN_PLUGINS
 
 # How fast a machine is, and what else runs on it, says nothing about what is tested.
 hypothesis.settings.register_profile(
@@ -55,6 +56,14 @@ def data_dir() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"real data sets are not at {DATA}")
     return DATA
+
+
+@pytest.fixture
+def own_plugins(tmp_path_factory, monkeypatch) -> None:
+    """Have new processes leave the plug-ins of other packages alone; spaCy imports them all, for seconds."""
+    path = tmp_path_factory.mktemp("site")
+    (path / "sitecustomize.py").write_text(OWN_PLUGINS)
+    monkeypatch.setenv("PYTHONPATH", str(path))
 
 
 @pytest.fixture(scope="session")
