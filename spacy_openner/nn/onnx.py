@@ -1,15 +1,17 @@
 """Encoders in ONNX Runtime: exported once, kept as files.
 
-A file's name holds a fingerprint of the weights that it was made of, so that it never stands in for others.
+A file's name holds a fingerprint of what it was made of, so that it never stands in for others.
 """
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +42,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_keep)
 
 
+COMPUTES = re.compile(
+    r"act(ivation)?(_fn|_function)?$|_eps$|epsilon|heads?$|rope|theta|bias|attention|attn|position|norm|proj"
+)
+"""Settings that weights are computed with. What a release of transformers adds beside them names no other encoder."""
+
+
 def fingerprint(encoder: nn.Module) -> str:
-    """Return a short name of an encoder's weights."""
-    digest = hashlib.sha256()
+    """Return a short name of an encoder: its weights, and what its config says to do with them."""
+    config: Any = getattr(encoder, "config", None)
+    values = {} if config is None or is_dataclass(config) else config.to_dict()
+    plain = {name: value for name, value in values.items() if COMPUTES.search(name) and not name.startswith("_")}
+    digest = hashlib.sha256((repr(config) if is_dataclass(config) else repr(sorted(plain.items()))).encode())
     for name, value in encoder.state_dict().items():
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())

@@ -1,5 +1,7 @@
 """The encoder in ONNX Runtime says what PyTorch says, and travels with the component."""
 
+import json
+
 import numpy as np
 import pytest
 import spacy
@@ -89,6 +91,34 @@ def test_exports_of_other_weights_are_not_used(make_nlp, tmp_path, precision):
     new = found(loaded(TEXTS[0]))
     assert new != old
     same(new, other, atol=1e-4 if precision == "float32" else 0.1)
+
+
+def test_exports_of_another_config_are_not_used(make_nlp, tmp_path):
+    """The same weights compute otherwise with another activation."""
+    nlp = make_nlp({"backend": "onnx"}, overlap="all", threshold=0.0)
+    old = found(nlp(TEXTS[0]))
+    nlp.to_disk(tmp_path)
+    assert found(spacy.load(tmp_path)(TEXTS[0])) == old
+    file = tmp_path / "open_ner_span/model/gliner_config.json"
+    config = json.loads(file.read_text(encoding="utf8"))
+    config["encoder_config"]["hidden_act"] = "relu"
+    file.write_text(json.dumps(config), encoding="utf8")
+    new = found(spacy.load(tmp_path)(TEXTS[0]))
+    assert new != old
+    by_torch = spacy.load(tmp_path, config={"components.open_ner_span.model.backend": "torch"})
+    same(new, found(by_torch(TEXTS[0])), atol=1e-4)
+
+
+def test_exports_that_are_cut_anywhere_are_said(make_nlp, tmp_path):
+    nlp = make_nlp({"backend": "onnx"})
+    nlp(TEXTS[0])
+    nlp.to_disk(tmp_path)
+    (file,) = (tmp_path / "open_ner_span/model/onnx").iterdir()
+    data = file.read_bytes()
+    for i in range(20):
+        file.write_bytes(data[: len(data) * i // 20])
+        with pytest.raises(CheckpointError, match="O105"):
+            spacy.load(tmp_path)(TEXTS[0])
 
 
 @pytest.mark.parametrize("damage", ["garbage", "another width", "other names"])
