@@ -13,6 +13,7 @@ from .biomedical import is_bioc, read_bioc, read_pubtator
 from .brat import read_brat
 from .char_records import read_doccano, read_prodigy, read_spacy_json
 from .columns import pick_cells, read_columns, split_cells
+from .conllu import is_conllu, read_conllu
 from .docbin import read_spacy
 from .files import SNIFFED, opened, read_values
 from .hugging_face import read_hugging_face
@@ -43,6 +44,7 @@ READERS: dict[str, Callable[..., Iterator[AnnotatedText]]] = {
     "xmi": read_xmi,
     "bioc": read_bioc,
     "pubtator": read_pubtator,
+    "conllu": read_conllu,
 }
 
 
@@ -85,7 +87,9 @@ def detect_format(path: str | Path) -> str:
     if kind is not None:
         return kind
     line = next((line for line in start.splitlines() if line.strip() and not line.startswith("#")), "")
-    return _detect_json(path) if _is_json(line) else "columns"
+    if _is_json(line):
+        return _detect_json(path)
+    return "conllu" if is_conllu(line) else "columns"
 
 
 def _is_json(line: str) -> bool:

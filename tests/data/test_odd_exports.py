@@ -54,6 +54,11 @@ def bioc_json(**document):
     return {"id": "1", "passages": [{"offset": 0, "text": "Kim.", "annotations": [annotation]}], **document}
 
 
+def conllu(*words, head=""):
+    """Of each word its number, its text and the last column."""
+    return head + "".join(f"{n}\t{text}\t_\tX\t_\t_\t0\troot\t_\t{misc}\n" for n, text, misc in words) + "\n"
+
+
 # File name, contents (records, or a text), format, entities, and findings: reason -> count.
 KIM_ALONE, NO_LABEL = [("Kim", "PER")], {"without a label": 1}
 READ = {
@@ -88,6 +93,46 @@ READ = {
         {"entity without an end tag, read as ended": 1},
     ),
     "padded cells": ("a.tsv", "Kim  \tB-PER \n Lee\t I-PER\nNew York\tO\n", "columns", [KIM], {}),
+    "conllu: of Stanza": (
+        "a.conllu",
+        conllu(
+            (1, "Kim", "start_char=0|end_char=3|ner=B-PER"),
+            (2, "Lee", "ner=E-PER"),
+            (3, ".", "ner=O"),
+            head="# x = O\n",
+        ),
+        "conllu",
+        [KIM],
+        {},
+    ),
+    "conllu: words written as one": (
+        "a.conllu",
+        conllu(("1-2", "del", "_"), (1, "de", "NER=O"), (2, "Rome", "NER=B-LOC"), ("2.1", "x", "NER=B-X")),
+        "conllu",
+        [("Rome", "LOC")],
+        {},
+    ),
+    "conllu: entities alone are tagged": (
+        "a.conllu",
+        conllu((1, "Kim", "NER=I-PER")) + conllu((1, "It", "_")) + conllu((1, "Lee", "SpaceAfter=No|NER=I-PER")),
+        "conllu",
+        [("Kim", "PER"), ("Lee", "PER")],
+        {},
+    ),
+    "conllu: sentences that nobody tagged": (
+        "a.conllu",
+        conllu((1, "Kim", "NER=B-PER"), (2, "left", "NER=O")) + conllu((1, "Lee", "_")),
+        "conllu",
+        KIM_ALONE,
+        {"sentence without tags": 1},
+    ),
+    "conllu: a tag in the last column": (
+        "a.tsv",
+        conllu((1, "a", "O")).replace("1\ta", "a\ta") + "b\tB-X\n",
+        "columns",
+        [("b", "X")],
+        {},
+    ),
     "brackets for words": ("a.conll", "[ O\nKim B-PER\n] O\n", "columns", KIM_ALONE, {}),
     "prodigy: other tokens": (
         "a.jsonl",
@@ -293,6 +338,13 @@ READ = {
     "bioc: in a list": ("a.json", [{"source": "s", "infons": {}, "documents": [bioc_json()]}], "bioc", KIM_ALONE, {}),
 }
 REFUSED = {
+    "conllu: no tags": (
+        "a.conllu",
+        conllu((1, "Kim", "SpaceAfter=No|Entity=(person")),
+        r"O401.*NER=.*entity, spaceafter",
+    ),
+    "conllu: tags of no scheme": ("a.conllu", conllu((1, "Kim", "NER=PER")), r"O401.*line 1.*NER=B-person"),
+    "conllu: few columns": ("a.conllu", conllu((1, "Kim", "NER=B-PER")).rstrip("\n") + "\n2\tLee\n", r"O401.*line 2"),
     "numbers in sentences of one word": (
         "a.tsv",
         "1\tKim\tB-PER\n\n1\tOslo\tB-LOC\n",
@@ -405,3 +457,16 @@ def test_odd_files_of_brat(ann, expected, findings, tmp_path):
 def test_directories_are_told_by_a_file_in_them(name, kind, tmp_path):
     written(tmp_path / READ[name][0], READ[name][1])
     assert detect_format(tmp_path) == kind
+
+
+def test_spaces_and_documents_of_conllu(tmp_path):
+    content = conllu((1, "Kim", "SpaceAfter=No|NER=B-PER"), (2, "'s", "_"), head="# newdoc id = 1\n")
+    content += conllu(("1-2", "don't", "_"), (1, "do", "_"), (2, "n't", "_"), (3, ".", "_"), head="# newdoc\n")
+    content += conllu(("1-2", "al", "_"), (1, "a", "_"), (2, "el", "_"), (3, ".", "_"), head="# newdoc\n")
+    first, second, third = read(written(tmp_path / "a.conllu", content), "conllu")
+    assert (first.tokens, first.spaces) == (("Kim", "'s"), (False, True))
+    assert (second.tokens, second.spaces) == (("do", "n't", "."), (False, True, True))
+    assert (third.tokens, third.spaces) == (("a", "el", "."), (True, True, True))
+    assert (first.starts_doc, second.starts_doc, third.starts_doc) == (True, True, True)
+    plain = read(written(tmp_path / "a.conllu", content.replace("# newdoc\n", "# x\n")), "conllu")
+    assert [text.starts_doc for text in plain] == [True, False, False]
