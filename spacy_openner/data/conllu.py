@@ -14,7 +14,7 @@ from .texts import AnnotatedText, Tally
 
 COLUMNS = 10
 # Of a word; of words that are written as one, such as "1-2"; of a word that is not in the text, such as "2.1".
-NUMBER = re.compile(r"\d+([-.]\d+)?")
+NUMBER = re.compile(r"\d{1,9}([-.]\d{1,9})?")
 KEY = "ner"
 EXPECTED = 'ten columns between tabs, of which the last says "NER=B-person"'
 

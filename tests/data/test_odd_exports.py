@@ -344,6 +344,11 @@ REFUSED = {
         r"O401.*NER=.*entity, spaceafter",
     ),
     "conllu: tags of no scheme": ("a.conllu", conllu((1, "Kim", "NER=PER")), r"O401.*line 1.*NER=B-person"),
+    "conllu: a number without an end": (
+        "a.conllu",
+        conllu((1, "Kim", "NER=B-PER"), ("1-" + "9" * 5_000, "Kim", "_")),
+        r"O401.*line 2",
+    ),
     "conllu: few columns": ("a.conllu", conllu((1, "Kim", "NER=B-PER")).rstrip("\n") + "\n2\tLee\n", r"O401.*line 2"),
     "numbers in sentences of one word": (
         "a.tsv",
