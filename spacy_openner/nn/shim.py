@@ -17,6 +17,7 @@ from thinc.shims import PyTorchShim
 from thinc.util import torch2xp, xp2torch
 from typing_extensions import Self
 
+from ..errors import error
 from . import memory
 from .packing import pack, unpack
 from .tok2vec import TOK2VEC
@@ -90,9 +91,17 @@ class ModelShim(PyTorchShim):
         self._write_all(model, path)
 
     def load(self, model: Model, path: Path) -> None:
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        RAISES (CheckpointError): When a file is missing or damaged.
+        """
         if model.has_ref(TOK2VEC):
-            model.get_ref(TOK2VEC).from_bytes((path / TOK2VEC).read_bytes())
+            try:
+                model.get_ref(TOK2VEC).from_bytes((path / TOK2VEC).read_bytes())
+            # thinc's layers fail in as many ways as there are of them.
+            except Exception as problem:
+                reason = f"{type(problem).__name__}: {problem}"
+                raise error("O105", path=str(path / TOK2VEC), reason=reason) from problem
         self.read(path)
 
     def pack(self, model: Model) -> bytes:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from thinc.api import Optimizer
 from thinc.util import get_torch_default_device
@@ -16,6 +17,7 @@ from ...nn.dropout import set_dropout
 from ...nn.mixed_precision import mixed_precision
 from ...nn.precision import Precision, prepared, resolve
 from ...nn.shim import ModelShim
+from ...nn.weights import unusable
 from .checkpoint import load, save
 from .model import Generator
 from .training import BatchOutputs, GeneratorBatch
@@ -132,8 +134,21 @@ class GeneratorShim(ModelShim):
     def read(self, path: Path) -> None:
         """Read what `write` wrote."""
         self.use(load(path))
-        self.classifier = None
-        if (path / CLASSIFIER_FILE).is_file():
-            state = load_file(path / CLASSIFIER_FILE)
-            self.classifier = nn.Linear(state["weight"].shape[1], state["weight"].shape[0])
-            self.classifier.load_state_dict(state)
+        file = path / CLASSIFIER_FILE
+        self.classifier = _read_classifier(file) if file.is_file() else None
+
+
+def _read_classifier(file: Path) -> nn.Linear:
+    """Read the classifier that helps to train a generator.
+
+    RAISES (CheckpointError): When it is damaged, or something else.
+    """
+    try:
+        state = load_file(file)
+        if bad := unusable(state):
+            raise ValueError(f"its weights are no finite numbers in {bad}")
+        classifier = nn.Linear(state["weight"].shape[1], state["weight"].shape[0])
+        classifier.load_state_dict(state)
+    except (SafetensorError, OSError, KeyError, IndexError, ValueError, RuntimeError) as problem:
+        raise error("O105", path=str(file), reason=" ".join(str(problem).split())) from problem
+    return classifier

@@ -164,7 +164,7 @@ class TypeMatcherShim(ModelShim):
             network = TypeNetwork(encoder, weights["weight"].shape[1])
             assert network.projection is not None
             network.projection.load_state_dict(weights)
-        except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as problem:
+        except (SafetensorError, OSError, KeyError, IndexError, ValueError, RuntimeError) as problem:
             raise error("O105", path=str(path / PROJECTION_FILE), reason=str(problem)) from problem
         self.use(network)
 
