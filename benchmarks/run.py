@@ -94,9 +94,8 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
 def rewrite(page: str, run: dict[str, Any]) -> str:
     """Put the tables of a run between their marks."""
     cpu = run["machine"]
-    where = (
-        f"{cpu['cpu']} ({cpu['vector instructions']}), {cpu['threads']} threads, torch {cpu['torch']}, {run['date']}"
-    )
+    threads = f"{cpu['threads']} thread{'s' * (cpu['threads'] != 1)}"
+    where = f"{cpu['cpu']} ({cpu['vector instructions']}), {threads}, torch {cpu['torch']}, {run['date']}"
     for name, measured in run["benchmarks"].items():
         text = f"`{measured['command']}`, {where}\n\n{markdown(measured['rows'])}\n"
         page = re.sub(MARKED.format(name=name), lambda match, text=text: match[1] + text + match[2], page, flags=re.S)

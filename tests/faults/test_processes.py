@@ -84,7 +84,7 @@ def test_pickles_in_a_process_that_imported_nothing(by, build, others, tmp_path)
     (tmp_path / "texts").write_bytes(pickle.dumps(TEXTS))
     process = others.Process(target=exec, args=(PROGRAM, {"path": str(tmp_path)}))
     process.start()
-    process.join(300)
+    process.join(500)
     assert process.exitcode == 0
     there = pickle.loads((tmp_path / "found").read_bytes())
     assert there == {name: run(nlp, TEXTS) for name, nlp in pipelines.items()}
