@@ -10,6 +10,7 @@ import spacy
 
 from benchmarks import compare, html_report, quality, run
 from benchmarks.common import run_benchmark
+from benchmarks.encoders import spans_of
 from benchmarks.type_filter import many_types
 from spacy_openner.errors import DataError
 from tests.support.annotated_sets import CROSSNER, find_split, read_or_sample, read_set, sentences
@@ -32,6 +33,13 @@ def test_every_benchmark_that_the_documentation_names_is_there():
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "assets").glob("*/README.md")]
     named = {name for page in pages for name in re.findall(r"benchmarks\.(\w+)", page.read_text(encoding="utf8"))}
     assert named - {"json", "html", "md"} <= set(COMMANDS)
+
+
+def test_tags_are_read_as_spans():
+    tags = ["B-a", "I-a", "O", "I-b", "B-b", "I-a"]
+    assert spans_of(tags) == {(0, 2, "a"), (3, 4, "b"), (4, 5, "b"), (5, 6, "a")}
+    assert spans_of(["B-a", "B-a", "I-a"]) == {(0, 1, "a"), (1, 3, "a")}
+    assert spans_of([]) == spans_of(["O"]) == set()
 
 
 def test_a_missing_argument_is_explained_by_the_whole_help(monkeypatch, capsys):
