@@ -29,13 +29,17 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route that hands on `StrictRequest`s."""
+    """A route that hands on `StrictRequest`s; where it asks for a key, that is looked at before the body is read."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler of requests."""
         handle = super().get_route_handler()
 
         async def handle_strictly(request: Request) -> Response:
+            # FastAPI reads the body before it asks dependencies.
+            check_key = request.app.state.service.check_key
+            if any(dependency.dependency == check_key for dependency in self.dependencies):
+                await check_key(request.headers.get("authorization"))
             return await handle(StrictRequest(request.scope, request.receive))
 
         return handle_strictly

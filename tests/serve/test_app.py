@@ -189,6 +189,20 @@ def test_the_key(nlp, header, status):
     assert (asked.status_code, health.status_code) == (status, 200)
 
 
+@pytest.mark.parametrize("path", ["/entities", "/analyze", "/predict"])
+@pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 5000, b'{"a": NaN}', b"{}"])
+def test_the_key_comes_before_the_body(nlp, path, body):
+    """Who has no key learns nothing of what a body should be."""
+
+    async def call(client):
+        return await client.post(path, content=body)
+
+    (refused,) = run(create_app(nlp, key="correct horse"), call)
+    (read,) = run(create_app(nlp), call)
+    assert refused.status_code == 401
+    assert read.status_code in (400, 422)
+
+
 @pytest.mark.parametrize("value", ["", "short", "with\nnewline inside", "schlüssel-lang"])
 def test_keys_that_are_refused(nlp, monkeypatch, value):
     monkeypatch.setenv("SPACY_OPENNER_API_KEY", value)
