@@ -97,11 +97,19 @@ def test_the_default_weights_have_the_numbers_of_transformers():
     assert loaded.tokenizer.decode(ids[0].tolist()) == tokenizer.decode(ids[0])
 
 
-@pytest.mark.parametrize("buckets", [4, 16, 32, 511])
-def test_buckets_of_distances(buckets):
-    stack = AutoModel.from_config(AutoConfig.for_model("mpnet", **TINY)).encoder
+@pytest.mark.parametrize("rows", [32, 64, 511])
+def test_buckets_of_distances(rows):
+    """As many are told apart as `transformers` does, however many the table of a checkpoint has."""
+    config = {**TINY, "relative_attention_num_buckets": rows}
+    stack = AutoModel.from_config(AutoConfig.for_model("mpnet", **config)).encoder
     distances = torch.tensor([*range(-300, 301), -(2**20), 2**20])
-    assert torch.equal(bucket_of(distances, buckets), stack.relative_position_bucket(distances, num_buckets=buckets))
+    assert torch.equal(bucket_of(distances), stack.relative_position_bucket(distances))
+    encoder = build_encoder(read_encoder({**config, "model_type": "mpnet"}, 300))
+    table = encoder.encoder["relative_attention_bias"]
+    assert len(table.weight) == rows
+    table.load_state_dict(stack.relative_attention_bias.state_dict())
+    expected = stack.compute_position_bias(torch.zeros(1, 40, TINY["hidden_size"]))
+    assert torch.equal(encoder.bias(40), expected)
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "mpnet", "modernbert"])
@@ -142,7 +150,7 @@ def test_dropout_is_that_of_the_config():
         ("bert", {"hidden_dropout_prob": 1.5}, "hidden_dropout_prob is 1.5, not a number from 0 to 1"),
         ("bert", {"pad_token_id": 300}, "pad_token_id is 300"),
         ("roberta", {"pad_token_id": 299, "max_position_embeddings": 200}, "positions begin behind"),
-        ("mpnet", {"relative_attention_num_buckets": 3}, "buckets is 3"),
+        ("mpnet", {"relative_attention_num_buckets": 31}, "buckets is 31"),
         ("mpnet", {"max_position_embeddings": 1}, "1 positions"),
         ("modernbert", {"norm_bias": 1}, "norm_bias is 1, not a truth value"),
         ("modernbert", {"layer_types": ["full_attention"]}, "for each of 4 layers"),

@@ -16,6 +16,9 @@ from .config import ConfigValues, EncoderConfig, read_sizes
 PADDING = 1
 # Longer distances share a bucket.
 MOST_DISTANCE = 128
+# How many distances transformers tells apart, both directions together. Further rows, which a config may ask for, are
+# not read.
+BUCKETS = 32
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class MPNetConfig(EncoderConfig):
     activation: Of feed-forward blocks; see `ACTIVATIONS`.
     dropout: In training, of embeddings and of each block.
     eps: Of norms.
-    buckets: How many distances are told apart, both directions together.
+    buckets: Rows of the table of distances, of which the first `BUCKETS` are read.
     """
 
     activation: str
@@ -37,14 +40,12 @@ class MPNetConfig(EncoderConfig):
     def read(cls, content: Mapping[str, Any], vocab_size: int) -> "MPNetConfig":
         """Read a config; see `read_sizes`."""
         values = ConfigValues(content)
-        # A quarter of the buckets is for single steps, and those end before distances do.
-        most = 4 * MOST_DISTANCE - 1
         return cls(
             **read_sizes(values, vocab_size, {**DEFAULTS, "pad_token_id": PADDING}),
             activation=values.choice("hidden_act", "gelu", ACTIVATIONS),
             dropout=values.number("hidden_dropout_prob", 0.1),
             eps=values.number("layer_norm_eps", 1e-12),
-            buckets=values.whole("relative_attention_num_buckets", 32, least=4, most=most),
+            buckets=values.whole("relative_attention_num_buckets", 32, least=BUCKETS, most=4096),
         )
 
 
@@ -146,13 +147,13 @@ class MPNetEncoder(Encoder):
         """Implement `Encoder`."""
         table = self._distances
         steps = torch.arange(length, device=table.device)
-        buckets = bucket_of(steps[None, :] - steps[:, None], self.config.buckets)
+        buckets = bucket_of(steps[None, :] - steps[:, None])
         return table[buckets].permute(2, 0, 1)[None]
 
     def type_bias(self) -> Tensor | None:
         """Implement `Encoder`."""
         table = self._distances
-        far = bucket_of(torch.tensor([-(2**20)]), self.config.buckets)
+        far = bucket_of(torch.tensor([-(2**20)]))
         return table[far.to(table.device)].reshape(1, -1, 1, 1)
 
     @property
@@ -160,15 +161,14 @@ class MPNetEncoder(Encoder):
         return cast(nn.Embedding, self.encoder["relative_attention_bias"]).weight.detach()
 
 
-def bucket_of(distances: Tensor, buckets: int) -> Tensor:
+def bucket_of(distances: Tensor) -> Tensor:
     """Return the buckets of distances, as T5 has them (Raffel et al. 2020, section 2.1): half of them for each
     direction, and of these half for single steps, half for ever longer ranges.
 
     distances (Tensor): How many subwords what is seen lies behind what sees it; below 0 before it.
-    buckets (int): Their number.
     RETURNS (Tensor): *Shape:* that of the distances, int64.
     """
-    half, steps = buckets // 2, -distances
+    half, steps = BUCKETS // 2, -distances
     behind = (steps < 0).long() * half
     steps = steps.abs()
     single = half // 2
