@@ -36,6 +36,7 @@ TESTS = {
     "prompts/toner": ["prompts/test_toner.py", "prompts/test_round_trips.py"],
     "prompts/lar": ["prompts/test_lar.py", "prompts/test_lar_answers.py", "prompts/test_round_trips.py"],
     "scoring/positions": ["scoring"],
+    "lar/alignment": ["lar/test_alignment.py", "lar/test_alignment_votes.py"],
 }
 PURE = {
     "decoding": "mention_placement mention_search span_index span_selection text_boundaries type_selection word_matching "

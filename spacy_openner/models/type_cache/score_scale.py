@@ -95,8 +95,11 @@ def fit_scale(scores: np.ndarray, right: np.ndarray) -> Scale:
 
 
 def _factor(odds: np.ndarray, right: np.ndarray) -> float:
-    """Find the factor by halving: the cross-entropy is convex in it, and its slope is a sum over spans."""
-    if not len(odds):
+    """Find the factor by halving: the cross-entropy is convex in it, and its slope is a sum over spans.
+
+    RETURNS (float): 1 where no span has log-odds other than 0, on which a factor has no effect.
+    """
+    if not odds.any():
         return 1.0
     low, high = np.log(LEAST), np.log(MOST)
     for _ in range(60):

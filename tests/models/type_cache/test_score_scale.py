@@ -63,6 +63,37 @@ def test_it_is_fitted_to_what_is_right():
     assert fit_scale(np.zeros(0), np.zeros(0, dtype=bool)) == Scale()
 
 
+@pytest.mark.parametrize(
+    ("scores", "n_right", "above", "below"),
+    [
+        # Of like scores, the factor is that of the log-odds of the share that is right to their own.
+        ([0.9] * 4, 3, 0.5, 1.0),
+        ([0.75] * 10, 9, 2.0, 1.0),
+        ([0.1] * 4, 1, 1.0, 0.5),
+        ([0.25] * 10, 1, 1.0, 2.0),
+        # At the ends of what factors may be.
+        ([0.9] * 4, 2, 0.1, 1.0),
+        ([0.9] * 4, 4, 10.0, 1.0),
+        ([0.1] * 4, 0, 1.0, 10.0),
+        ([1.0] * 4, 3, 0.1, 1.0),
+        ([0.0] * 4, 1, 1.0, 0.1),
+        # Of scores on neither side nothing can be learned.
+        ([0.5] * 4, 4, 1.0, 1.0),
+    ],
+)
+def test_factors_by_hand(scores, n_right, above, below):
+    right = np.arange(len(scores)) < n_right
+    assert fit_scale(np.array(scores, dtype=np.float32), right) == Scale(above, below)
+
+
+@pytest.mark.parametrize("scale", [Scale(), SCALE, Scale(0.5, 2.0)])
+def test_scores_keep_their_type_and_shape(scale):
+    for dtype in (np.float32, np.float64):
+        scores = np.array([[0.0, 0.2], [0.7, 1.0]], dtype=dtype)
+        for changed in (scale(scores), scale.undo(scores)):
+            assert (changed.dtype, changed.shape) == (dtype, (2, 2))
+
+
 @given(st.floats(0.01, 0.99), st.floats(-1, 1), st.floats(0.3, 3))
 def test_a_shift_is_added_to_log_odds_before_the_factors(score, shift, factor):
     scale = Scale(factor, factor, shift)
@@ -74,6 +105,7 @@ def test_a_shift_is_added_to_log_odds_before_the_factors(score, shift, factor):
 
 def test_what_long_lists_take_is_given_back():
     stored = ScoreScale(above=0.5, below=2.0, crowd=0.4)
+    assert stored.among(FEW) == Scale(above=0.5, below=2.0, shift=0.0)
     assert [stored.among(n).shift for n in (1, FEW, 2 * FEW, 1000 * FEW)] == pytest.approx([0, 0, 0.2, 0.4], abs=1e-3)
 
 
