@@ -36,7 +36,7 @@ class Path(NamedTuple):
 class Node(NamedTuple):
     """The subwords that may follow some others.
 
-    children (dict[int, Node]): The next subword -> what follows it.
+    children (dict[int, Node]): The next subword -> what follows it; none where a single tag can be reached.
     mask (int): The tags that can still be reached, as bits.
     """
 
@@ -72,7 +72,7 @@ class TagTrie:
     def __init__(self, sequences: Sequence[Subwords]) -> None:
         self.sequences = [tuple(sequence) for sequence in sequences]
         self._check()
-        self.root = _build(self.sequences, list(range(len(self.sequences))), 0)
+        self.root = _build(self.sequences)
         self._paths: dict[tuple[int, int], Path] = {}
 
     def path(self, tag: int, allowed: int) -> Path:
@@ -89,6 +89,8 @@ class TagTrie:
     def _decisions(self, tag: int, allowed: int) -> Iterator[Decision]:
         node = self.root
         for offset, subword in enumerate(self.sequences[tag]):
+            if not node.children:
+                return
             branches = [(following, child.mask & allowed) for following, child in node.children.items()]
             branches = [branch for branch in branches if branch[1]]
             if len(branches) > 1:
@@ -104,13 +106,25 @@ class TagTrie:
                 raise ValueError(a, b)
 
 
-def _build(sequences: Sequence[Subwords], tags: Sequence[int], depth: int) -> Node:
-    below: dict[int, list[int]] = {}
-    for tag in tags:
-        if len(sequences[tag]) > depth:
+def _build(sequences: Sequence[Subwords]) -> Node:
+    """Build the trie, down to where one tag is left: what follows is its own, and no choice.
+
+    Not by recursion, as labels may share more subwords than Python nests calls.
+    """
+    everything = list(range(len(sequences)))
+    root = Node({}, tag_mask(everything))
+    waiting = [(root, everything, 0)]
+    while waiting:
+        node, tags, depth = waiting.pop()
+        if len(tags) < 2:
+            continue
+        below: dict[int, list[int]] = {}
+        for tag in tags:
             below.setdefault(sequences[tag][depth], []).append(tag)
-    children = {subword: _build(sequences, tags_below, depth + 1) for subword, tags_below in below.items()}
-    return Node(children, tag_mask(tags))
+        for subword, tags_below in below.items():
+            node.children[subword] = Node({}, tag_mask(tags_below))
+            waiting.append((node.children[subword], tags_below, depth + 1))
+    return root
 
 
 def tag_mask(tags: Sequence[int]) -> int:
@@ -219,5 +233,8 @@ def allowed_subwords(words: Sequence[AnswerWord], tagset: Tagset, end: int, answ
                 return [subword for subword, child in node.children.items() if child.mask & allowed]
             node, depth = node.children[rest[depth]], depth + 1
         previous = node.mask.bit_length() - 1
-        i += depth
+        whole = (*word.forced, *word.trie.sequences[previous])
+        if len(rest) < len(whole):
+            return [whole[len(rest)]]
+        i += len(whole)
     return [end]

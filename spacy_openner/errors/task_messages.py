@@ -176,6 +176,11 @@ TASK_MESSAGES: dict[str, tuple[type[Exception], str]] = {
         "The pipeline has no component that finds entities of named types (it has: {pipes}). Add one: "
         "nlp.add_pipe('open_ner_span').",
     ),
+    "O653": (
+        SettingError,
+        "`label_thresholds` names {labels}, which are not among the types that are looked for: {known}. Correct the "
+        "names, or leave them out.",
+    ),
     # Data
     "O401": (
         DataError,

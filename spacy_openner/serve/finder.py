@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from spacy.language import Language
 from spacy.util import raise_error
 
+from ..components.base import OpenLabelPipe
 from ..components.entity_pipe import OpenNERPipe
 from ..components.reading import read_entities
 from ..errors import error
@@ -56,9 +58,10 @@ class EntityFinder:
         """Find the entities of texts.
 
         RETURNS (list[list[dict[str, Any]]]): Of each text; see `read_entities`.
-        RAISES (SettingError): For settings that the component refuses.
+        RAISES (SettingError): For settings that the component refuses, and O653, for thresholds of other types.
         RAISES (TextError): O206, for more spans over the threshold than may be.
         """
+        self._check_thresholds(settings)
         # Labels of requests must not pile up in the vocabulary.
         with self.nlp.memory_zone(), self._set(settings), at_most_spans(self.max_spans):
             docs = []
@@ -70,6 +73,17 @@ class EntityFinder:
             all_spans = self.component.overlap not in FLAT_OVERLAPS
             key = self.component.spans_key
             return [read_entities(doc, key, all_spans=all_spans) for doc in self.nlp.pipe(docs)]
+
+    def _check_thresholds(self, settings: RequestSettings) -> None:
+        """Refuse thresholds of types that are not asked for: who misspells one would not learn that it has no effect.
+
+        Where neither request nor pipeline names types, components of others may name them text by text.
+        """
+        named = [pipe.labels for _, pipe in self.nlp.pipeline if isinstance(pipe, OpenLabelPipe)]
+        known = list(dict.fromkeys(chain(*named)) if settings.labels is None else settings.labels)
+        unknown = [name for name, _ in settings.label_thresholds or () if name not in known]
+        if known and unknown:
+            raise error("O653", labels=unknown, known=known)
 
     @contextmanager
     def _set(self, settings: RequestSettings) -> Iterator[None]:

@@ -161,6 +161,25 @@ def test_tags_that_cannot_be_told_apart():
     assert only_tag(tag_mask([3, 4])) is None
 
 
+@pytest.mark.parametrize(
+    ("shared", "own", "n_labels"),
+    [(5000, 0, 2), (0, 5000, 2), (2500, 2500, 3), (0, 2, 1000), (3000, 1, 40)],
+)
+def test_labels_of_thousands_of_subwords(shared, own, n_labels):
+    labels = [(*[7] * shared, 1000 + i, *[8] * own) for i in range(n_labels)]
+    trie = TagTrie([(1, 2, 9), *(tag for label in labels for tag in ((1, 3, *label, 9), (1, 5, *label, 9)))])
+    tagset = Tagset(n_labels)
+    last = 2 * n_labels
+    decisions = trie.path(last, tagset.allowed(last - 1)).decisions
+    assert [decision.offset for decision in decisions] == [1]
+    assert [decision.offset for decision in trie.path(1, tagset.allowed(0)).decisions] == [1, 2 + shared]
+    words, wanted = [AnswerWord((100,), trie)], [100, *trie.sequences[last - 1], 0]
+    for n in (0, 1, 2, 3, 3 + shared, len(wanted) - 1):
+        allowed = allowed_subwords(words, tagset, 0, wanted[:n])
+        assert wanted[n] in allowed
+        assert len(allowed) == {2: 1 + 1, 3 + shared: n_labels}.get(n, 1)
+
+
 @pytest.fixture(scope="module", params=tiny.GENERATORS)
 def generator(request, tmp_path_factory):
     return generators.load(tiny.saved_generator(request.param, tmp_path_factory.mktemp(request.param)))

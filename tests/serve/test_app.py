@@ -46,6 +46,28 @@ def test_settings_of_a_request_are_its_own(nlp):
     assert (pipe.labels, pipe.threshold, pipe.overlap) == (("person", "city"), 0.5, "flat")
 
 
+@pytest.mark.parametrize(
+    ("labels", "thresholds", "unknown"),
+    [
+        (None, {"person": 1.0}, None),
+        (None, {"persn": 1.0, "city": 0.5}, "persn"),
+        (["scientist"], {"scientist": 1.0}, None),
+        (["scientist"], {"person": 1.0}, "person"),
+        ({"place": "a city"}, {"a city": 1.0}, "a city"),
+        (None, {}, None),
+    ],
+)
+def test_thresholds_are_of_types_that_are_asked_for(labels, thresholds, unknown, nlp):
+    body = {"texts": [TEXT], "label_thresholds": thresholds} | ({} if labels is None else {"labels": labels})
+    (response,) = run(create_app(nlp), post(body))
+    if unknown is None:
+        assert response.status_code == 200
+        assert not {e["label"] for e in response.json()["entities"][0]} & {"person", "scientist"} & set(thresholds)
+    else:
+        assert response.status_code == 422
+        assert response.json()["detail"].startswith(f"[O653] `label_thresholds` names ['{unknown}'], ")
+
+
 SHAPED = "Marie Curie\nNiels Bohr\n\nAda Lovelace\tOslo\n- Kim Lee\n- Rome and Paris. Bath"
 
 
