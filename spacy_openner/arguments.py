@@ -78,15 +78,20 @@ def as_function(value: Any, name: str, allowed: str) -> Callable[..., Any]:
     return value
 
 
-def as_whole(value: Any, name: str, least: int, most: int | None = None) -> int:
+MOST = 2**31 - 1
+"""Of what is counted: more of anything there is not, and what counts in C takes no more."""
+MOST_THREADS = 1024
+"""Of one process: with more than a system has room for, arithmetic ends the process."""
+
+
+def as_whole(value: Any, name: str, least: int, most: int = MOST) -> int:
     """Return a whole number in a range; True and False are none.
 
     RAISES (SettingError): For anything else.
     """
     whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or value < least or (most is not None and value > most):
-        upto = "" if most is None else f" to {most}"
-        raise error("O001", name=name, value=value, allowed=f"a whole number from {least}{upto}")
+    if not whole or not least <= value <= most:
+        raise error("O001", name=name, value=value, allowed=f"a whole number from {least} to {most}")
     return int(value)
 
 

@@ -43,6 +43,18 @@ def as_path(value: Any, name: str = "path") -> Path:
     return path
 
 
+def as_local_path(value: Any, name: str = "path") -> Path:
+    """Return the path that an argument names; "~" and "~user" stand for home directories.
+
+    RAISES (SettingError): See `as_path`; and for a user that the system does not know.
+    """
+    path = as_path(value, name)
+    try:
+        return path.expanduser()
+    except RuntimeError as problem:
+        raise error("O001", name=name, value=value, allowed=f"a path ({problem})") from problem
+
+
 @contextmanager
 def replaced_file(path: str | Path, *, parents: bool = False, clear: bool = True) -> Iterator[Path]:
     """Give the block a path beside the file to write to; rename it over the file when the block ends well.

@@ -16,7 +16,7 @@ from spacy.vocab import Vocab
 from tqdm import tqdm
 
 from .. import __version__
-from ..arguments import as_name, is_text
+from ..arguments import MOST, MOST_THREADS, as_name, as_whole, is_text
 from ..errors import error
 from ..files import as_path
 from ..labels import LabelSet
@@ -255,5 +255,4 @@ def _check_counts(**counts: Any) -> None:
     for name, value in counts.items():
         if value is None and name in OPTIONAL:
             continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise error("O001", name=name, value=value, allowed="a whole number from 1")
+        as_whole(value, name, 1, MOST_THREADS if name == "threads" else MOST)

@@ -4,10 +4,11 @@ The Typer functions only gather arguments; the plain functions that they call do
 text is processed, not before.
 """
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from .. import __version__
 from .align import align
@@ -38,6 +39,27 @@ class DefaultGroup(TyperGroup):
         with formatter.indentation():
             self.commands[self.default].format_options(ctx, formatter)
         super().format_options(ctx, formatter)
+
+
+class CommandOfPaths(TyperCommand):
+    """A command that takes no empty text for a path: Python has it mean the current directory, and who gives it has
+    most often a variable of the shell that is not set.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Look at what was given before it becomes paths."""
+        given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        for param in self.params:
+            if given.get(param.name) == "" and param.name in path_parameters(self.callback):
+                raise typer.BadParameter(
+                    'an empty path; for the current directory say "."', ctx=ctx, param_hint=param.opts[0]
+                )
+        return super().parse_args(ctx, args)
+
+
+def path_parameters(command: Any) -> list[str]:
+    """Name the parameters of a command that are paths."""
+    return [name for name, kind in get_type_hints(command).items() if Path in (kind, *get_args(kind))]
 
 
 app = typer.Typer(
@@ -71,7 +93,7 @@ def group(
 
 
 for command in (find, convert, calibrate, reliability, align, annotate, explain, run, serve):
-    app.command(command.__name__)(reported()(command))
+    app.command(command.__name__, cls=CommandOfPaths)(reported()(command))
 
 
 def main() -> None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, TextIO
 
 import typer
 
+from ..arguments import MOST
 from ..errors import error
-from ..files import refuse_overwriting, replaced_file
+from ..files import as_path, refuse_overwriting, replaced_file
 from .options import (
     Arg,
     AsJson,
@@ -180,7 +181,7 @@ def find(
     lang: Lang = "en",
     precision: Annotated[Precision, Opt(help="Of the model; int8 with --backend onnx.")] = Precision.auto,
     backend: Annotated[Backend, Opt(help="What runs the encoder.")] = Backend.torch,
-    batch_size: Annotated[int, Opt(min=1, help="Texts read ahead; 1 answers each line at once.")] = 256,
+    batch_size: Annotated[int, Opt(min=1, max=MOST, help="Texts read ahead; 1 answers each line at once.")] = 256,
     progress: Progress = None,
 ) -> None:
     """Print the entities of TEXT, of a file's lines or of standard input's lines.
@@ -188,6 +189,9 @@ def find(
     A line that is not UTF-8 is reported and left out; the exit code is 1 then.
     """
     names = given_labels(labels, label, labels_file)
+    model, revision = (value and decoded(value) for value in (model, revision))
+    if file is not None:
+        as_path(file, "--file")
     refuse_overwriting([file, labels_file], [html])
     with ExitStack() as stack:
         texts = open_texts(text, file, stack)

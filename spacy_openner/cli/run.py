@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..arguments import MOST_THREADS
 from ..types import DEFAULT_SPANS_KEY
 from .options import Arg, AsJson, Label, Labels, LabelsFile, Opt, Progress, given_labels, is_terminal, put, put_json
 
@@ -27,7 +28,7 @@ def run(
     labels_file: LabelsFile = None,
     engine: Annotated[Engine, Opt(help="local: processes here; ray: a Ray cluster.")] = Engine.local,
     workers: Annotated[int, Opt(min=1, help="Processes or actors, a pipeline each.")] = 1,
-    threads: Annotated[int, Opt(min=1, help="Of each worker.")] = 1,
+    threads: Annotated[int, Opt(min=1, max=MOST_THREADS, help="Of each worker.")] = 1,
     gpus: Annotated[float, Opt(min=0, help="ray: part of a GPU for each worker.")] = 0.0,
     format: Annotated[OutputFormat, Opt(help="Of the output.")] = OutputFormat.jsonl,
     text_field: Annotated[str, Opt(help="Field that holds the text.")] = "text",

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 from .. import environment
+from ..arguments import MOST_THREADS
 from ..errors import error
 from .options import Label, Labels, LabelsFile, Opt, given_labels
 
@@ -28,7 +29,9 @@ def serve(
     host: Annotated[str, Opt(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, Opt(min=0, max=65535, help="0 for any free one.")] = 8000,
     workers: Annotated[int, Opt(min=1, help="Copies of the pipeline that work at once, each in a thread.")] = 1,
-    threads: Annotated[int | None, Opt(min=1, help="Of each for arithmetic; by default PyTorch's own choice.")] = None,
+    threads: Annotated[
+        int | None, Opt(min=1, max=MOST_THREADS, help="Of each; by default PyTorch's own choice.")
+    ] = None,
     max_texts: Annotated[int, Opt(min=1, help="Of a request.")] = 256,
     max_text_chars: Annotated[int, Opt(min=1, help="Of a text.")] = 100_000,
     max_waiting_texts: Annotated[int, Opt(min=1, help="When more texts wait, requests get the status 429.")] = 2048,

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..arguments import as_list
 from ..errors import error, warn
+from ..files import as_local_path
 from .answers import parse
 from .cache import Cache, key_of
 from .keys import CREDENTIALS, check_url, read_key
@@ -73,7 +74,7 @@ class LLMClient:
         )
         self.api_key_env = api_key_env
         self.concurrency, self.requests_per_minute = concurrency, requests_per_minute
-        self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
+        self.cache_dir = None if cache_dir is None else as_local_path(cache_dir, "cache_dir")
         self.report = UsageReport(prices=dict(prices or {}))
         self._reset()
 

@@ -9,6 +9,7 @@ from thinc.types import Floats2d
 
 from ..config_format import check_config_text
 from ..errors import error
+from ..files import as_local_path
 from ..nn import hub
 from ..nn.precision import Precision
 from ..nn.shim import ModelShim
@@ -37,7 +38,7 @@ def span_architecture(name: str | Path) -> str:
 
     name (str | Path): A directory; or a hub name, which stands for a checkpoint of the GLiNER family.
     """
-    return TYPE_CACHE if (Path(name).expanduser() / hub.TYPE_CACHE.config).is_file() else SPAN_MATCHER
+    return TYPE_CACHE if (as_local_path(name, "name") / hub.TYPE_CACHE.config).is_file() else SPAN_MATCHER
 
 
 def SpanMatcher_v1(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import error, warn
+from ..files import as_local_path
 
 # In an installed package the defaults lie inside; in a source checkout beside it.
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -80,7 +81,7 @@ def find(name: str, revision: str | None, kind: Kind = MATCHER) -> Path:
     """
     if not name:
         return default_directory(kind)
-    path = Path(name).expanduser()
+    path = as_local_path(name, "name")
     if path.is_file() and path.suffix in (".pt", ".bin") and kind is MATCHER:
         raise error("O102", path=name)
     if path.exists() or path.is_absolute() or name.startswith(".") or name.count("/") != 1:

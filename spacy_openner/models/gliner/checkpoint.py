@@ -5,6 +5,7 @@ from its own keys and shapes; its config is only asked for what the weights cann
 """
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -238,8 +239,10 @@ def complete_config(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def _public_name(name: str) -> str:
     """Keep a hub's name, and of a local path its last part: the rest says where somebody keeps what."""
-    path = Path(name).expanduser()
-    is_local = path.is_absolute() or path.exists() or name.count("/") > 1 or name.startswith((".", "~")) or "\\" in name
+    # Of a file, so that it may be no path at all.
+    path = os.path.expanduser(name)
+    is_there = os.path.isabs(path) or os.path.exists(path)
+    is_local = is_there or name.count("/") > 1 or name.startswith((".", "~")) or "\\" in name
     return re.split(r"[/\\]", name.rstrip("/\\"))[-1] if is_local else name
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.functional import layer_norm
 
 from ...errors import error, warn
+from ...files import as_local_path
 from ...nn import hub
 from ...nn.backbones import hidden_size, subword_limit
 from ...nn.vector_cache import VectorCache
@@ -88,7 +89,7 @@ def load(name: str | Path, revision: str | None = None) -> LabelEncoder:
     revision (str | None): Commit or tag of a hub name.
     RAISES (CheckpointError): When it cannot be loaded.
     """
-    directory = hub.default_directory() if not name else Path(name).expanduser()
+    directory = hub.default_directory() if not name else as_local_path(name, "name")
     if (directory / CONFIG_FILE).is_file():
         checkpoint = checkpoints.load(directory)
         if checkpoint.is_bi_encoder:
