@@ -89,8 +89,8 @@ def _nested(ranked: Iterable[Candidate]) -> list[Candidate]:
 
 
 def _clash(a: Candidate, b: Candidate) -> bool:
-    """Return whether two overlapping spans are equal or cross."""
+    """Return whether two spans that share a token are equal or cross."""
     if (a.start, a.end) == (b.start, b.end):
         return True
     contains = (a.start <= b.start and b.end <= a.end) or (b.start <= a.start and a.end <= b.end)
-    return not contains and a.start < b.end and b.start < a.end
+    return not contains

@@ -69,6 +69,7 @@ def test_it_is_fitted_to_what_is_right():
         # Of like scores, the factor is that of the log-odds of the share that is right to their own.
         ([0.9] * 4, 3, 0.5, 1.0),
         ([0.75] * 10, 9, 2.0, 1.0),
+        ([0.9] * 3, 2, 0.315, 1.0),
         ([0.1] * 4, 1, 1.0, 0.5),
         ([0.25] * 10, 1, 1.0, 2.0),
         # At the ends of what factors may be.
