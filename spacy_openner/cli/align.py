@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from ..data.docbin import labels_file
-from ..files import refuse_overwriting
+from ..files import as_path, refuse_overwriting
 from ..json_files import write_json
 from .options import AsJson, GoldFile, Opt, Pipeline, load_with_gold, put, put_json, with_progress
 from .tables import one_line, render_table
@@ -50,7 +50,7 @@ def align(
 
     # A list of types beside the gold docs is read; where there is none, it is what `types` is meant for.
     listed = labels_file(gold)
-    refuse_overwriting([gold, listed if listed.is_file() else None, Path(pipeline)], [output, types])
+    refuse_overwriting([gold, listed if listed.is_file() else None, as_path(pipeline, "PIPELINE")], [output, types])
     nlp, docs, annotated = load_with_gold(pipeline, gold)
     sources = LabelSet([name.strip() for name in source_types.split(",") if name.strip()])
     if strategy is Strategy.predictions:

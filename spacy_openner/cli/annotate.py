@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..arguments import as_name
 from ..data.docbin import labels_file
 from ..data.files import read_lines
 from ..errors import error
@@ -114,6 +115,7 @@ def explain(
     from ..data.docbin import read_annotated, write_annotated
     from ..llm.annotation import AnnotationReport, explain_docs
 
+    as_name(spans_key, "--spans-key")
     _check_target(target, [source, labels_file(source)])
     asking = make_client(target, model, base_url, max_requests, cache, client)
     nlp, report = blank_pipeline("xx"), AnnotationReport()

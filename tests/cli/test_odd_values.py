@@ -80,6 +80,8 @@ def test_every_command_is_there():
         (["run", "texts.jsonl", "out", "--pipeline", "p", "--workers", HUGE], "O001"),
         (["run", "texts.jsonl", "out", "--pipeline", "p", "--threads", "1025"], "--threads"),
         (["serve", *LABELS, "--threads", HUGE], "--threads"),
+        (["align", LONG, "gold.spacy"], "O001"),
+        (["explain", "gold.spacy", "explained.spacy", "--model", "m", "--spans-key", UNDECODED], "O001"),
     ],
 )
 def test_odd_values_are_refused(args, text, files, run, tmp_path):
