@@ -2,6 +2,7 @@
 
 import pytest
 import spacy
+from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
@@ -73,6 +74,17 @@ def test_source_types_are_those_of_components_that_find_entities():
     assert table.sources == ("person", "place")
 
 
+def test_components_that_find_entities_need_not_name_types():
+    nlp = source_nlp()
+
+    @Language.component("alignment_test_finds", assigns=["doc.ents"])
+    def finds(doc):
+        return doc
+
+    nlp.add_pipe("alignment_test_finds", first=True)
+    assert source_types(nlp, nlp.pipe_names).names == ("person", "place")
+
+
 def test_types_that_were_only_predicted_stand_behind_those_that_are_named():
     votes = {"x": {"B": 2, "": 3, "A": 1}, "y": {"Z": 1}}
     table = PseudoLabelAlignment_v1()(votes, LabelSet(["Z", "Y"]), LabelSet(["x"]))
@@ -129,3 +141,9 @@ def test_names_of_types_can_be_written_into_a_config():
     assert check_type_name("other", "a type") is None
     with pytest.raises(SettingError, match="`other`"):
         check_type_name("other", "a ${type}")
+
+
+def test_of_equal_counts_the_first_name_stands_first():
+    found = PseudoLabelAlignment_v1()({"x": {"B": 2, "C": 3, "A": 2}}, LabelSet([]), LabelSet(["x"])).targets["x"]
+    assert found.sources == ("C", "A", "B")
+    assert list(found.counts) == ["C", "A", "B"]
