@@ -54,19 +54,23 @@ def config_value(value: Any, default: Any) -> Any:
 
     value (Any): The setting's plain value.
     default (Any): Its plain default.
-    RETURNS (Any): The value, or what fits of it: items of lists, and of mappings that are empty by default; labels
-        without their descriptions; or the default. All of it can be built.
+    RETURNS (Any): The value, or what fits of it: items of lists, of mappings that are empty by default, and of those
+        from texts to texts (tables); labels without their descriptions; or the default. All of it can be built.
     """
     if fits_config(value):
         return value
     if isinstance(value, list) or (isinstance(value, Mapping) and isinstance(default, list)):
         fitting = [item for item in value if fits_config(item)]
         return fitting if fits_config(fitting) else [item for item in fitting if "$" not in item]
-    if not (isinstance(value, Mapping) and isinstance(default, Mapping)):
+    if not (isinstance(value, Mapping) and (isinstance(default, Mapping) or _is_flat(value))):
         return default
     # Whole ones: a validator without what it checks is none.
     items = {key: part for key, part in value.items() if fits_config({key: part})}
     return items if fits_config(items) else default
+
+
+def _is_flat(mapping: Mapping[str, Any]) -> bool:
+    return all(isinstance(each, str) for each in mapping.values())
 
 
 def check_config_value(name: str, value: Any) -> None:
