@@ -182,6 +182,8 @@ def load_tokenizer(path: Path, directory: Path, name: str | None) -> Any:
             tokenizer = _from_tokenizer_file(source, settings)
         else:
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        if not isinstance(tokenizer.model_max_length, int | float):
+            raise ValueError(f"model_max_length is {tokenizer.model_max_length!r}, not a number")
     # Damaged files end in bare exceptions of the tokenizers library, too.
     except Exception as problem:
         raise error("O120", path=str(path), source=source, reason=first_line(problem)) from problem

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 
+from spacy_openner.errors import CheckpointError
 from spacy_openner.models.gliner import checkpoint as gliner_checkpoint
 from spacy_openner.models.gliner.tokenization import PromptTokenizer
 from spacy_openner.nn import backbones
@@ -95,3 +96,13 @@ def test_byte_level_words_without_the_space_before_split_alike(tmp_path):
     (encoded,) = tokenizer._encode([["Marie", "Curie", "Paris"]], special=False)
     assert encoded.tokens == ["Ma", "rie", "C", "urie", "P", "ari", "s"]
     assert encoded.word_ids == [0, 0, 1, 1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("value", [[], "512", {"a": 1}])
+def test_a_limit_that_is_no_number_is_refused(value, tmp_path):
+    """It is compared with lengths much later, in a bare TypeError."""
+    tiny.tokenizer("bert").save_pretrained(tmp_path)
+    file = tmp_path / "tokenizer_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "model_max_length": value}))
+    with pytest.raises(CheckpointError, match=r"O120.*model_max_length"):
+        load_tokenizer(tmp_path, tmp_path, None)
