@@ -16,7 +16,8 @@ from tests.support.every_model import MODELS, component
 
 KINDS = {"span": 40, "bi": 40, "type-cache": 40, "types-static": 150, "generator-t5": 20, "lar": 40}
 """Models, and how many texts each reads here."""
-LARGEST = 60
+LARGEST = 80
+"""The longest thing kept that does not grow is the config of an encoder: 70 settings in transformers 4."""
 
 
 @pytest.fixture(scope="module", params=KINDS)
